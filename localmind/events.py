@@ -1,0 +1,98 @@
+"""What streams: from an engine to the daemon, from the daemon to every client.
+
+Each event is a frozen struct with its class name as tag, consumed with `match`. `encode` and
+`decode` turn them into builtins for msgpack and JSON. A stream ends with exactly one Done or Failed.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+from localmind.errors import LocalmindError, from_wire, to_wire
+from localmind.messages import Timings, Usage
+
+
+class Passage(msgspec.Struct, frozen=True):
+    """A retrieved chunk with its score, and where it stands in its file."""
+
+    number: int
+    """1-based, as cited in the answer."""
+    path: str
+    """Absolute path of the file."""
+    line_start: int
+    """1-based, inclusive."""
+    line_end: int
+    page: int | None
+    """1-based page of a paged document."""
+    heading: str | None
+    text: str
+    score: float
+    """Cosine similarity of the chunk to the query where known, else 0. Comparable within one search only."""
+    chunk_id: int = 0
+
+    @property
+    def place(self) -> str:
+        """`path:first-last`, or `path p.N` for a paged document."""
+        if self.page is not None:
+            return f"{self.path} p.{self.page}"
+        return f"{self.path}:{self.line_start}-{self.line_end}"
+
+
+class TextDelta(msgspec.Struct, frozen=True, tag=True):
+    """A piece of the answer; concatenated they are the answer."""
+
+    text: str
+
+
+class Sources(msgspec.Struct, frozen=True, tag=True):
+    """The passages behind the answer. Sent before the text; sent again after it with only the cited ones."""
+
+    passages: tuple[Passage, ...]
+
+
+class Progress(msgspec.Struct, frozen=True, tag=True):
+    """How far a job is. `total` is None while unknown."""
+
+    stage: str
+    done: float
+    total: float | None = None
+    unit: str = ""
+    """"B" for bytes, else a plural noun such as "files"."""
+    text: str = ""
+
+
+class Done(msgspec.Struct, frozen=True, tag=True):
+    """The last event of a stream that went well."""
+
+    finish_reason: Literal["stop", "length", "cancelled"] = "stop"
+    usage: Usage = Usage()
+    timings: Timings = Timings()
+    model: str = ""
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    """The last event of a stream that did not."""
+
+    error: dict[str, Any]
+    """As `errors.to_wire` makes it."""
+
+    @classmethod
+    def of(cls, error: LocalmindError) -> "Failed":
+        return cls(to_wire(error))
+
+    def exception(self) -> LocalmindError:
+        return from_wire(self.error)
+
+
+Event = TextDelta | Sources | Progress | Done | Failed
+
+
+def encode(event: Event) -> dict[str, Any]:
+    """Builtins with the class name under "type"."""
+    data: dict[str, Any] = msgspec.to_builtins(event)
+    return data
+
+
+def decode(data: Any) -> Event:
+    """The inverse of `encode`; raises msgspec.ValidationError for anything else."""
+    return msgspec.convert(data, Event)
