@@ -1,0 +1,136 @@
+"""A worker that is always there: started when first needed, restarted when it dies, put in quarantine when it keeps dying.
+
+The supervisor hides deaths from those who had received nothing yet (one silent retry) and shows them
+as typed errors to all others. It knows nothing of models or documents: what a fresh process needs
+before it is of use comes in as `prepare`.
+"""
+
+import asyncio
+import collections
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from localmind.errors import ModelQuarantined, ShuttingDown, WorkerDied, WorkerHung
+from localmind.workers.process import Death, WorkerProcess
+
+DEATHS_ALLOWED = 3
+DEATHS_WINDOW_S = 600.0
+
+Prepare = Callable[[WorkerProcess], Awaitable[None]]
+
+log = logging.getLogger("localmind.workers")
+
+
+class Supervisor:
+    """One logical worker of a kind. `label` names what it serves, for messages: "the engine of smollm2:135m"."""
+
+    def __init__(
+        self,
+        kind: str,
+        label: str,
+        *,
+        prepare: Prepare | None = None,
+        command: Sequence[str] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.kind = kind
+        self.label = label
+        self._prepare = prepare
+        self._command = command
+        self._clock = clock
+        self._worker: WorkerProcess | None = None
+        self._starting = asyncio.Lock()
+        self._deaths: collections.deque[tuple[float, Death]] = collections.deque(maxlen=DEATHS_ALLOWED)
+        self._watcher: asyncio.Task[None] | None = None
+        self._stopped = False
+        self._quarantine: str | None = None
+
+    @property
+    def quarantine(self) -> str | None:
+        """Why this worker is not started any more; None while it is in order."""
+        return self._quarantine
+
+    @property
+    def pid(self) -> int | None:
+        return self._worker.pid if self._worker is not None and self._worker.death is None else None
+
+    @property
+    def deaths(self) -> list[Death]:
+        """The most recent deaths, oldest first."""
+        return [death for _, death in self._deaths]
+
+    async def start(self) -> WorkerProcess:
+        """The live process, started and prepared if need be. Raises ModelQuarantined or what `prepare` raises."""
+        async with self._starting:
+            if self._stopped:
+                raise ShuttingDown(f"{self.label} is shutting down")
+            if self._quarantine is not None:
+                raise ModelQuarantined(self._quarantine, hint="localmind doctor; `localmind stop` gives it another chance")
+            if self._worker is not None and self._worker.death is None:
+                return self._worker
+            worker = await WorkerProcess.start(self.kind, self.label, self._command)
+            if self._prepare is not None:
+                try:
+                    await self._prepare(worker)
+                except BaseException:
+                    await worker.stop()
+                    raise
+            self._worker = worker
+            self._watcher = asyncio.create_task(self._note_death(worker), name=f"{self.label} watcher")
+            return worker
+
+    async def call(self, method: str, params: Mapping[str, Any] | None = None, *, timeout: float | None = None) -> Any:
+        for attempt in (1, 2):
+            worker = await self.start()
+            try:
+                return await worker.call(method, params, timeout=timeout)
+            except (WorkerDied, WorkerHung):
+                await self._after_death()
+                if attempt == 2:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def stream(self, method: str, params: Mapping[str, Any] | None = None) -> AsyncIterator[Any]:
+        for attempt in (1, 2):
+            worker = await self.start()
+            sent = False
+            try:
+                async with contextlib.aclosing(worker.stream(method, params)) as answers:
+                    async for answer in answers:
+                        sent = True
+                        yield answer
+                return
+            except (WorkerDied, WorkerHung):
+                await self._after_death()
+                if sent or attempt == 2:
+                    raise
+
+    async def stop(self) -> None:
+        """End the process for good. Calls in flight end with an error."""
+        self._stopped = True
+        async with self._starting:
+            worker, self._worker = self._worker, None
+        if self._watcher is not None:
+            self._watcher.cancel()
+        if worker is not None:
+            await worker.stop()
+
+    async def _after_death(self) -> None:
+        """Let the watcher write the death down first, so that a retry meets a quarantine that is due."""
+        if self._watcher is not None and not self._stopped:
+            await asyncio.wait([self._watcher])
+
+    async def _note_death(self, worker: WorkerProcess) -> None:
+        death = await worker.wait_dead()
+        log.warning("%s %s; last lines: %s", self.label, death.reason, " | ".join(death.log_tail[-5:]))
+        now = self._clock()
+        self._deaths.append((now, death))
+        if len(self._deaths) == DEATHS_ALLOWED and now - self._deaths[0][0] <= DEATHS_WINDOW_S:
+            self._quarantine = (
+                f"{self.label} died {DEATHS_ALLOWED} times in {DEATHS_WINDOW_S / 60:.0f} minutes, "
+                f"the last time it {death.reason}, so it is not started again"
+            )
+            log.error(self._quarantine)
