@@ -34,7 +34,7 @@ class Paths:
         home = environ.get("LOCALMIND_HOME")
         if home is not None:
             if not home.strip():
-                raise ConfigInvalid("LOCALMIND_HOME is empty", hint="export LOCALMIND_HOME=/some/directory, or unset it")
+                raise ConfigInvalid("LOCALMIND_HOME is empty", hint="export LOCALMIND_HOME=/some/folder, or unset it")
             base = Path(home).expanduser().absolute()
             return cls(
                 config=base / "config",

@@ -87,8 +87,11 @@ class Death:
 
 
 def worker_command() -> list[str]:
-    """The command that starts a worker process; the kind, a descriptor and our pid are appended."""
-    return [sys.executable, "-m", "localmind.workers"]
+    """The command that starts a worker process; the kind, a descriptor and our pid are appended.
+
+    `-P` keeps the current directory, which may be any folder of the user's, off the import path.
+    """
+    return [sys.executable, "-P", "-m", "localmind.workers"]
 
 
 def worker_environment(environ: Mapping[str, str]) -> dict[str, str]:
@@ -278,7 +281,7 @@ class WorkerProcess:
             self._stderr.append(line.decode("utf-8", "replace").rstrip()[:500])
 
     async def _watch(self) -> None:
-        """Kill a worker that is silent or stuck. A tick of ours that comes late (sleep, a stalled loop) proves nothing."""
+        """Kill a worker that is silent or stuck. A late tick of ours (sleep, a stalled loop) proves nothing."""
         period = 1.0
         while True:
             before = time.monotonic()

@@ -1,8 +1,9 @@
-"""A worker that is always there: started when first needed, restarted when it dies, put in quarantine when it keeps dying.
+"""A worker that is always there: started when needed, restarted when it dies, quarantined when it keeps dying.
 
 The supervisor hides deaths from those who had received nothing yet (one silent retry) and shows them
-as typed errors to all others. It knows nothing of models or documents: what a fresh process needs
-before it is of use comes in as `prepare`.
+as typed errors to all others. It knows nothing of models or documents: `launch` gives it a process
+that is ready for use, and whatever `launch` raises goes to the one who asked, uncounted, since a
+launch has its own memory of what crashed (machine/probe.py).
 """
 
 import asyncio
@@ -19,27 +20,34 @@ from localmind.workers.process import Death, WorkerProcess
 DEATHS_ALLOWED = 3
 DEATHS_WINDOW_S = 600.0
 
+Launch = Callable[[], Awaitable[WorkerProcess]]
 Prepare = Callable[[WorkerProcess], Awaitable[None]]
 
 log = logging.getLogger("localmind.workers")
 
 
-class Supervisor:
-    """One logical worker of a kind. `label` names what it serves, for messages: "the engine of smollm2:135m"."""
+def launcher(kind: str, label: str, prepare: Prepare | None = None, command: Sequence[str] | None = None) -> Launch:
+    """A `launch` that starts a worker of `kind` and lets `prepare` make the calls it needs before it is of use."""
 
-    def __init__(
-        self,
-        kind: str,
-        label: str,
-        *,
-        prepare: Prepare | None = None,
-        command: Sequence[str] | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.kind = kind
+    async def launch() -> WorkerProcess:
+        worker = await WorkerProcess.start(kind, label, command)
+        if prepare is not None:
+            try:
+                await prepare(worker)
+            except BaseException:
+                await worker.stop()
+                raise
+        return worker
+
+    return launch
+
+
+class Supervisor:
+    """One logical worker. `label` names it in messages: "the engine of smollm2:135m"."""
+
+    def __init__(self, label: str, launch: Launch, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.label = label
-        self._prepare = prepare
-        self._command = command
+        self._launch = launch
         self._clock = clock
         self._worker: WorkerProcess | None = None
         self._starting = asyncio.Lock()
@@ -55,6 +63,7 @@ class Supervisor:
 
     @property
     def pid(self) -> int | None:
+        """Of the live process; None when there is none."""
         return self._worker.pid if self._worker is not None and self._worker.death is None else None
 
     @property
@@ -63,35 +72,24 @@ class Supervisor:
         return [death for _, death in self._deaths]
 
     async def start(self) -> WorkerProcess:
-        """The live process, started and prepared if need be. Raises ModelQuarantined or what `prepare` raises."""
+        """The live process, launched if need be. Raises ModelQuarantined, ShuttingDown or what `launch` raises."""
         async with self._starting:
             if self._stopped:
                 raise ShuttingDown(f"{self.label} is shutting down")
             if self._quarantine is not None:
-                raise ModelQuarantined(self._quarantine, hint="localmind doctor; `localmind stop` gives it another chance")
-            if self._worker is not None and self._worker.death is None:
-                return self._worker
-            worker = await WorkerProcess.start(self.kind, self.label, self._command)
-            if self._prepare is not None:
-                try:
-                    await self._prepare(worker)
-                except BaseException:
-                    await worker.stop()
-                    raise
-            self._worker = worker
-            self._watcher = asyncio.create_task(self._note_death(worker), name=f"{self.label} watcher")
-            return worker
+                raise ModelQuarantined(self._quarantine, hint="localmind doctor; `localmind stop` lifts it")
+            if self._worker is None or self._worker.death is not None:
+                self._worker = await self._launch()
+                self._watcher = asyncio.create_task(self._note_death(self._worker), name=f"{self.label} watcher")
+            return self._worker
 
     async def call(self, method: str, params: Mapping[str, Any] | None = None, *, timeout: float | None = None) -> Any:
-        for attempt in (1, 2):
-            worker = await self.start()
-            try:
-                return await worker.call(method, params, timeout=timeout)
-            except (WorkerDied, WorkerHung):
-                await self._after_death()
-                if attempt == 2:
-                    raise
-        raise AssertionError("unreachable")
+        worker = await self.start()
+        try:
+            return await worker.call(method, params, timeout=timeout)
+        except (WorkerDied, WorkerHung):
+            await self._after_death()
+        return await (await self.start()).call(method, params, timeout=timeout)
 
     async def stream(self, method: str, params: Mapping[str, Any] | None = None) -> AsyncIterator[Any]:
         for attempt in (1, 2):
@@ -130,7 +128,7 @@ class Supervisor:
         self._deaths.append((now, death))
         if len(self._deaths) == DEATHS_ALLOWED and now - self._deaths[0][0] <= DEATHS_WINDOW_S:
             self._quarantine = (
-                f"{self.label} died {DEATHS_ALLOWED} times in {DEATHS_WINDOW_S / 60:.0f} minutes, "
-                f"the last time it {death.reason}, so it is not started again"
+                f"{self.label} died {DEATHS_ALLOWED} times in {DEATHS_WINDOW_S / 60:.0f} minutes; "
+                f"the last time it {death.reason}"
             )
-            log.error(self._quarantine)
+            log.error("quarantined: %s", self._quarantine)

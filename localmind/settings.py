@@ -1,0 +1,93 @@
+"""What a user may set, with its default and its documentation; read from settings.toml and LOCALMIND_* variables.
+
+It owns names, types and bounds, and says in one line what is wrong with a value. It decides nothing:
+each room reads the fields it needs. The daemon imports it; `localmind --help` does not (pydantic costs 0.2 s).
+"""
+
+import tomllib
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from localmind.errors import ConfigInvalid
+from localmind.paths import Paths
+
+
+class Settings(BaseSettings):
+    """All settings. An environment variable LOCALMIND_NAME wins over `name = …` in settings.toml."""
+
+    model_config = SettingsConfigDict(env_prefix="LOCALMIND_", extra="forbid", frozen=True)
+
+    port: int = Field(11411, ge=1, le=65535)
+    """TCP port of the API on 127.0.0.1 and ::1."""
+
+    tcp: bool = True
+    """Serve TCP at all; without it only the unix socket of this user is there."""
+
+    chat_model: str = "smollm2:135m"
+    """The model that answers when a request names none."""
+
+    embed_model: str = "all-minilm:l6-v2"
+    """The model that turns text into vectors. Changing it embeds every folder again."""
+
+    context: int | None = Field(None, ge=256, le=1_048_576)
+    """KV cells of the pool that all streams of a model share; unset: as many as memory sensibly allows."""
+
+    threads: int | None = Field(None, ge=1, le=1024)
+    """Threads of the engine; unset: the cores of this machine that we may use."""
+
+    queue_limit: int = Field(256, ge=1, le=65536)
+    """Requests that may wait for one model before the next one gets a 429."""
+
+    allowed_origins: tuple[str, ...] = ()
+    """Origins of web pages that may call the API, e.g. ["http://localhost:3000"]. Empty: none may."""
+
+    reconcile_minutes: float = Field(10.0, gt=0)
+    """How often watched folders are compared with the index even if no file event came."""
+
+    @classmethod
+    def load(cls, paths: Paths) -> "Settings":
+        """Read the file and the environment. Raises ConfigInvalid, naming the setting."""
+        try:
+            text = paths.settings_file.read_text("utf-8")
+        except FileNotFoundError:
+            text = ""
+        except (OSError, UnicodeDecodeError) as problem:
+            raise ConfigInvalid(f"{paths.settings_file} cannot be read: {problem}") from problem
+        try:
+            data = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as problem:
+            raise ConfigInvalid(
+                f"{paths.settings_file} is not TOML: {problem}", hint="fix or remove the file"
+            ) from problem
+        try:
+            return _from(data)
+        except ValidationError as problem:
+            first = problem.errors()[0]
+            name = ".".join(str(part) for part in first["loc"])
+            raise ConfigInvalid(
+                f"setting {name!r}: {first['msg'].lower()}",
+                hint=f"change it in {paths.settings_file} or LOCALMIND_{name.upper()}",
+            ) from problem
+
+
+def _from(data: dict[str, Any]) -> Settings:
+    class WithFile(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return env_settings, InitSettingsSource(settings_cls, init_kwargs=data)
+
+    return WithFile()
