@@ -1,0 +1,282 @@
+"""The engine worker: maps calls from the daemon to the loop of one loaded model.
+
+Three threads share the work. The reader's thread only sorts calls; the desk, one thread, loads,
+renders templates and tokenises; the loop decodes. So a long document being tokenised delays other
+new requests but no running stream. One worker holds one model, for good: another model or another
+plan is another worker.
+"""
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import msgspec
+
+from localmind.engine import sampling
+from localmind.engine.loop import Loop, Outcome
+from localmind.engine.plan import Plan
+from localmind.engine.sequence import Sequence
+from localmind.engine.template import ChatTemplate
+from localmind.errors import Cancelled, EngineMissing, InternalError, InvalidRequest, LocalmindError, ModelFileBroken
+from localmind.events import Progress, encode
+from localmind.messages import Message, SamplingParams
+from localmind.workers.runtime import Reply, WorkerMain, as_typed
+
+if TYPE_CHECKING:
+    from array import array
+
+    from localmind.engine.loaded import Loaded
+
+PROGRESS_STEPS = 20
+STOP_SECONDS = 1.0
+"""How long the end of the process waits for the step under way; the operating system frees what is left."""
+
+SWITCH_SECONDS = 0.0005
+"""CPython lets a thread keep the interpreter 5 ms by default; the loop would lose that much of a step to the desk."""
+
+T = TypeVar("T")
+
+
+class GenerateParams(msgspec.Struct, frozen=True):
+    """Either `messages`, for the model's template, or `prompt`, which is taken as it is."""
+
+    messages: tuple[Message, ...] = ()
+    prompt: str | None = None
+    sampling: SamplingParams = SamplingParams()
+    client: str = ""
+
+
+class LoadParams(msgspec.Struct, frozen=True):
+    path: str
+    plan: dict[str, Any]
+
+
+class TokenizeParams(msgspec.Struct, frozen=True):
+    text: str
+    add_special: bool = False
+
+
+class CountParams(msgspec.Struct, frozen=True):
+    messages: tuple[Message, ...]
+
+
+class DetokenizeParams(msgspec.Struct, frozen=True):
+    tokens: tuple[int, ...]
+
+
+class ReplySink:
+    """A loop's Sink that writes TextDelta events to a call's reply."""
+
+    def __init__(self, reply: Reply, forget: Callable[[int], None]) -> None:
+        self._reply = reply
+        self._forget = forget
+
+    def text(self, text: str) -> None:
+        self._reply.item({"type": "TextDelta", "text": text})
+
+    def done(self, outcome: Outcome) -> None:
+        self._forget(self._reply.id)
+        usage, timings = outcome.usage, outcome.timings
+        self._reply.result(
+            {
+                "finish_reason": outcome.finish_reason,
+                "usage": {
+                    "prompt_tokens": usage.prompt_tokens,
+                    "completion_tokens": usage.completion_tokens,
+                    "cached_tokens": usage.cached_tokens,
+                },
+                "timings": {
+                    "queue_ms": timings.queue_ms,
+                    "prefill_ms": timings.prefill_ms,
+                    "decode_ms": timings.decode_ms,
+                },
+            }
+        )
+
+    def failed(self, error: LocalmindError) -> None:
+        self._forget(self._reply.id)
+        self._reply.fail(error)
+
+
+class EngineWorker:
+    """A WorkerMain; see `METHODS` at its end for what it can be asked."""
+
+    def __init__(self) -> None:
+        self._desk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="desk")
+        self._loaded: Loaded | None = None
+        self._template: ChatTemplate | None = None
+        self._loop: Loop | None = None
+        self._running: dict[int, Sequence] = {}
+        self._lock = threading.Lock()
+        self._load_moved = 0.0
+
+    def call(self, method: str, params: dict[str, Any], reply: Reply) -> None:
+        if method == "state":
+            self._state(reply)
+        elif method in self.METHODS:
+            self._desk.submit(self._answer, method, params, reply)
+        else:
+            reply.fail(InternalError(f"the engine worker has no method {method!r}"))
+
+    def cancel(self, call_id: int) -> None:
+        with self._lock:
+            sequence = self._running.get(call_id)
+        if sequence is not None and self._loop is not None:
+            self._loop.cancel(sequence)
+
+    def busy_seconds(self) -> float:
+        """Of the step under way; while loading, since the load last moved."""
+        if self._load_moved:
+            return time.monotonic() - self._load_moved
+        return self._loop.busy_seconds() if self._loop is not None else 0.0
+
+    def close(self) -> None:
+        self._desk.shutdown(wait=False, cancel_futures=True)
+        if self._loop is not None:
+            self._loop.stop(STOP_SECONDS)
+
+    # --- on the desk
+
+    def _answer(self, method: str, params: dict[str, Any], reply: Reply) -> None:
+        if reply.cancelled:
+            reply.fail(Cancelled("the request was cancelled before it started"))
+            return
+        try:
+            self.METHODS[method](self, params, reply)
+        except msgspec.ValidationError as problem:
+            reply.fail(InvalidRequest(f"{method}: {problem}"))
+        except Exception as problem:
+            reply.fail(as_typed(problem))
+
+    def _load(self, params: dict[str, Any], reply: Reply) -> None:
+        asked = msgspec.convert(params, LoadParams)
+        plan = Plan.read(asked.plan)
+        if self._loaded is not None:
+            raise InvalidRequest("this worker already holds a model")
+        began = self._load_moved = time.monotonic()
+        try:
+            from localmind.engine import llama
+            from localmind.engine.loaded import Loaded
+
+            loaded = Loaded(Path(asked.path), plan, self._progress(reply))
+        except (ImportError, OSError, RuntimeError) as problem:
+            raise EngineMissing(
+                f"llama-cpp-python cannot be loaded: {problem}", hint="localmind engine build"
+            ) from problem
+        finally:
+            self._load_moved = 0.0
+        model = loaded.model
+        source = model.chat_template
+        try:
+            self._template = ChatTemplate(source, bos=model.bos_text, eos=model.eos_text)
+        except ModelFileBroken:
+            loaded.close()
+            raise
+        self._loaded = loaded
+        self._loop = Loop(loaded)
+        reply.result(
+            {
+                "n_ctx": loaded.n_ctx,
+                "n_ctx_train": model.n_ctx_train,
+                "n_vocab": model.n_vocab,
+                "n_params": model.n_params,
+                "size_bytes": model.size_bytes,
+                "description": model.description,
+                "architecture": model.metadata("general.architecture") or "",
+                "has_template": source is not None,
+                "slots": loaded.n_slots,
+                "load_ms": 1e3 * (time.monotonic() - began),
+                "canary": {
+                    "prefill_tok_s": loaded.canary.prefill_tok_s,
+                    "decode_tok_s": loaded.canary.decode_tok_s,
+                    "tokens": loaded.canary.tokens,
+                    "cuts_tails": loaded.canary.cuts_tails,
+                },
+                "build": llama.system_info(),
+            }
+        )
+
+    def _progress(self, reply: Reply) -> Callable[[float], bool]:
+        last_step = 0
+
+        def moved(done: float) -> bool:
+            nonlocal last_step
+            self._load_moved = time.monotonic()
+            step = int(done * PROGRESS_STEPS)
+            if step > last_step:
+                last_step = step
+                reply.item(encode(Progress("load", done, 1.0)))
+            return not reply.cancelled
+
+        return moved
+
+    def _generate(self, params: dict[str, Any], reply: Reply) -> None:
+        asked = msgspec.convert(params, GenerateParams)
+        sampling.check(asked.sampling)
+        loop = _ready(self._loop)
+        if asked.prompt is None:
+            prompt = self._prompt_of(asked.messages)
+        else:
+            prompt = _ready(self._loaded).model.tokenize(asked.prompt, add_special=True)
+        if not prompt:
+            raise InvalidRequest("the prompt is empty")
+        with self._lock:  # held over submit, so that the sink cannot forget what is not remembered yet
+            sequence = loop.submit(prompt, asked.sampling, ReplySink(reply, self._forget), client=asked.client)
+            self._running[reply.id] = sequence
+        if reply.cancelled:  # cancelled while we were busy with the prompt: `cancel` found nothing
+            loop.cancel(sequence)
+
+    def _forget(self, call_id: int) -> None:
+        with self._lock:
+            self._running.pop(call_id, None)
+
+    def _tokenize(self, params: dict[str, Any], reply: Reply) -> None:
+        asked = msgspec.convert(params, TokenizeParams)
+        reply.result(list(_ready(self._loaded).model.tokenize(asked.text, add_special=asked.add_special)))
+
+    def _count(self, params: dict[str, Any], reply: Reply) -> None:
+        reply.result(len(self._prompt_of(msgspec.convert(params, CountParams).messages)))
+
+    def _detokenize(self, params: dict[str, Any], reply: Reply) -> None:
+        reply.result(_ready(self._loaded).model.detokenize(msgspec.convert(params, DetokenizeParams).tokens))
+
+    def _prompt_of(self, messages: tuple[Message, ...]) -> "array[int]":
+        model = _ready(self._loaded).model
+        if not messages:
+            raise InvalidRequest("there are no messages")
+        text = _ready(self._template).render([{"role": m.role, "content": m.content} for m in messages])
+        # Many templates write BOS themselves; a second one makes some models answer nonsense.
+        written = bool(model.bos_text) and text.startswith(model.bos_text)
+        return model.tokenize(text, add_special=model.adds_bos and not written)
+
+    # --- on the reader's thread
+
+    def _state(self, reply: Reply) -> None:
+        if self._loop is None:
+            reply.result({"sequences": [], "queued": 0, "running": 0, "cells_used": 0, "n_ctx": 0})
+        else:
+            self._loop.inspect(reply.result)
+
+    METHODS: ClassVar[dict[str, Callable[["EngineWorker", dict[str, Any], Reply], None]]] = {
+        "load": _load,
+        "generate": _generate,
+        "tokenize": _tokenize,
+        "count": _count,
+        "detokenize": _detokenize,
+    }
+
+
+def _ready(part: T | None) -> T:
+    """A part that exists once a model is loaded."""
+    if part is None:
+        raise InvalidRequest("no model is loaded in this worker")
+    return part
+
+
+def create() -> WorkerMain:
+    sys.setswitchinterval(SWITCH_SECONDS)
+    return EngineWorker()
