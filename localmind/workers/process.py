@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from localmind.errors import TimedOut, WorkerDied, WorkerFailure, WorkerHung, from_wire, to_wire
+from localmind.errors import LocalmindError, TimedOut, WorkerDied, WorkerFailure, WorkerHung, from_wire, to_wire
 from localmind.workers import channel
 from localmind.workers.channel import Call, Cancel, Error, Frame, Heartbeat, Item, ProtocolViolation, Ready, Result
 
@@ -212,8 +212,10 @@ class WorkerProcess:
             if self._inboxes.pop(call_id, None) is not None:
                 self._write(Cancel(call_id))
 
-    async def stop(self) -> None:
-        """End the process: end-of-file first, SIGKILL when that does not help."""
+    async def stop(self, reason: LocalmindError | None = None) -> None:
+        """End the process: end-of-file first, SIGKILL when that does not help. Calls in flight get `reason`."""
+        if reason is not None:
+            self._end_calls(reason)
         self._writer.close()
         try:
             async with asyncio.timeout(STOP_GRACE_S):
@@ -230,6 +232,10 @@ class WorkerProcess:
     def _write(self, frame: Frame) -> None:
         if not self._writer.is_closing():
             self._writer.write(channel.pack(frame))
+
+    def _end_calls(self, error: LocalmindError) -> None:
+        for inbox in self._inboxes.values():
+            inbox.put_nowait(Error(0, to_wire(error)))
 
     def _kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -269,9 +275,7 @@ class WorkerProcess:
         await asyncio.wait([stderr], timeout=0.2)
         stderr.cancel()
         self.death = Death(self.label, exit_code, self._hung, self.log_tail)
-        obituary = Error(0, to_wire(self.death.error()))
-        for inbox in self._inboxes.values():
-            inbox.put_nowait(obituary)
+        self._end_calls(self.death.error())
         self._ready.set()
         self._dead.set()
 

@@ -114,7 +114,7 @@ class Supervisor:
         if self._watcher is not None:
             self._watcher.cancel()
         if worker is not None:
-            await worker.stop()
+            await worker.stop(ShuttingDown("the daemon is stopping", hint="send the request again in a moment"))
 
     async def _after_death(self) -> None:
         """Let the watcher write the death down first, so that a retry meets a quarantine that is due."""

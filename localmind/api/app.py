@@ -1,0 +1,57 @@
+"""The application: every dialect's routes behind the gate, and one form for every error."""
+
+import logging
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from localmind import __version__
+from localmind.api import native, openai_chat
+from localmind.api.backend import Backend
+from localmind.api.security import App, Gate, Gatekeeper
+from localmind.api.streams import JSON, error_response
+from localmind.errors import InternalError, InvalidRequest, LocalmindError, NotFound
+
+log = logging.getLogger("localmind.api")
+
+
+def create_app(backend: Backend, keeper: Gatekeeper) -> App:
+    """The ASGI application."""
+    app = FastAPI(title="localmind", version=__version__, docs_url=None, redoc_url=None)
+    app.include_router(openai_chat.router(backend))
+    app.include_router(native.router(backend))
+
+    @app.get("/health")
+    async def health() -> Response:
+        """Public: says only that the daemon answers."""
+        return JSON({"status": "ok"})
+
+    @app.exception_handler(LocalmindError)
+    async def ours(request: Request, problem: LocalmindError) -> Response:
+        return error_response(problem)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, problem: RequestValidationError) -> Response:
+        first = problem.errors()[0]
+        where = ".".join(str(part) for part in first["loc"] if part != "body") or "body"
+        return error_response(InvalidRequest(f"{where}: {first['msg']}"))
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, problem: HTTPException) -> Response:
+        error: LocalmindError
+        if problem.status_code == 404:
+            error = NotFound(f"there is no {request.method} {request.url.path} here")
+        else:
+            error = InvalidRequest(f"{request.method} {request.url.path}: {problem.detail}")
+        response = error_response(error)
+        response.status_code = problem.status_code
+        return response
+
+    @app.exception_handler(Exception)
+    async def unforeseen(request: Request, problem: Exception) -> Response:
+        log.exception("unforeseen error in %s %s", request.method, request.url.path, exc_info=problem)
+        return error_response(InternalError("something went wrong in the daemon", hint="localmind doctor"))
+
+    return Gate(app, keeper)  # type: ignore[arg-type]  # the same callables under starlette's aliases

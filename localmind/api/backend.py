@@ -1,0 +1,32 @@
+"""What the API serves, as one value that the daemon puts together at start.
+
+The API reads and calls these parts; it creates none of them and ends none of them.
+"""
+
+import time
+from dataclasses import dataclass, field
+
+from localmind.assistant.turn import Assistant
+from localmind.catalog import Catalog
+from localmind.knowledge.knowledge import Knowledge
+from localmind.machine.devices import Machine
+from localmind.models.pulls import Pulls
+from localmind.models.store import ModelStore
+from localmind.paths import Paths
+from localmind.workers.engines import Engines
+
+
+@dataclass(slots=True, frozen=True)
+class Backend:
+    paths: Paths
+    port: int
+    tcp_problem: str | None
+    """Why editors cannot reach us over TCP; None when they can."""
+    catalog: Catalog
+    store: ModelStore
+    pulls: Pulls
+    engines: Engines
+    knowledge: Knowledge
+    assistant: Assistant
+    machine: Machine
+    started_at: float = field(default_factory=time.time)

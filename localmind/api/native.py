@@ -1,0 +1,158 @@
+"""The native API under /localmind/v1: what our own command line and terminal app need.
+
+Plain JSON for questions that are answered at once, server-sent events (see events.py) for everything
+that takes a while. No state of its own.
+"""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from localmind import __version__
+from localmind.api.backend import Backend
+from localmind.api.openai_chat import ChatMessage, asker
+from localmind.api.streams import JSON, EventStream, native_sse, started, unless_gone
+from localmind.errors import FolderNotFound, InvalidRequest
+from localmind.messages import SamplingParams
+
+
+class SearchRequest(BaseModel):
+    query: str = Field(min_length=1, max_length=10_000)
+    limit: int = Field(10, ge=1, le=100)
+    folder: str | None = None
+
+
+class FolderRequest(BaseModel):
+    path: str = Field(min_length=1)
+
+
+class AskRequest(BaseModel):
+    question: str = Field(min_length=1, max_length=100_000)
+    folder: str | None = None
+    model: str | None = None
+    thread: str | None = None
+    max_tokens: int | None = Field(None, ge=1)
+
+
+class ChatTurnRequest(BaseModel):
+    messages: list[ChatMessage] = Field(min_length=1)
+    model: str | None = None
+
+
+class PullRequest(BaseModel):
+    model: str = Field(min_length=1)
+
+
+def absolute(path: str) -> Path:
+    """The daemon has another working directory than its clients, so only absolute paths mean anything."""
+    if not os.path.isabs(path):
+        raise InvalidRequest(f"{path!r} is not an absolute path")
+    return Path(os.path.normpath(path))
+
+
+def router(backend: Backend) -> APIRouter:
+    routes = APIRouter(prefix="/localmind/v1")
+
+    @routes.get("/status")
+    async def status() -> Response:
+        """What runs: version, uptime, models, folders."""
+        folders = await backend.knowledge.folders()
+        return JSON(
+            {
+                "version": __version__,
+                "pid": os.getpid(),
+                "uptime_s": round(time.time() - backend.started_at, 1),
+                "port": None if backend.tcp_problem else backend.port,
+                "tcp_problem": backend.tcp_problem,
+                "socket": str(backend.paths.socket),
+                "models": backend.engines.status(),
+                "folders": msgspec.to_builtins(folders),
+                "workers": backend.knowledge.workers(),
+            }
+        )
+
+    @routes.post("/search")
+    async def search(body: SearchRequest, request: Request) -> Response:
+        """The passages that fit a query best; may be none."""
+        folder = absolute(body.folder) if body.folder else None
+        found = await unless_gone(request, backend.knowledge.search(body.query, limit=body.limit, folder=folder))
+        return JSON({"passages": msgspec.to_builtins(found)})
+
+    @routes.post("/ask")
+    async def ask(body: AskRequest, request: Request) -> Response:
+        """Answer from the watched folders, with sources."""
+        events = backend.assistant.ask(
+            body.question,
+            folder=absolute(body.folder) if body.folder else None,
+            spec=backend.engines.resolve(body.model),
+            thread=body.thread,
+            client=asker(request),
+            max_tokens=body.max_tokens,
+        )
+        return EventStream(native_sse(await unless_gone(request, started(events))))
+
+    @routes.post("/chat")
+    async def chat(body: ChatTurnRequest, request: Request) -> Response:
+        """Talk to the model alone."""
+        events = backend.engines.generate_with_progress(
+            backend.engines.resolve(body.model),
+            messages=[message.plain() for message in body.messages],
+            sampling=SamplingParams(),
+            client=asker(request),
+        )
+        return EventStream(native_sse(await unless_gone(request, started(events))))
+
+    @routes.get("/folders")
+    async def folders() -> Response:
+        return JSON({"folders": msgspec.to_builtins(await backend.knowledge.folders())})
+
+    @routes.post("/folders")
+    async def add_folder(body: FolderRequest, request: Request) -> Response:
+        """Watch a folder; the events say how far its first indexing is."""
+        folder = await backend.knowledge.add_folder(absolute(body.path))
+        return EventStream(native_sse(await unless_gone(request, started(backend.knowledge.progress(folder.id)))))
+
+    @routes.delete("/folders")
+    async def remove_folder(path: str) -> Response:
+        """Stop watching a folder and forget what was read in it."""
+        await backend.knowledge.remove_folder(absolute(path))
+        return JSON({})
+
+    @routes.get("/folders/why")
+    async def why(path: str) -> Response:
+        """Whether a file is in the index, and by which rule it is not."""
+        if not Path(path).exists():
+            raise FolderNotFound(f"{path} does not exist")
+        return JSON({"path": path, "reason": await backend.knowledge.why(absolute(path))})
+
+    @routes.get("/models")
+    async def models() -> Response:
+        """The catalog, and what of it is on this machine."""
+        return JSON({"models": [_listed(backend, spec) for spec in backend.catalog.models]})
+
+    @routes.post("/models/pull")
+    async def pull(body: PullRequest, request: Request) -> Response:
+        """Fetch a model; the events are the progress. Hanging up stops it, unless someone else waits too."""
+        events = backend.pulls.pull(backend.catalog.find(body.model))
+        return EventStream(native_sse(await unless_gone(request, started(events))))
+
+    @routes.get("/models/show")
+    async def show(name: str) -> Response:
+        return JSON(_listed(backend, backend.catalog.find(name)))
+
+    @routes.delete("/models")
+    async def remove(name: str) -> Response:
+        spec = backend.catalog.find(name)
+        return JSON({"freed_bytes": backend.store.remove(spec.id)})
+
+    return routes
+
+
+def _listed(backend: Backend, spec: Any) -> dict[str, Any]:
+    return {**msgspec.to_builtins(spec), "installed": backend.store.installed(spec.id)}

@@ -1,0 +1,136 @@
+"""The gate in front of every route: the right Host, no foreign Origin, and an asker whom we know.
+
+It is the outermost layer of the application, so that websockets, unknown paths and documentation
+pages pass through it as well. It decides from headers and the peer alone and never reads a body.
+Order (DESIGN, "Security"): Host → 421, Origin → 403, then who: a peer that runs as this user, or
+the token → else 401.
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from starlette.responses import JSONResponse
+
+from localmind.api.peers import Peer
+from localmind.errors import ForbiddenOrigin, LocalmindError, Unauthorized, WrongHost, row, to_wire
+from localmind.paths import private_dir, write_atomic
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+PEER_KEY = "localmind.peer"
+"""Where the server puts a callable that returns the Peer of the connection."""
+
+PUBLIC_PATHS = frozenset({"/health"})
+"""Say nothing about the user; the Host and Origin rules hold for them too."""
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+
+
+@dataclass(slots=True, frozen=True)
+class Gatekeeper:
+    """The rules. Pure: `refuse` maps a request's head to an error or None."""
+
+    port: int
+    token: str
+    origins: frozenset[str] = frozenset()
+
+    def refuse(self, path: str, headers: Iterable[tuple[bytes, bytes]], peer: Peer) -> LocalmindError | None:
+        """Why this request may not pass; None when it may."""
+        named: dict[str, list[str]] = {}
+        for key, value in headers:
+            named.setdefault(key.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+        if peer.transport != "unix" and (error := self._wrong_host(named.get("host", []))):
+            return error
+        if error := self._foreign_origin(named):
+            return error
+        if path in PUBLIC_PATHS or peer.is_us or self._has_token(named.get("authorization", [])):
+            return None
+        return Unauthorized(
+            "this API answers programs of the user who runs it, or a bearer token",
+            hint="send `Authorization: Bearer` with the output of `localmind token`",
+        )
+
+    def _wrong_host(self, hosts: list[str]) -> LocalmindError | None:
+        allowed = {f"{name}:{self.port}" for name in LOOPBACK_NAMES}
+        if self.port == 80:
+            allowed |= set(LOOPBACK_NAMES)
+        if len(hosts) == 1 and hosts[0].lower() in allowed:
+            return None
+        return WrongHost(
+            "the Host header does not name this machine's loopback address and port",
+            hint=f"use http://127.0.0.1:{self.port} or http://localhost:{self.port}",
+        )
+
+    def _foreign_origin(self, named: dict[str, list[str]]) -> LocalmindError | None:
+        origins = named.get("origin", [])
+        cross_site = any(value in ("cross-site", "same-site") for value in named.get("sec-fetch-site", []))
+        if all(origin in self.origins for origin in origins) and (origins or not cross_site):
+            return None
+        return ForbiddenOrigin(
+            "web pages may not use this API",
+            hint='allow the page by `allowed_origins = ["http://…"]` in settings.toml if it is yours',
+        )
+
+    def _has_token(self, values: list[str]) -> bool:
+        if len(values) != 1:
+            return False
+        scheme, _, given = values[0].partition(" ")
+        return scheme.lower() == "bearer" and secrets.compare_digest(given.strip().encode(), self.token.encode())
+
+
+class Gate:
+    """ASGI middleware around the whole application."""
+
+    def __init__(self, app: App, keeper: Gatekeeper) -> None:
+        self._app = app
+        self._keeper = keeper
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        peer_of: Callable[[], Peer] | None = scope.get(PEER_KEY)
+        peer = peer_of() if peer_of is not None else Peer("tcp", None)
+        error = self._keeper.refuse(scope["path"], scope["headers"], peer)
+        if error is None:
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008, "reason": error.code})
+        else:
+            await JSONResponse(error_body(error), row(error).status, {"x-should-retry": "false"})(
+                scope,
+                receive,  # type: ignore[arg-type]  # starlette's aliases name the same callables
+                send,  # type: ignore[arg-type]
+            )
+
+
+def error_body(error: LocalmindError) -> dict[str, Any]:
+    """The OpenAI form of an error, its hint in the message; `localmind` holds the parts for our own clients."""
+    message = error.message if error.hint is None else f"{error.message}. Hint: {error.hint}"
+    return {
+        "error": {
+            "message": message,
+            "type": row(error).type,
+            "param": None,
+            "code": error.code,
+            "localmind": to_wire(error),
+        }
+    }
+
+
+def read_or_make_token(path: Path) -> str:
+    """The 256-bit token of this home, made (mode 0600) when there is none yet."""
+    try:
+        if token := path.read_text("ascii").strip():
+            return token
+    except FileNotFoundError:
+        private_dir(path.parent)
+    token = secrets.token_urlsafe(32)
+    write_atomic(path, token.encode() + b"\n")
+    return token

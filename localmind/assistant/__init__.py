@@ -1,0 +1,1 @@
+"""One turn of the assistant: retrieve, prompt, generate, cite."""

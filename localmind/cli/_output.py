@@ -1,0 +1,112 @@
+"""What commands print: data to stdout, all else to stderr; colour and moving bars only on a terminal.
+
+rich is imported only when something is drawn with it, since a piped `ask` or `search` needs none of it.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from localmind.events import Event, Progress
+from localmind.paths import Paths
+
+_ESCAPES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def clean(text: str) -> str:
+    """Text of a model or a file without control and bidi-override characters, so that it cannot drive the terminal."""
+    return _ESCAPES.sub("", text)
+
+
+def note(text: str) -> None:
+    """One line for a person, on stderr."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Aligned columns on stdout; a wide cell never wraps, so that lines stay greppable."""
+    cells = [[clean(cell) for cell in row] for row in rows]
+    widths = [max(len(line[i]) for line in [list(columns), *cells]) for i in range(len(columns))]
+    for line in [list(columns), *cells]:
+        sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n")
+
+
+def size(count: float) -> str:
+    """Bytes for people: 98.4 MB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def connect(paths: Paths | None = None) -> Any:
+    """A Client of the daemon of this home, started if need be."""
+    from localmind.client import ensure_daemon
+
+    return ensure_daemon(paths or Paths.find(), progress=note)
+
+
+def show_progress(events: Iterable[Event]) -> Iterator[Event]:
+    """Draw Progress events (bars on a terminal, a line a stage elsewhere) and pass the other events on."""
+    if not sys.stderr.isatty():
+        yield from _progress_lines(events)
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+    from rich.progress import Progress as Bars
+
+    console = Console(stderr=True)
+    bars: Bars | None = None
+    tasks: dict[str, Any] = {}
+    in_bytes = False
+    try:
+        for event in events:
+            if not isinstance(event, Progress):
+                if bars is not None:
+                    bars.stop()
+                    bars = None
+                    tasks.clear()
+                yield event
+                continue
+            if bars is None or in_bytes != (event.unit == "B"):
+                if bars is not None:
+                    bars.stop()
+                in_bytes = event.unit == "B"
+                counters = [DownloadColumn(), TransferSpeedColumn()] if in_bytes else [MofNCompleteColumn()]
+                bars = Bars(
+                    TextColumn("{task.description}"), BarColumn(), *counters, TimeRemainingColumn(), console=console
+                )
+                bars.start()
+                tasks.clear()
+            if event.stage not in tasks:
+                tasks[event.stage] = bars.add_task(event.stage, total=event.total)
+            text = clean(event.text)[:60] or event.stage
+            bars.update(tasks[event.stage], completed=event.done, total=event.total, description=text)
+    finally:
+        if bars is not None:
+            bars.stop()
+
+
+def _progress_lines(events: Iterable[Event]) -> Iterator[Event]:
+    stage = None
+    for event in events:
+        if not isinstance(event, Progress):
+            yield event
+        elif event.stage != stage:
+            stage = event.stage
+            note(clean(event.text) or event.stage)

@@ -1,0 +1,19 @@
+"""`localmind serve`: this process becomes the daemon."""
+
+import click
+
+from localmind.paths import Paths
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65535), help="TCP port instead of LOCALMIND_PORT or 11411.")
+@click.option("--background", is_flag=True, hidden=True, help="How other commands start it: log to the file only.")
+def serve(port: int | None, background: bool) -> None:
+    """Run the daemon in the foreground.
+
+    It serves the command line on a unix socket and editors on http://127.0.0.1:11411/v1 until Ctrl-C.
+    You rarely need this: every command that needs the daemon starts it.
+    """
+    from localmind.daemon.run import run  # FastAPI, uvicorn and SQLite: 0.5 s that no other command pays
+
+    run(Paths.find(), background=background, port=port)

@@ -1,0 +1,82 @@
+"""`localmind status`, `stop` and `token`: about the daemon itself."""
+
+import json
+import os
+import signal
+import time
+
+import click
+
+from localmind.cli._output import note, print_json, table
+from localmind.errors import DaemonUnreachable, TimedOut
+from localmind.paths import Paths
+
+STOP_TIMEOUT_S = 20.0
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def status(as_json: bool) -> None:
+    """Show what the daemon is doing.
+
+    Exits with 3 when no daemon runs; it is not started by this command.
+    """
+    from localmind.client import Client
+
+    with Client(Paths.find()) as client:
+        state = client.get("/status")
+    if as_json:
+        print_json(state)
+        return
+    where = f"http://127.0.0.1:{state['port']}/v1" if state["port"] else f"no TCP: {state['tcp_problem']}"
+    print(f"localmind {state['version']}, pid {state['pid']}, up {state['uptime_s']:.0f} s, {where}")  # noqa: T201
+    if state["models"]:
+        table(
+            ("MODEL", "STATE", "PID", "RUNNING"),
+            [(m["model"], m["state"], str(m["pid"] or "-"), str(m["running"])) for m in state["models"]],
+        )
+    if state["folders"]:
+        table(
+            ("FOLDER", "FILES", "CHUNKS", "STATE"),
+            [(f["path"], str(f["files"]), str(f["chunks"]), f["state"]) for f in state["folders"]],
+        )
+
+
+@click.command()
+def stop() -> None:
+    """Stop the daemon.
+
+    Streams end with a last event, jobs are resumed at the next start. Doing it twice is no error.
+    """
+    paths = Paths.find()
+    try:
+        pid = int(json.loads((paths.data / "runtime.json").read_bytes())["pid"])
+        os.kill(pid, signal.SIGTERM)
+    except (OSError, ValueError, KeyError, TypeError):
+        note("no daemon is running")
+        return
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except OSError:
+            note("stopped")
+            return
+        time.sleep(0.05)
+    raise TimedOut(f"the daemon (pid {pid}) did not stop in {STOP_TIMEOUT_S:.0f} s", hint=f"kill -9 {pid}")
+
+
+@click.command()
+def token() -> None:
+    """Print the token that other programs may use.
+
+    Your own programs need none. Send it as `Authorization: Bearer TOKEN` from a container or another user.
+    """
+    paths = Paths.find()
+    try:
+        text = paths.token_file.read_text("ascii").strip()
+    except OSError as problem:
+        raise DaemonUnreachable(
+            "there is no token yet: the daemon has never run here", hint="localmind serve"
+        ) from problem
+    print(text)  # noqa: T201

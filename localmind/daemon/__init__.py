@@ -1,0 +1,1 @@
+"""The daemon: one process a home, its lock, its sockets, its start and its end."""

@@ -1,0 +1,116 @@
+"""`localmind serve`: put the parts together, serve until a signal, and take them apart in the right order.
+
+At the end streams get their last event first, then connections close, then workers, then databases.
+A second signal skips the waiting. Everything that can be wrong with the surroundings (lock, settings,
+port, permissions) is found before the first connection is taken.
+"""
+
+import asyncio
+import contextlib
+import logging
+import logging.handlers
+import os
+import signal
+import socket
+import sys
+
+from localmind.api.app import create_app
+from localmind.api.security import Gatekeeper, read_or_make_token
+from localmind.daemon.core import Core
+from localmind.daemon.lock import only_daemon
+from localmind.daemon.server import Server
+from localmind.daemon.sockets import tcp_listeners, unix_listener
+from localmind.errors import PortTaken
+from localmind.paths import Paths, private_dir
+from localmind.settings import Settings
+
+LOG_BYTES = 10 * 1024 * 1024
+LOGS_KEPT = 5
+
+log = logging.getLogger("localmind.daemon")
+
+
+def run(paths: Paths, *, background: bool = False, port: int | None = None) -> None:
+    """Serve until SIGTERM or SIGINT. Raises LocalmindError for whatever prevents the start.
+
+    In the background a taken TCP port is no reason to fail: the command line uses the unix socket,
+    and `localmind status` says what editors miss.
+    """
+    settings = Settings.load(paths)
+    port = port if port is not None else settings.port
+    _start_logging(paths, background)
+    with only_daemon(paths), contextlib.ExitStack() as closing:
+        listeners: list[socket.socket] = []
+        if hasattr(socket, "AF_UNIX"):
+            listeners.append(unix_listener(paths.socket))
+            closing.callback(paths.socket.unlink, missing_ok=True)
+        tcp_problem = None
+        if settings.tcp:
+            try:
+                listeners += tcp_listeners(port)
+            except PortTaken as problem:
+                if not background:
+                    raise
+                tcp_problem = problem.message
+                log.warning("%s; editors cannot reach this daemon", problem.message)
+        token = read_or_make_token(paths.token_file)
+        keeper = Gatekeeper(port, token, frozenset(settings.allowed_origins))
+        asyncio.run(_serve(paths, settings, keeper, listeners, tcp_problem, announce=not background))
+
+
+async def _serve(
+    paths: Paths,
+    settings: Settings,
+    keeper: Gatekeeper,
+    listeners: list[socket.socket],
+    tcp_problem: str | None,
+    *,
+    announce: bool,
+) -> None:
+    core = Core(paths, settings, port=keeper.port, tcp_problem=tcp_problem)
+    server = Server(create_app(core.backend, keeper), listeners)
+    stopping: asyncio.Task[None] | None = None
+
+    async def stop() -> None:
+        await core.stop()
+        server.stop()
+
+    def on_signal() -> None:
+        nonlocal stopping
+        if stopping is not None:
+            log.warning("second signal: leaving at once")
+            os._exit(1)
+        log.info("stopping")
+        stopping = asyncio.create_task(stop())
+
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(each, on_signal)
+    await core.start()
+    log.info("serving %s and port %d", paths.socket, keeper.port)
+    if announce:
+        sys.stderr.write(f"localmind serves http://127.0.0.1:{keeper.port}/v1 (Ctrl-C stops it)\n")
+    try:
+        await server.run_until_stopped()
+    finally:
+        if stopping is None:
+            stopping = asyncio.create_task(stop())
+        await stopping
+    log.info("stopped")
+
+
+def _start_logging(paths: Paths, background: bool) -> None:
+    """To a rotating file always, and to the terminal when there is one. Prompts and documents are never logged."""
+    private_dir(paths.logs)
+    handlers: list[logging.Handler] = [
+        logging.handlers.RotatingFileHandler(
+            paths.log_file, maxBytes=LOG_BYTES, backupCount=LOGS_KEPT, encoding="utf-8"
+        )
+    ]
+    if not background:
+        shown = logging.StreamHandler()
+        shown.setLevel(logging.WARNING)
+        handlers.append(shown)
+    logging.basicConfig(level=logging.INFO, handlers=handlers, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for noisy in ("httpx", "httpx2", "watchdog", "uvicorn.error", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
