@@ -84,15 +84,17 @@ class Supervisor:
             return self._worker
 
     async def call(self, method: str, params: Mapping[str, Any] | None = None, *, timeout: float | None = None) -> Any:
-        worker = await self.start()
-        try:
-            return await worker.call(method, params, timeout=timeout)
-        except (WorkerDied, WorkerHung):
-            await self._after_death()
-        return await (await self.start()).call(method, params, timeout=timeout)
+        for last in (False, True):
+            worker = await self.start()
+            try:
+                return await worker.call(method, params, timeout=timeout)
+            except (WorkerDied, WorkerHung):
+                await self._after_death()
+                if last:
+                    raise
 
     async def stream(self, method: str, params: Mapping[str, Any] | None = None) -> AsyncIterator[Any]:
-        for attempt in (1, 2):
+        for last in (False, True):
             worker = await self.start()
             sent = False
             try:
@@ -103,7 +105,7 @@ class Supervisor:
                 return
             except (WorkerDied, WorkerHung):
                 await self._after_death()
-                if sent or attempt == 2:
+                if sent or last:
                     raise
 
     async def stop(self) -> None:

@@ -1,0 +1,103 @@
+"""Frames: whatever is sent arrives, and nothing that is no frame gets through."""
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from localmind.workers import channel
+from localmind.workers.channel import (
+    Call,
+    Cancel,
+    Channel,
+    Error,
+    Frame,
+    Heartbeat,
+    Item,
+    ProtocolViolation,
+    Ready,
+    Result,
+    pack,
+    read_frame,
+    unpack,
+)
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text() | st.binary(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=12,
+)
+ids = st.integers(0, 2**31)
+frames: st.SearchStrategy[Frame] = st.one_of(
+    st.builds(Call, ids, st.text(), st.dictionaries(st.text(max_size=8), values, max_size=4)),
+    st.builds(Cancel, ids),
+    st.builds(Item, ids, values),
+    st.builds(Result, ids, values),
+    st.builds(Error, ids, st.dictionaries(st.text(max_size=8), values, max_size=3)),
+    st.builds(Heartbeat, st.floats(allow_nan=False)),
+    st.builds(Ready, ids),
+)
+
+
+def reader_of(data: bytes) -> asyncio.StreamReader:
+    reader = asyncio.StreamReader()
+    reader.feed_data(data)
+    reader.feed_eof()
+    return reader
+
+
+@given(st.lists(frames, max_size=5))
+def test_frames_arrive_as_they_were_sent(sent: list[Frame]) -> None:
+    async def read_all() -> list[Frame]:
+        reader = reader_of(b"".join(map(pack, sent)))
+        got = []
+        while (frame := await read_frame(reader)) is not None:
+            got.append(frame)
+        return got
+
+    assert asyncio.run(read_all()) == sent
+
+
+@given(frames, st.data())
+def test_a_frame_cut_short_is_the_end_and_not_a_frame(frame: Frame, data: Any) -> None:
+    whole = pack(frame)
+    cut = data.draw(st.integers(0, len(whole) - 1))
+
+    async def read() -> Frame | None:
+        return await read_frame(reader_of(whole[:cut]))
+
+    assert asyncio.run(read()) is None
+
+
+@given(st.binary(max_size=200))
+def test_bytes_that_are_no_frame_are_a_violation(body: bytes) -> None:
+    try:
+        frame = unpack(body)
+    except ProtocolViolation:
+        return
+    assert unpack(pack(frame)[4:]) == frame  # by chance they were one
+
+
+async def test_a_length_beyond_the_limit_is_refused_before_anything_is_read() -> None:
+    with pytest.raises(ProtocolViolation, match="claims 4294967295 bytes"):
+        await read_frame(reader_of(b"\xff\xff\xff\xff"))
+
+
+def test_a_frame_that_could_not_be_read_back_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel, "MAX_FRAME", 100)
+    with pytest.raises(ProtocolViolation, match="over the limit"):
+        pack(Item(1, b"x" * 200))
+
+
+def test_the_blocking_end_reads_what_the_other_sends_and_then_the_end() -> None:
+    ours, theirs = socket.socketpair()
+    end = Channel(theirs)
+    ours.sendall(pack(Call(1, "echo", {"a": 1})) + pack(Cancel(1))[:3])
+    assert end.read() == Call(1, "echo", {"a": 1})
+    ours.close()
+    assert end.read() is None
+    end.send(Heartbeat(0.0))  # nobody reads any more: not an error
+    end.close()
