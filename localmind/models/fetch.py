@@ -27,6 +27,8 @@ from localmind.events import Progress
 CHUNK = 1 << 20
 FLOOR = 256 << 20
 """Bytes that a download leaves free, so that the database can still be written."""
+WRITE_AT = 1 << 18
+"""Bytes that are gathered before they are hashed and written in a thread."""
 REPORT_EVERY_S = 0.1
 STEADY = 1 << 16
 """Bytes after which a connection counts as having worked, and the count of failures starts again."""
@@ -140,8 +142,12 @@ class Fetch:
                 problem, wait = str(error) or type(error).__name__, None
             except _Busy as busy:
                 problem, wait = str(busy), busy.wait_s
+            except HashMismatch:
+                self.discard()
+                raise
             have = self.part.stat().st_size if self.part.exists() else 0
             if have >= self.size:
+                yield self._progress(have)
                 return
             failures = 1 if have - before >= STEADY else failures + 1
             if failures >= self.patience.attempts:
@@ -161,25 +167,29 @@ class Fetch:
             if note is not None and note.etag and not note.etag.startswith("W/"):
                 headers["If-Range"] = note.etag
         timeout = httpx2.Timeout(self.patience.stall_s)
-        async with self.client.stream(
-            "GET", self.url, headers=headers, timeout=timeout, follow_redirects=True
-        ) as answer:
+        ask = self.client.stream("GET", self.url, headers=headers, timeout=timeout, follow_redirects=True)
+        async with ask as answer:
             have = self._accept(answer, have)
             self._write_note(answer.headers.get("etag"))
             mode = "ab" if have else "wb"
             if not have:
                 self._digest = hashlib.sha256()
             with self.part.open(mode) as out:
-                async for chunk in answer.aiter_raw(CHUNK):
-                    if have + len(chunk) > self.size:
-                        self.discard()
-                        raise HashMismatch(
-                            f"{self.label or self.url} is longer than the {self.size} bytes it should have",
-                            hint="the source offers another file under this name; try another index",
-                        )
-                    await in_thread(self._append, out, chunk)
-                    have += len(chunk)
-                    yield have
+                held = bytearray()
+                try:
+                    async for chunk in answer.aiter_raw():
+                        held += chunk
+                        if have + len(held) > self.size:
+                            held.clear()
+                            raise self._wrong_size("more")
+                        if len(held) >= WRITE_AT:
+                            data, held = bytes(held), bytearray()
+                            await in_thread(self._append, out, data)
+                            have += len(data)
+                            yield have
+                finally:
+                    # Dropped or cancelled: what came is kept. It is little, so it need not leave the loop.
+                    self._append(out, bytes(held))
 
     def _accept(self, answer: httpx2.Response, have: int) -> int:
         """From which byte this answer counts. Raises for everything that is no file."""
@@ -195,6 +205,8 @@ class Fetch:
             if unit == "bytes" and start == str(have) and total.rpartition("-")[2] in (str(self.size), "*"):
                 return have
         elif status == 200:
+            if answer.headers.get("content-length", str(self.size)) != str(self.size):
+                raise self._wrong_size(answer.headers["content-length"])
             return 0
         elif status in (408, 425, 429) or status >= 500:
             wait = answer.headers.get("retry-after", "")
@@ -208,6 +220,12 @@ class Fetch:
         self.discard()
         raise _Busy("the server cannot continue this download", 0.0)
 
+    def _wrong_size(self, has: str) -> HashMismatch:
+        return HashMismatch(
+            f"{self.label or self.url} has {has} bytes instead of {self.size}",
+            hint="the source offers another file under this name; try another index with LOCALMIND_INDEX_URL",
+        )
+
     def _append(self, out: IO[bytes], chunk: bytes) -> None:
         try:
             out.write(chunk)
@@ -215,7 +233,9 @@ class Fetch:
         except OSError as problem:
             if problem.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise self._disk_full(len(chunk)) from problem
-            raise
+            raise DownloadFailed(
+                f"writing {self.part} failed: {problem.strerror}", hint="localmind doctor"
+            ) from problem
         self._digest.update(chunk)
 
     def _check_disk(self, have: int) -> None:

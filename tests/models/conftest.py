@@ -1,0 +1,29 @@
+"""Fixtures of the model tests: a fake index and an empty store."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from index_fakes import FakeIndex, running_index
+
+from localmind.models.store import Store
+
+
+@pytest.fixture
+def index() -> Iterator[FakeIndex]:
+    with running_index() as running:
+        yield running
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    made = Store(tmp_path / "models")
+    made.prepare()
+    return made
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx2.AsyncClient]:
+    async with httpx2.AsyncClient(trust_env=False) as made:
+        yield made
