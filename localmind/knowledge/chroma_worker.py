@@ -1,0 +1,155 @@
+"""The vectors worker: Chroma in its own process, holding ids and vectors and nothing else.
+
+Chroma gets no text and no metadata, since what it deletes stays in its files; no embedding function,
+since its own downloads one; and only `add` with ids it does not have, since upserting present ids wedges
+its compaction (chroma issue 7678). Every call names its directory and collection, so a restarted
+worker needs no ceremony. `exact` answers from SQLite by brute force while Chroma is being rebuilt.
+"""
+
+import contextlib
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from localmind.errors import InvalidRequest
+from localmind.workers.runtime import BlockingWorker, Reply, WorkerMain
+
+BATCH = 200
+
+
+class VectorCalls:
+    """The worker's methods. `dir`, `collection` and `dim` name the place in all of them."""
+
+    def __init__(self) -> None:
+        self._client: Any = None
+        self._dir: str | None = None
+        self._collections: dict[str, Any] = {}
+
+    def open(self, params: dict[str, Any], reply: Reply) -> dict[str, int]:
+        """`{dir, collection}` → `{count}`; creates both when they are not there."""
+        return {"count": self._collection(params).count()}
+
+    def count(self, params: dict[str, Any], reply: Reply) -> int:
+        """Vectors in the collection."""
+        return int(self._collection(params).count())
+
+    def add(self, params: dict[str, Any], reply: Reply) -> int:
+        """`{ids, vectors: bytes, dim}` → how many were new. Ids that are there already are left alone."""
+        import numpy
+
+        ids, dim = [str(number) for number in params["ids"]], int(params["dim"])
+        vectors = numpy.frombuffer(params["vectors"], dtype="<f4")
+        if vectors.size != len(ids) * dim:
+            raise InvalidRequest(f"{len(ids)} ids need {len(ids) * dim} numbers, got {vectors.size}")
+        matrix = vectors.reshape(len(ids), dim)
+        collection = self._collection(params)
+        added = 0
+        for start in range(0, len(ids), BATCH):
+            part = ids[start : start + BATCH]
+            present = set(collection.get(ids=part, include=[])["ids"])
+            fresh = [index for index, name in enumerate(part) if name not in present]
+            if fresh:
+                collection.add(ids=[part[index] for index in fresh], embeddings=matrix[start : start + BATCH][fresh])
+            added += len(fresh)
+        return added
+
+    def delete(self, params: dict[str, Any], reply: Reply) -> None:
+        """`{ids}`; unknown ids are no error."""
+        ids = [str(number) for number in params["ids"]]
+        collection = self._collection(params)
+        for start in range(0, len(ids), BATCH):
+            collection.delete(ids=ids[start : start + BATCH])
+
+    def query(self, params: dict[str, Any], reply: Reply) -> list[tuple[int, float]]:
+        """`{vector: bytes, k}` → `[[id, cosine similarity], …]`, best first."""
+        import numpy
+
+        collection = self._collection(params)
+        k = min(int(params["k"]), collection.count())
+        if k < 1:
+            return []
+        vector = numpy.frombuffer(params["vector"], dtype="<f4")
+        answer = collection.query(query_embeddings=[vector], n_results=k, include=["distances"])
+        return [
+            (int(name), 1.0 - float(far)) for name, far in zip(answer["ids"][0], answer["distances"][0], strict=True)
+        ]
+
+    def ids(self, params: dict[str, Any], reply: Reply) -> list[int]:
+        """All ids of the collection."""
+        return [int(name) for name in self._collection(params).get(include=[])["ids"]]
+
+    def drop(self, params: dict[str, Any], reply: Reply) -> None:
+        """Delete every collection of `dir` that is not in `keep`, and the index files Chroma leaves behind."""
+        client, keep = self._open_client(params["dir"]), set(params["keep"])
+        for collection in client.list_collections():
+            if collection.name not in keep:
+                client.delete_collection(collection.name)
+                self._collections.pop(collection.name, None)
+        self._remove_orphans(Path(params["dir"]))
+
+    def close(self, params: dict[str, Any] | None = None, reply: Reply | None = None) -> None:
+        """Release the directory; the next call opens it (or another) again."""
+        client, self._client, self._dir, self._collections = self._client, None, None, {}
+        if client is not None:
+            client.close()
+
+    def exact(self, params: dict[str, Any], reply: Reply) -> list[tuple[int, float]]:
+        """`{database, root, model, vector, k}` → like `query`, by brute force over the vectors in SQLite."""
+        import numpy
+
+        query = numpy.frombuffer(params["vector"], dtype="<f4")
+        address = f"{Path(params['database']).as_uri()}?mode=ro"
+        with contextlib.closing(sqlite3.connect(address, uri=True, timeout=5)) as db:
+            rows = db.execute(
+                "SELECT chunk.id, vector.data FROM chunk JOIN vector ON vector.text_hash = chunk.text_hash"
+                " AND model = ? WHERE root_id = ?",
+                (params["model"], params["root"]),
+            )
+            best: list[tuple[int, float]] = []
+            # In slices: 100,000 vectors at once would be 150 MB.
+            while part := rows.fetchmany(4096):
+                matrix = numpy.frombuffer(b"".join(data for _, data in part), dtype="<f4").reshape(len(part), -1)
+                scores = matrix @ query
+                best += [(int(number), float(score)) for (number, _), score in zip(part, scores, strict=True)]
+                best = sorted(best, key=lambda pair: -pair[1])[: int(params["k"])]
+        return best
+
+    def _open_client(self, directory: str) -> Any:
+        if self._client is None or directory != self._dir:
+            self.close()
+            # Before the import: chromadb reads its settings from the environment.
+            os.environ["ANONYMIZED_TELEMETRY"] = "False"
+            import chromadb
+
+            Path(directory).mkdir(parents=True, exist_ok=True, mode=0o700)
+            settings = chromadb.config.Settings(anonymized_telemetry=False, is_persistent=True, allow_reset=False)
+            self._client = chromadb.PersistentClient(path=directory, settings=settings)
+            self._dir = directory
+        return self._client
+
+    def _collection(self, params: dict[str, Any]) -> Any:
+        client, name = self._open_client(params["dir"]), str(params["collection"])
+        if name not in self._collections:
+            # cosine cannot be changed later; ef_search 100 is Chroma's default and enough for k of 50.
+            self._collections[name] = client.get_or_create_collection(
+                name, embedding_function=None, configuration={"hnsw": {"space": "cosine"}}
+            )
+        return self._collections[name]
+
+    def _remove_orphans(self, directory: Path) -> None:
+        """Chroma forgets to delete the index files of a deleted collection (chroma issue 5259)."""
+        address = f"{(directory / 'chroma.sqlite3').as_uri()}?mode=ro"
+        with contextlib.closing(sqlite3.connect(address, uri=True, timeout=5)) as db:
+            live = {str(row[0]) for row in db.execute("SELECT id FROM segments")}
+        for entry in directory.iterdir():
+            if entry.is_dir() and not entry.is_symlink() and len(entry.name) == 36 and entry.name not in live:
+                shutil.rmtree(entry, ignore_errors=True)
+
+
+def create() -> WorkerMain:
+    """Entry point of the worker kind `vectors`."""
+    calls = VectorCalls()
+    names = ("open", "count", "add", "delete", "query", "ids", "drop", "close", "exact")
+    return BlockingWorker({name: getattr(calls, name) for name in names})

@@ -1,0 +1,122 @@
+"""The embed worker: texts in, unit vectors out, by a BERT-class model on CTranslate2.
+
+One call embeds one list; the list is sorted by length and run in batches of four, the fastest size
+measured on two cores (see benchmarks/embed.py). The model is named in every call and loaded when it
+is not the loaded one, so a restarted worker needs no ceremony. It keeps no queue and no cache of
+vectors: what to embed first is the daemon's decision.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from localmind.errors import InvalidRequest, ModelFileBroken
+from localmind.knowledge.convert import converted, read_config
+from localmind.workers.runtime import BlockingWorker, Reply, WorkerMain
+
+BATCH = 4
+
+
+class Embedder:
+    """A loaded model. `quantization` is `int8` or `float32`; `threads` the cores one batch may use."""
+
+    def __init__(self, model_dir: Path, cache_dir: Path, *, threads: int, quantization: str = "int8") -> None:
+        import ctranslate2
+        from tokenizers import Tokenizer
+
+        config = read_config(model_dir)
+        self.dim: int = config["hidden_size"]
+        self.max_tokens = _sequence_limit(model_dir, config["max_position_embeddings"])
+        directory = converted(model_dir, cache_dir, quantization)
+        try:
+            self._tokenizer = Tokenizer.from_file(str(model_dir / "tokenizer.json"))
+            # inter_threads=1: one batch at a time, so that `threads` really is the number of busy cores.
+            self._encoder = ctranslate2.Encoder(
+                str(directory), device="cpu", compute_type=quantization, inter_threads=1, intra_threads=threads
+            )
+        except Exception as error:  # both libraries raise bare Exception/RuntimeError for broken files
+            raise ModelFileBroken(f"cannot load the embedder: {error}", hint="localmind models verify") from error
+        # tokenizer.json of MiniLM pads everything to 128; padding here is per batch, by CTranslate2.
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(self.max_tokens)
+
+    def embed(self, texts: Sequence[str], *, batch: int = BATCH) -> Any:
+        """Unit vectors as a float32 array of shape (len(texts), dim), in the order of `texts`.
+
+        Mean of the token states under the attention mask, then L2 norm, as sentence-transformers does.
+        Tokens beyond `max_tokens` are cut; chunks are made short enough that none are.
+        """
+        import ctranslate2
+        import numpy
+
+        result = numpy.zeros((len(texts), self.dim), dtype=numpy.float32)
+        ids = [encoding.ids for encoding in self._tokenizer.encode_batch([text or " " for text in texts])]
+        order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
+        for start in range(0, len(order), batch):
+            picked = order[start : start + batch]
+            output = self._encoder.forward_batch([ids[index] for index in picked])
+            states = numpy.array(output.last_hidden_state.to(ctranslate2.DataType.float32))
+            for row, index in enumerate(picked):
+                mean = states[row, : len(ids[index])].mean(axis=0)
+                result[index] = mean / max(float(numpy.linalg.norm(mean)), 1e-12)
+        return result
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text with the special ones, at most `max_tokens`."""
+        return [len(encoding.ids) for encoding in self._tokenizer.encode_batch(list(texts))]
+
+
+def _sequence_limit(model_dir: Path, positions: int) -> int:
+    """What the model was trained to read at once, in tokens: at most its position table."""
+    try:
+        limit = json.loads((model_dir / "sentence_bert_config.json").read_text("utf-8"))["max_seq_length"]
+        return min(int(limit), positions)
+    except (OSError, ValueError, KeyError, TypeError):
+        return positions
+
+
+class EmbedCalls:
+    """The methods of the worker: `load`, `embed`, `count_tokens`. Runs on the worker's one thread."""
+
+    def __init__(self) -> None:
+        self._key: tuple[str, str, int] | None = None
+        self._embedder: Embedder | None = None
+
+    def load(self, params: dict[str, Any], reply: Reply) -> dict[str, int]:
+        """`{model_dir, cache_dir, threads}` → `{dim, max_tokens}`."""
+        embedder = self._loaded(params)
+        return {"dim": embedder.dim, "max_tokens": embedder.max_tokens}
+
+    def embed(self, params: dict[str, Any], reply: Reply) -> bytes:
+        """`{texts, kind, …load's}` → float32 little-endian, n × dim. MiniLM reads both kinds the same way."""
+        texts = params.get("texts")
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise InvalidRequest("embed needs a list of texts")
+        return bytes(self._loaded(params).embed(texts).astype("<f4").tobytes())
+
+    def count_tokens(self, params: dict[str, Any], reply: Reply) -> list[int]:
+        """`{texts, …load's}` → tokens of each."""
+        return self._loaded(params).count_tokens(list(params.get("texts") or ()))
+
+    def _loaded(self, params: dict[str, Any]) -> Embedder:
+        if "model_dir" not in params:
+            if self._embedder is None:
+                raise InvalidRequest("no embedder is loaded", hint="call load first, or name model_dir in the call")
+            return self._embedder
+        key = (str(params["model_dir"]), str(params["cache_dir"]), int(params.get("threads") or 1))
+        if self._embedder is None or key != self._key:
+            # Drop the old one first: two models at once would double the memory for a moment.
+            self._embedder = None
+            self._embedder = Embedder(Path(key[0]), Path(key[1]), threads=key[2])
+            self._key = key
+        return self._embedder
+
+
+def create() -> WorkerMain:
+    """Entry point of the worker kind `embed`."""
+    # The tokenizer's own thread pool would compete with the encoder's for the same cores.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    calls = EmbedCalls()
+    return BlockingWorker({"load": calls.load, "embed": calls.embed, "count_tokens": calls.count_tokens})

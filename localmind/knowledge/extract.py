@@ -1,0 +1,149 @@
+"""Bytes of a file to text that can be cited: the registry of kinds, decoding, and what a parser returns.
+
+Text, Markdown, CSV and source code keep the file's own lines; HTML keeps them too, since markup is
+taken out of a line but no line is taken out of the file. A PDF is cited by page and a DOCX by
+paragraph (line N of its extracted text is its Nth paragraph or table row). Parsers are hostile
+ground: this module runs in the extract worker's child, under limits, and never in the daemon.
+Which suffix is read how is decided here and nowhere else; the daemon imports only that table.
+"""
+
+import codecs
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from localmind.errors import ExtractFailed
+
+# Part of a file's recipe: raise it when the same bytes would give other text, and everything is read again.
+VERSION = 1
+
+# Bytes; a bigger file is skipped with its reason.
+TEXT_LIMIT = 20 * 1024 * 1024
+DOCUMENT_LIMIT = 100 * 1024 * 1024
+
+
+def words(text: str) -> list[str]:
+    """The words of a text: keeps long tables of names readable."""
+    return text.split()
+
+
+_SUFFIXES = {
+    "markdown": ".md .markdown .mdown .mkd .mdx",
+    "html": ".html .htm .xhtml",
+    "pdf": ".pdf",
+    "docx": ".docx",
+    "csv": ".csv .tsv",
+    "python": ".py .pyi .pyw",
+    "rst": ".rst",
+    "text": ".txt .text .log .org .adoc .asciidoc .tex .bib .srt .vtt .eml .ics .vcf .toml .ini .cfg .conf .yaml .yml "
+    ".json .jsonl .ndjson .xml .xsl .xsd .svg .css .scss .less .properties .diff .patch .po .page",
+    "code": ".c .h .cc .cpp .cxx .hh .hpp .m .mm .cs .java .kt .kts .scala .go .rs .swift .rb .pl .pm .php .lua .r .jl "
+    ".dart .js .jsx .mjs .cjs .ts .tsx .vue .svelte .sh .bash .zsh .fish .ps1 .bat .sql .hs .ml .mli .ex .exs .erl "
+    ".clj .el .lisp .vim .cmake .gradle .tf .proto .graphql .zig .nim .v .asm .s",
+}
+KINDS = {suffix: kind for kind, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
+DOCUMENTS = frozenset({"pdf", "docx"})
+
+# Files of these suffixes are never opened. Anything not named anywhere is sniffed (kind "unknown").
+BINARY = frozenset(
+    words("""
+.png .jpg .jpeg .gif .webp .bmp .ico .tif .tiff .heic .psd .raw .cr2 .nef .mp3 .m4a .aac .flac .ogg .opus .wav .mp4
+.mkv .mov .avi .webm .zip .gz .bz2 .xz .zst .7z .rar .tar .tgz .jar .war .whl .deb .rpm .dmg .iso .img .exe .dll .so
+.dylib .a .o .obj .lib .class .pyc .pyo .wasm .bin .dat .db .sqlite .sqlite3 .mdb .gguf .safetensors .onnx .pt .pth
+.npy .npz .parquet .arrow .feather .h5 .pkl .ttf .otf .woff .woff2 .eot .xls .xlsx .ppt .pptx .doc .odt .ods .odp
+.epub .mobi .swp .lock .part .crdownload .torrent
+""")
+)
+
+
+def kind_of(name: str) -> str | None:
+    """The parser for a file name: a kind, `unknown` (decide by its bytes), or None (never opened)."""
+    suffix = PurePosixPath(name).suffix.lower()
+    if suffix in BINARY:
+        return None
+    return KINDS.get(suffix, "unknown")
+
+
+def size_limit(kind: str) -> int:
+    """The biggest file of a kind that is read, in bytes."""
+    return DOCUMENT_LIMIT if kind in DOCUMENTS else TEXT_LIMIT
+
+
+@dataclass(slots=True, frozen=True)
+class Heading:
+    """From character `start` on, the text stands under this trail, outermost first, joined by " > "."""
+
+    start: int
+    trail: str
+
+
+@dataclass(slots=True, frozen=True)
+class Extracted:
+    """The text of a document. Lines end in "\\n" only, so that line N is the text between newlines N-1 and N."""
+
+    text: str
+    headings: tuple[Heading, ...] = ()
+    pages: tuple[int, ...] | None = None
+    """Where page 1, 2, … begin, in characters; None for documents without pages."""
+
+
+def looks_binary(data: bytes) -> bool:
+    """Whether the first 8 KiB hold NUL bytes or mostly control characters, and no UTF-16 mark."""
+    head = data[:8192]
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return False
+    if b"\0" in head:
+        return True
+    controls = sum(byte < 32 and byte not in (9, 10, 12, 13, 27) for byte in head)
+    return controls * 20 > len(head)
+
+
+def decode(data: bytes) -> str:
+    """Text of unknown encoding: a byte order mark decides, else UTF-8, else the likeliest legacy encoding.
+
+    Line ends become "\\n" one for one, so lines keep their numbers; NUL is dropped, SQLite ends a text there.
+    """
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        text = data.decode("utf-16", "replace")
+    else:
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = data.decode(_legacy_encoding(data), "replace")
+    return text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
+
+
+def _legacy_encoding(data: bytes) -> str:
+    """The likeliest encoding by the first bytes that are not ASCII; Windows-1252 when nothing speaks for another."""
+    from charset_normalizer import from_bytes
+
+    first = next((index for index, byte in enumerate(data) if byte > 127), 0)
+    best = from_bytes(data[max(0, first - 2048) : first + 8192]).best()
+    return best.encoding if best is not None and best.encoding != "ascii" else "cp1252"
+
+
+def extract(data: bytes, kind: str) -> Extracted:
+    """Read `data` as `kind`. Raises ExtractFailed with a reason that a user understands."""
+    if kind in DOCUMENTS:
+        from localmind.knowledge import documents
+
+        return documents.extract_pdf(data) if kind == "pdf" else documents.extract_docx(data)
+    if looks_binary(data):
+        raise ExtractFailed(
+            "this is not text", hint="nothing to do: localmind reads text, Markdown, HTML, CSV, PDF, DOCX"
+        )
+    from localmind.knowledge import headings, html_text
+
+    text = decode(data)
+    match kind:
+        case "html":
+            return html_text.extract_html(text)
+        case "markdown":
+            return Extracted(text, headings.markdown(text))
+        case "rst":
+            return Extracted(text, headings.underlined(text))
+        case "python":
+            return Extracted(text, headings.python(text))
+        case "csv":
+            return Extracted(text, headings.first_row(text))
+        case _:
+            return Extracted(text)

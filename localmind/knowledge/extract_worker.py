@@ -1,0 +1,129 @@
+"""The extract worker: hands one file after another to a child process that may crash, hang or bloat.
+
+The worker itself parses nothing, so a hostile document can end the child but not the worker, and
+never counts towards the quarantine of the kind. A child that does not answer in time is killed and
+the file gets that as its reason; the next file gets a new child. It writes nothing and remembers nothing.
+"""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+import msgspec
+
+from localmind.errors import ExtractFailed, InvalidRequest, from_wire
+from localmind.knowledge.extract_child import LENGTH
+from localmind.workers.runtime import BlockingWorker, Reply, WorkerMain
+
+SECONDS = 60.0
+# A child is replaced after so many files: parsers leak.
+FILES_A_CHILD = 500
+
+
+class Child:
+    """A running parser process. `ask` returns its answer or raises ExtractFailed; then it must be closed."""
+
+    def __init__(self) -> None:
+        environment = os.environ | {"TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"}
+        self.files = 0
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "localmind.knowledge.extract_child", str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+        )
+
+    def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """Send one request and wait at most `seconds` of wall time."""
+        self.files += 1
+        deadline = time.monotonic() + seconds
+        body = msgspec.msgpack.encode(request)
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(LENGTH.pack(len(body)) + body)
+            self._process.stdin.flush()
+        except OSError as error:
+            raise ExtractFailed(self._epitaph()) from error
+        (length,) = LENGTH.unpack(self._read(LENGTH.size, deadline, seconds))
+        return dict(msgspec.msgpack.decode(self._read(length, deadline, seconds)))
+
+    def close(self) -> None:
+        """Kill it and collect it."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except BrokenPipeError:
+                    # What was buffered for a dead child is of no use.
+                    continue
+
+    def _read(self, count: int, deadline: float, seconds: float) -> bytes:
+        assert self._process.stdout is not None
+        descriptor = self._process.stdout.fileno()
+        pieces: list[bytes] = []
+        while count:
+            ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise ExtractFailed(f"its parser did not finish in {seconds:.0f} s")
+            piece = os.read(descriptor, min(count, 1 << 20))
+            if not piece:
+                raise ExtractFailed(self._epitaph())
+            pieces.append(piece)
+            count -= len(piece)
+        return b"".join(pieces)
+
+    def _epitaph(self) -> str:
+        code = self._process.wait()
+        if code < 0:
+            cause = "needed too much CPU time" if -code == signal.SIGXCPU else f"crashed ({signal.Signals(-code).name})"
+            return f"its parser {cause}"
+        return f"its parser ended with status {code}"
+
+
+class ExtractCalls:
+    """The worker's one method, `extract`."""
+
+    def __init__(self) -> None:
+        self._child: Child | None = None
+
+    def extract(self, params: dict[str, Any], reply: Reply) -> dict[str, Any]:
+        """`{path, kind, tokenizer?, limits?: {seconds}}` → `{size, mtime_ns, content_hash, skip, chunks}`.
+
+        A chunk is `[text, char_start, char_end, line_start, line_end, page, heading]`; `skip` is the
+        reason why a file that is fine is not indexed. ExtractFailed carries the reason of a bad file.
+        """
+        path, kind = params.get("path"), params.get("kind")
+        if not isinstance(path, str) or not isinstance(kind, str):
+            raise InvalidRequest("extract needs a path and a kind")
+        seconds = float((params.get("limits") or {}).get("seconds", SECONDS))
+        request = {"path": path, "kind": kind, "tokenizer": params.get("tokenizer"), "cpu_seconds": seconds}
+        if self._child is None:
+            self._child = Child()
+        try:
+            answer = self._child.ask(request, seconds)
+        except ExtractFailed:
+            self.close()
+            raise
+        if self._child.files >= FILES_A_CHILD:
+            self.close()
+        if "error" in answer:
+            raise from_wire(answer["error"])
+        return dict(answer["ok"])
+
+    def close(self) -> None:
+        """End the child, if there is one."""
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+
+
+def create() -> WorkerMain:
+    """Entry point of the worker kind `extract`."""
+    calls = ExtractCalls()
+    return BlockingWorker({"extract": calls.extract})

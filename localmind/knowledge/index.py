@@ -1,0 +1,351 @@
+"""The knowledge database as plain functions of SQL: what is known about folders, files and chunks.
+
+All calls are synchronous and belong to one thread; the asynchronous side is in `database.py`. A
+file is replaced in one transaction and can be found by keyword at that commit; chunks whose text did
+not change keep their ids, so nothing is embedded or moved in Chroma again. It decides nothing:
+what to read comes from `scan`, what to embed from the queues that `vector_index.py` reads here.
+"""
+
+import hashlib
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from localmind.knowledge.chunk import Chunk
+from localmind.knowledge.scan import Entry, Known
+from localmind.knowledge.tables import MIGRATIONS, NO_VECTOR, PLACED, STORED
+from localmind.store.connection import open_database, transaction
+
+# A file changed so shortly before it was read may change again within the same tick of its clock.
+FRESH_NS = 20_000_000
+
+
+@dataclass(slots=True, frozen=True)
+class Root:
+    """A watched folder as stored. `problem` says why it cannot be read at present."""
+
+    id: int
+    path: Path
+    device: int
+    problem: str | None
+
+
+@dataclass(slots=True, frozen=True)
+class Counts:
+    """Of one root. `waiting` chunks have no vector in Chroma yet, `unembedded` not even one stored."""
+
+    files: int
+    chunks: int
+    unembedded: int
+    waiting: int
+
+
+def embedded_text(heading: str | None, text: str) -> str:
+    """What is embedded for a chunk: its heading trail above its text."""
+    body = text.strip()
+    return f"{heading}\n{body}" if heading else body
+
+
+def text_hash(text: str) -> bytes:
+    """Names a text for good; vectors are keyed by it."""
+    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).digest()
+
+
+class Index:
+    """An open knowledge database. `clock` gives Unix time in seconds."""
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        # NORMAL may lose the last commits at a power cut, never consistency: a scan brings them back.
+        self.db = open_database(path, MIGRATIONS, synchronous="NORMAL")
+
+    def close(self) -> None:
+        self.db.close()
+
+    # Meta and roots
+
+    def meta(self, key: str) -> str | None:
+        row = self.db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row["value"])
+
+    def set_meta(self, key: str, value: str) -> None:
+        self.db.execute(
+            "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, value)
+        )
+
+    def roots(self) -> list[Root]:
+        rows = self.db.execute("SELECT id, path, device, problem FROM root ORDER BY path")
+        return [Root(row["id"], Path(row["path"]), row["device"], row["problem"]) for row in rows]
+
+    def add_root(self, path: Path, device: int) -> Root:
+        self.db.execute(
+            "INSERT INTO root (path, device, added_at) VALUES (?, ?, ?)", (str(path), device, self._clock())
+        )
+        return next(root for root in self.roots() if root.path == path)
+
+    def remove_root(self, root_id: int) -> None:
+        """Forget the root with all that came from it; vectors nobody else needs too."""
+        with transaction(self.db):
+            self.db.execute("DELETE FROM chunk WHERE root_id = ?", (root_id,))
+            self.db.execute("DELETE FROM file WHERE root_id = ?", (root_id,))
+            self.db.execute("DELETE FROM root WHERE id = ?", (root_id,))
+            # Its collection is dropped as a whole.
+            self.db.execute("DELETE FROM stale WHERE root_id = ?", (root_id,))
+
+    def set_problem(self, root_id: int, problem: str | None) -> None:
+        self.db.execute("UPDATE root SET problem = ? WHERE id = ?", (problem, root_id))
+
+    # Files
+
+    def known(self, root_id: int, scope: Sequence[str] = ("",)) -> dict[str, Known]:
+        """Known files at or below the paths of `scope`."""
+        found: dict[str, Known] = {}
+        for path in scope:
+            # "0" follows "/" in the order of characters: a range over the index of (root_id, relpath).
+            condition, values = ("", ()) if path == "" else (
+                "AND (relpath = ? OR (relpath >= ? AND relpath < ?))", (path, path + "/", path + "0")
+            )  # fmt: skip
+            rows = self.db.execute(
+                f"SELECT id, relpath, device, inode, size, mtime_ns, recipe FROM file WHERE root_id = ? {condition}",
+                (root_id, *values),
+            )
+            found.update((row["relpath"], Known(*row)) for row in rows)
+        return found
+
+    def problems(self, root_id: int) -> list[tuple[str, str]]:
+        """(relpath, reason) of files that failed."""
+        rows = self.db.execute(
+            "SELECT relpath, reason FROM file WHERE root_id = ? AND state = 'failed' ORDER BY relpath", (root_id,)
+        )
+        return [(row["relpath"], row["reason"]) for row in rows]
+
+    def file_state(self, root_id: int, relpath: str) -> tuple[str, str | None, int] | None:
+        """(state, reason, chunks) of a known file."""
+        row = self.db.execute(
+            "SELECT state, reason, (SELECT count(*) FROM chunk WHERE file_id = file.id) AS chunks"
+            " FROM file WHERE root_id = ? AND relpath = ?",
+            (root_id, relpath),
+        ).fetchone()
+        return None if row is None else (row["state"], row["reason"], row["chunks"])
+
+    def move(self, moves: Iterable[tuple[int, Entry]]) -> None:
+        """Give files their new paths; chunks, ids and vectors stay."""
+        with transaction(self.db):
+            pairs = list(moves)
+            # Two files may have swapped names: free all the old names first.
+            for file_id, _ in pairs:
+                self.db.execute("UPDATE file SET relpath = char(0) || id WHERE id = ?", (file_id,))
+            for file_id, entry in pairs:
+                self.db.execute("UPDATE file SET relpath = ? WHERE id = ?", (entry.relpath, file_id))
+                self.db.execute("UPDATE chunk SET path = ? WHERE file_id = ?", (entry.relpath, file_id))
+
+    def forget(self, file_ids: Iterable[int]) -> None:
+        """Remove files that are gone."""
+        with transaction(self.db):
+            for file_id in file_ids:
+                self.db.execute("DELETE FROM chunk WHERE file_id = ?", (file_id,))
+                self.db.execute("DELETE FROM file WHERE id = ?", (file_id,))
+
+    def fail(self, root_id: int, entry: Entry, recipe: str, reason: str) -> None:
+        """Remember that this version of a file could not be read; what an older one said is dropped."""
+        with transaction(self.db):
+            self._put_file(root_id, entry, recipe, "failed", reason, None, entry.size, entry.mtime_ns)
+
+    def replace(self, root_id: int, entry: Entry, recipe: str, result: dict[str, Any], model: str) -> None:
+        """Store what the extract worker made of a file; see `ExtractCalls.extract` for `result`."""
+        mtime_ns = result["mtime_ns"]
+        fresh = abs(self._clock() * 1e9 - mtime_ns) < FRESH_NS
+        chunks = [Chunk(*row) for row in result["chunks"]]
+        state, reason = ("skipped", result["skip"]) if result["skip"] else ("indexed", None)
+        with transaction(self.db):
+            file_id = self._put_file(
+                root_id, entry, recipe, state, reason, result["content_hash"], result["size"], 0 if fresh else mtime_ns,
+                keep=True,
+            )  # fmt: skip
+            self._put_chunks(root_id, file_id, entry.relpath, chunks, model)
+
+    def _put_file(
+        self, root_id: int, entry: Entry, recipe: str, state: str, reason: str | None, content_hash: bytes | None,
+        size: int, mtime_ns: int, *, keep: bool = False,
+    ) -> int:  # fmt: skip
+        row = self.db.execute(
+            "INSERT INTO file (root_id, relpath, device, inode, size, mtime_ns, content_hash, recipe, state, reason,"
+            " indexed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (root_id, relpath) DO UPDATE SET"
+            " device = excluded.device, inode = excluded.inode, size = excluded.size, mtime_ns = excluded.mtime_ns,"
+            " content_hash = excluded.content_hash, recipe = excluded.recipe, state = excluded.state,"
+            " reason = excluded.reason, indexed_at = excluded.indexed_at RETURNING id",
+            (root_id, entry.relpath, entry.device, entry.inode, size, mtime_ns, content_hash, recipe, state, reason,
+             self._clock()),
+        ).fetchone()  # fmt: skip
+        if not keep:
+            self.db.execute("DELETE FROM chunk WHERE file_id = ?", (row["id"],))
+        return int(row["id"])
+
+    def _put_chunks(self, root_id: int, file_id: int, path: str, chunks: Sequence[Chunk], model: str) -> None:
+        old: dict[tuple[bytes, str, str | None], list[int]] = defaultdict(list)
+        for row in self.db.execute(
+            "SELECT id, text_hash, text, heading FROM chunk WHERE file_id = ? ORDER BY ordinal DESC", (file_id,)
+        ):
+            old[row["text_hash"], row["text"], row["heading"]].append(row["id"])
+        for ordinal, piece in enumerate(chunks):
+            digest = text_hash(embedded_text(piece.heading, piece.text))
+            span = (piece.char_start, piece.char_end, piece.line_start, piece.line_end, piece.page)
+            same = old.get((digest, piece.text, piece.heading))
+            if same:
+                self.db.execute(
+                    "UPDATE chunk SET ordinal = ?, char_start = ?, char_end = ?, line_start = ?, line_end = ?, page = ?"
+                    " WHERE id = ?",
+                    (ordinal, *span, same.pop()),
+                )
+                continue
+            stored = self.db.execute(
+                "SELECT 1 FROM vector WHERE text_hash = ? AND model = ?", (digest, model)
+            ).fetchone()
+            self.db.execute(
+                "INSERT INTO chunk (file_id, root_id, ordinal, path, heading, text, text_hash, char_start, char_end,"
+                " line_start, line_end, page, stage) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    file_id,
+                    root_id,
+                    ordinal,
+                    path,
+                    piece.heading,
+                    piece.text,
+                    digest,
+                    *span,
+                    STORED if stored else NO_VECTOR,
+                ),
+            )
+        leftover = [(chunk_id,) for ids in old.values() for chunk_id in ids]
+        self.db.executemany("DELETE FROM chunk WHERE id = ?", leftover)
+
+    # Vectors
+
+    def use_model(self, model: str) -> bool:
+        """Make `model` the embedder of this index; True if it was another: all chunks wait for new vectors then."""
+        if self.meta("embed_model") == model:
+            return False
+        with transaction(self.db):
+            self.set_meta("embed_model", model)
+            self.db.execute(
+                "UPDATE chunk SET stage ="
+                " EXISTS (SELECT 1 FROM vector WHERE text_hash = chunk.text_hash AND model = ?)",
+                (model,),
+            )
+            self.db.execute("DELETE FROM stale")
+        return True
+
+    def unembedded(self, limit: int) -> list[tuple[bytes, str]]:
+        """(hash, text to embed) of the newest chunks without a vector, each text once."""
+        rows = self.db.execute(
+            "SELECT id, text_hash, heading, text FROM chunk WHERE stage = 0 ORDER BY id DESC LIMIT ?", (limit,)
+        )
+        return list({row["text_hash"]: embedded_text(row["heading"], row["text"]) for row in rows}.items())
+
+    def store_vectors(self, vectors: Iterable[tuple[bytes, bytes]], model: str) -> None:
+        """Keep vectors by text hash; every chunk with that text has one now."""
+        with transaction(self.db):
+            for digest, data in vectors:
+                self.db.execute("INSERT OR REPLACE INTO vector VALUES (?, ?, ?)", (digest, model, data))
+                self.db.execute("UPDATE chunk SET stage = ? WHERE text_hash = ? AND stage = 0", (STORED, digest))
+
+    def unplaced(self, root_id: int, model: str, limit: int) -> list[tuple[int, bytes]]:
+        """(chunk id, vector) of chunks that Chroma lacks."""
+        rows = self.db.execute(
+            "SELECT chunk.id, vector.data FROM chunk JOIN vector ON vector.text_hash = chunk.text_hash AND model = ?"
+            " WHERE root_id = ? AND stage = 1 ORDER BY chunk.id DESC LIMIT ?",
+            (model, root_id, limit),
+        )
+        return [(row["id"], row["data"]) for row in rows]
+
+    def mark_placed(self, chunk_ids: Iterable[int]) -> list[int]:
+        """Chroma has these now. Returns those that were deleted meanwhile and must go from it again."""
+        with transaction(self.db):
+            return [
+                chunk_id
+                for chunk_id in chunk_ids
+                if self.db.execute("UPDATE chunk SET stage = ? WHERE id = ?", (PLACED, chunk_id)).rowcount == 0
+            ]
+
+    def add_stale(self, root_id: int, chunk_ids: Iterable[int]) -> None:
+        with transaction(self.db):
+            self.db.executemany(
+                "INSERT OR IGNORE INTO stale VALUES (?, ?)", [(root_id, number) for number in chunk_ids]
+            )
+
+    def stale(self, root_id: int, limit: int) -> list[int]:
+        rows = self.db.execute("SELECT chunk_id FROM stale WHERE root_id = ? LIMIT ?", (root_id, limit))
+        return [row["chunk_id"] for row in rows]
+
+    def clear_stale(self, root_id: int, chunk_ids: Iterable[int]) -> None:
+        with transaction(self.db):
+            self.db.executemany(
+                "DELETE FROM stale WHERE root_id = ? AND chunk_id = ?", [(root_id, number) for number in chunk_ids]
+            )
+
+    def expected(self, root_id: int) -> int:
+        """How many ids Chroma should hold for this root, deletions not yet done included."""
+        row = self.db.execute(
+            "SELECT (SELECT count(*) FROM chunk WHERE root_id = ? AND stage = 2)"
+            " + (SELECT count(*) FROM stale WHERE root_id = ?) AS n",
+            (root_id, root_id),
+        ).fetchone()
+        return int(row["n"])
+
+    def reconcile_placed(self, root_id: int, present: Sequence[int]) -> None:
+        """Make the stages say what Chroma really holds: its ids are `present`."""
+        with transaction(self.db):
+            self.db.execute("CREATE TEMP TABLE present (id INTEGER PRIMARY KEY)")
+            self.db.executemany("INSERT OR IGNORE INTO present VALUES (?)", [(number,) for number in present])
+            here = "IN (SELECT id FROM present)"
+            self.db.execute(f"UPDATE chunk SET stage = 1 WHERE root_id = ? AND stage = 2 AND id NOT {here}", (root_id,))
+            self.db.execute(f"UPDATE chunk SET stage = 2 WHERE root_id = ? AND stage = 1 AND id {here}", (root_id,))
+            self.db.execute("DELETE FROM stale WHERE root_id = ?", (root_id,))
+            self.db.execute(
+                "INSERT INTO stale SELECT ?, id FROM present WHERE id NOT IN"
+                " (SELECT id FROM chunk WHERE root_id = ? AND stage = 2)",
+                (root_id, root_id),
+            )
+            self.db.execute("DROP TABLE present")
+
+    def abandon_generation(self) -> int:
+        """Everything must be placed again, in a new directory; returns its number."""
+        with transaction(self.db):
+            number = int(self.meta("generation") or 1) + 1
+            self.set_meta("generation", str(number))
+            self.db.execute("UPDATE chunk SET stage = 1 WHERE stage = 2")
+            self.db.execute("DELETE FROM stale")
+        return number
+
+    def sample_placed(self, root_id: int, model: str, count: int) -> list[tuple[int, bytes]]:
+        """A few placed chunks with their vectors, to see whether Chroma still finds them."""
+        rows = self.db.execute(
+            "SELECT chunk.id, vector.data FROM chunk JOIN vector ON vector.text_hash = chunk.text_hash AND model = ?"
+            " WHERE root_id = ? AND stage = 2 LIMIT ?",
+            (model, root_id, count),
+        )
+        return [(row["id"], row["data"]) for row in rows]
+
+    def counts(self, root_id: int) -> Counts:
+        files = self.db.execute(
+            "SELECT count(*) AS n FROM file WHERE root_id = ? AND state = 'indexed'", (root_id,)
+        ).fetchone()["n"]
+        by_stage = {
+            row["stage"]: row["n"]
+            for row in self.db.execute(
+                "SELECT stage, count(*) AS n FROM chunk WHERE root_id = ? GROUP BY stage", (root_id,)
+            )
+        }
+        unembedded = by_stage.get(NO_VECTOR, 0)
+        return Counts(files, sum(by_stage.values()), unembedded, unembedded + by_stage.get(STORED, 0))
+
+    def purge(self) -> None:
+        """Remove what deleted text left behind: vectors without a chunk, words in the full-text index, the log."""
+        with transaction(self.db):
+            self.db.execute("DELETE FROM vector WHERE text_hash NOT IN (SELECT text_hash FROM chunk)")
+            # SQLite 3.40 has no secure-delete for FTS5: a merge of everything drops the deleted words.
+            self.db.execute("INSERT INTO chunk_fts (chunk_fts) VALUES ('optimize')")
+        self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")

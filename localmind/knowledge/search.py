@@ -1,0 +1,186 @@
+"""The arithmetic of search: from a question to full-text terms, from two rankings to passages.
+
+Pure functions; the rows come from `retrieve.py`. Keyword and dense rankings are fused by reciprocal
+rank (k = 10) with a weight of the keyword side that depends on the query, because equal weights
+make a good embedder worse on prose and a bad one useless on identifiers (figures in
+shared research, repeated by benchmarks/retrieval). Below a floor there is no passage at all:
+"not in your files" is an answer, and the only right one to many questions.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from localmind.knowledge.extract import words
+
+RRF_K = 10
+WEIGHT_PROSE = 0.4
+WEIGHT_EXACT = 1.5
+
+MAX_TERMS = 24
+CHUNKS_A_FILE = 3
+
+STOP_WORDS = frozenset(
+    words("""
+a about above after again all also am an and any are as at be because been before being below between both but by
+can could did do does doing done down during each else ever few for from further get gets got had has have having he
+her here hers him his how i if in into is it its itself just me more most much my no nor not now of off on once only
+or other our ours out over own please same she should so some such tell than that the their theirs them then there
+these they this those through to too under until up us use used using very was we were what when where which while
+who whom whose why will with would you your yours
+""")
+)
+
+_QUOTED = re.compile(r'"([^"]{1,200})"|`([^`]{1,200})`')
+_WORD = re.compile(r"[^\s,;!?()\[\]{}<>\"`]+")
+# snake_case, dotted.name, path/to, Class::member, --flag, WX-2000, camelCase, name(), $var, @decorator
+_IDENTIFIER = re.compile(
+    r"\w+_\w|\w\.\w|[\w.]/\w|\w::\w|^--?[A-Za-z]|^[$@%#&]\w|[A-Za-z]\d|\d[A-Za-z]|[a-z][A-Z]|^[A-Za-z]+-\d|\w\(\)$"
+)
+
+
+@dataclass(slots=True, frozen=True)
+class Query:
+    """A question taken apart. `terms` are single full-text expressions, `required` phrases that must occur."""
+
+    text: str
+    terms: tuple[str, ...]
+    required: tuple[str, ...]
+    exact: tuple[str, ...]
+    """Those of the terms that look like identifiers, paths, codes or quotations."""
+
+    @property
+    def keyword_weight(self) -> float:
+        """Of the keyword ranking, against 1 for the dense one."""
+        return WEIGHT_EXACT if self.exact else WEIGHT_PROSE
+
+    @property
+    def match(self) -> str | None:
+        """The FTS5 expression; None if there is nothing to look for."""
+        if not self.terms:
+            return None
+        anything = " OR ".join(self.terms)
+        return f"{' AND '.join(self.required)} AND ({anything})" if self.required else anything
+
+
+def parse(text: str) -> Query:
+    """Take a question apart. Any text is fine; what FTS5 would read as syntax is quoted."""
+    required = [_term(a or b) for a, b in _QUOTED.findall(text)]
+    exact: list[str] = list(required)
+    plain: list[str] = []
+    rest = _QUOTED.sub(" ", text)
+    call_names = set(re.findall(r"[\w.:]+(?=\(\))", rest))
+    for word in _WORD.findall(rest):
+        word = word.rstrip(".:'").removesuffix("'s")
+        if not re.search(r"\w", word):
+            continue
+        if _IDENTIFIER.search(word) or word in call_names:
+            exact.append(_term(word))
+        elif word.lower() not in STOP_WORDS:
+            plain.append(_term(word))
+    if not exact and not plain:
+        plain = [_term(word) for word in _WORD.findall(rest) if re.search(r"\w", word)]
+    terms = list(dict.fromkeys([*exact, *plain]))[:MAX_TERMS]
+    return Query(text, tuple(terms), tuple(dict.fromkeys(required)), tuple(dict.fromkeys(exact)))
+
+
+def _term(word: str) -> str:
+    """A phrase for FTS5; its tokenizer cuts `os.path` into two words that must follow each other."""
+    return '"' + word.replace('"', '""').replace("\0", " ") + '"'
+
+
+def fuse(keyword: Sequence[int], dense: Sequence[int], weight: float) -> dict[int, float]:
+    """Reciprocal rank fusion of two rankings of ids, best first: id → score, best first."""
+    scores: dict[int, float] = {}
+    for ranking, factor in ((keyword, weight), (dense, 1.0)):
+        for rank, number in enumerate(ranking):
+            scores[number] = scores.get(number, 0.0) + factor / (RRF_K + rank + 1)
+    return dict(sorted(scores.items(), key=lambda pair: -pair[1]))
+
+
+@dataclass(slots=True, frozen=True)
+class Floor:
+    """When a question counts as not answered by the folders. Calibrated on samples/ with MiniLM: see the tests.
+
+    A chunk's evidence is its cosine similarity plus `words` times the share of the question's words that
+    it holds. One chunk must reach `answer`, else nothing is shown; then every chunk is that reaches
+    `shown`. `words_only` is the share asked of a chunk that has no vector yet.
+    """
+
+    answer: float = 0.45
+    shown: float = 0.25
+    words: float = 0.25
+    words_only: float = 0.6
+
+    def evidence(self, similarity: float | None, coverage: float, *, exact: bool) -> float:
+        """Comparable within one index. `exact`: an identifier or quotation of the query occurs, which suffices."""
+        if similarity is None:
+            known = self.answer if coverage >= self.words_only else self.shown if coverage >= 0.3 else 0.0
+        else:
+            known = similarity + self.words * coverage
+        return max(known, self.answer) if exact else known
+
+
+def coverage(matching: Mapping[str, set[int]], frequency: Mapping[str, int], total: int) -> dict[int, float]:
+    """For each chunk the share of the query's terms that it holds, weighted by rarity.
+
+    `matching`: term → ids of candidates that hold it; `frequency`: term → chunks of the whole index
+    that hold it; `total`: chunks in the index. Weights are ln(1 + N / (df + 0.5)).
+    """
+    weights = {term: math.log(1 + total / (frequency[term] + 0.5)) for term in matching}
+    whole = sum(weights.values())
+    shares: dict[int, float] = {}
+    for term, ids in matching.items():
+        for number in ids:
+            shares[number] = shares.get(number, 0.0) + weights[term] / whole
+    return shares
+
+
+@dataclass(slots=True, frozen=True)
+class Candidate:
+    """A chunk that may be shown, in the order of fusion."""
+
+    chunk_id: int
+    file_id: int
+    ordinal: int
+    similarity: float | None
+    coverage: float
+    evidence: float
+
+
+def above(candidates: Sequence[Candidate], floor: Floor) -> list[Candidate]:
+    """The candidates that are shown: none unless one of them may be an answer."""
+    if not any(candidate.evidence >= floor.answer for candidate in candidates):
+        return []
+    return [candidate for candidate in candidates if candidate.evidence >= floor.shown]
+
+
+def group(candidates: Iterable[Candidate], limit: int) -> list[list[Candidate]]:
+    """At most `limit` passages, each a run of neighbours of one file; at most three chunks a file.
+
+    A chunk next to one that is already shown joins it, since the end of a thought is often in the
+    next chunk; the passage keeps the place of its best chunk.
+    """
+    groups: list[list[Candidate]] = []
+    taken: dict[int, int] = {}
+    for candidate in candidates:
+        if taken.get(candidate.file_id, 0) >= CHUNKS_A_FILE:
+            continue
+        touching = [
+            run
+            for run in groups
+            if run[0].file_id == candidate.file_id and any(abs(one.ordinal - candidate.ordinal) == 1 for one in run)
+        ]
+        if touching:
+            home = touching[0]
+            home.append(candidate)
+            for other in touching[1:]:
+                home.extend(other)
+                groups.remove(other)
+        elif len(groups) >= limit:
+            continue
+        else:
+            groups.append([candidate])
+        taken[candidate.file_id] = taken.get(candidate.file_id, 0) + 1
+    return groups

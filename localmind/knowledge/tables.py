@@ -1,0 +1,89 @@
+"""The schema of the knowledge database: roots, files, chunks, their full-text index and vectors.
+
+A chunk's `stage` says how far it is: 0 no vector yet, 1 its vector is stored, 2 Chroma has it too.
+All queues are read from these rows, so no queue can disagree with them after a crash. Vectors are
+keyed by the hash of the embedded text: a rename, a copy or a rebuild never embeds again.
+"""
+
+from localmind.store.connection import Migration
+
+NO_VECTOR, STORED, PLACED = 0, 1, 2
+
+_FIRST = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE root (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    path TEXT NOT NULL UNIQUE,
+    device INTEGER NOT NULL,
+    added_at REAL NOT NULL,
+    problem TEXT
+);
+
+CREATE TABLE file (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    root_id INTEGER NOT NULL REFERENCES root(id),
+    relpath TEXT NOT NULL,
+    device INTEGER NOT NULL,
+    inode INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,      -- 0 when it was so fresh that it must be read once more
+    content_hash BLOB,
+    recipe TEXT NOT NULL,           -- version of parser and chunker, and the embedder whose tokens were counted
+    state TEXT NOT NULL CHECK (state IN ('indexed', 'skipped', 'failed')),
+    reason TEXT,
+    indexed_at REAL NOT NULL,
+    UNIQUE (root_id, relpath)
+);
+
+CREATE TABLE chunk (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,   -- also the id in Chroma, hence never used twice
+    file_id INTEGER NOT NULL REFERENCES file(id),
+    root_id INTEGER NOT NULL,
+    ordinal INTEGER NOT NULL,
+    path TEXT NOT NULL,                     -- the file's relpath again, for the full-text index
+    heading TEXT,
+    text TEXT NOT NULL,
+    text_hash BLOB NOT NULL,
+    char_start INTEGER NOT NULL,
+    char_end INTEGER NOT NULL,
+    line_start INTEGER NOT NULL,
+    line_end INTEGER NOT NULL,
+    page INTEGER,
+    stage INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX chunk_of_file ON chunk (file_id, ordinal);
+CREATE INDEX chunk_by_hash ON chunk (text_hash);
+CREATE INDEX chunk_waiting ON chunk (stage, id) WHERE stage < 2;
+CREATE INDEX chunk_of_root ON chunk (root_id, stage);
+
+CREATE VIRTUAL TABLE chunk_fts USING fts5 (
+    text, heading, path, content = 'chunk', content_rowid = 'id', tokenize = 'porter unicode61'
+);
+
+CREATE TABLE vector (
+    text_hash BLOB NOT NULL,
+    model TEXT NOT NULL,
+    data BLOB NOT NULL,                     -- float32, little-endian, unit length
+    PRIMARY KEY (text_hash, model)
+);
+
+-- What Chroma still holds and should not.
+CREATE TABLE stale (root_id INTEGER NOT NULL, chunk_id INTEGER NOT NULL, PRIMARY KEY (root_id, chunk_id)) WITHOUT ROWID;
+
+CREATE TRIGGER chunk_inserted AFTER INSERT ON chunk BEGIN
+    INSERT INTO chunk_fts (rowid, text, heading, path) VALUES (new.id, new.text, new.heading, new.path);
+END;
+CREATE TRIGGER chunk_deleted AFTER DELETE ON chunk BEGIN
+    INSERT INTO chunk_fts (chunk_fts, rowid, text, heading, path)
+        VALUES ('delete', old.id, old.text, old.heading, old.path);
+    INSERT OR IGNORE INTO stale SELECT old.root_id, old.id WHERE old.stage = 2;
+END;
+CREATE TRIGGER chunk_renamed AFTER UPDATE OF text, heading, path ON chunk BEGIN
+    INSERT INTO chunk_fts (chunk_fts, rowid, text, heading, path)
+        VALUES ('delete', old.id, old.text, old.heading, old.path);
+    INSERT INTO chunk_fts (rowid, text, heading, path) VALUES (new.id, new.text, new.heading, new.path);
+END
+"""
+
+MIGRATIONS = (Migration(1, "roots, files, chunks, vectors", _FIRST),)
