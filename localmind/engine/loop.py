@@ -265,17 +265,13 @@ class Loop:
 
     def _recover(self, code: int, step: Step) -> None:
         """A native call failed. Without cells, the youngest waits; anything else ends the rows of this call."""
-        if code == NO_CELLS and self._scheduler.preempt_youngest():
-            log.warning("llama_decode found no cells, though the ledger counted %d free", self._free_cells())
+        if code == NO_CELLS and self._scheduler.out_of_cells(step.rows):
+            log.warning("llama_decode found no cells; from now on %d are counted", self._scheduler.n_cells)
             return
         log.error("llama_decode returned %d for %d tokens", code, step.n_tokens)
+        error = InternalError(f"llama.cpp failed to evaluate the request (code {code})", hint="localmind doctor")
         for row in step.rows:
-            self._fail(
-                row.sequence, InternalError(f"llama.cpp failed to evaluate (code {code})", hint="localmind doctor")
-            )
-
-    def _free_cells(self) -> int:
-        return self._scheduler.n_cells - self._scheduler.cells_used
+            self._fail(row.sequence, error)
 
     def _state(self) -> dict[str, Any]:
         scheduler = self._scheduler
@@ -294,5 +290,5 @@ class Loop:
             "queued": scheduler.queued,
             "running": len(scheduler.active),
             "cells_used": scheduler.cells_used,
-            "n_ctx": scheduler.n_cells,
+            "n_ctx": self._backend.n_ctx,
         }

@@ -21,6 +21,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 MAX_SIZE = 16 * 1024 * 1024
 """Characters and elements of any value, and of the output: about four million tokens."""
 
+MAX_PARTS = 200_000
+"""Elements of nested lists and dicts that are looked at, 50 ms of work; a long talk with many tools has thousands."""
+
 MAX_NUMBER = 2**63
 
 # Ways to ask C code for a huge string in one call. No chat template uses them.
@@ -143,11 +146,14 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
 
 def weight(value: Any) -> int:
-    """Characters and elements that writing `value` out would take; it stops counting at MAX_SIZE."""
-    total = 0
+    """Characters and elements that writing `value` out would take; beyond MAX_PARTS elements, too many to count."""
+    total = parts = 0
     left = [value]
-    while left and total <= MAX_SIZE:
+    while left:
         part = left.pop()
+        parts += 1
+        if parts + len(left) > MAX_PARTS:
+            return MAX_SIZE + 1
         total += 1
         if isinstance(part, str | bytes):
             total += len(part)

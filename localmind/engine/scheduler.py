@@ -69,10 +69,12 @@ class Scheduler:
     def step(self) -> Step:
         """The next step; without rows when nobody has anything to evaluate."""
         while len(self._active) > 1 and self.n_cells - self.cells_used < self._least_cells():
-            self.preempt_youngest()
+            self._preempt_youngest()
         self._admit()
         rows = [Row(sequence, sequence.stored, 1, True) for sequence in self._active if sequence.state is State.DECODE]
         room = min(self.n_batch, self.n_cells - self.cells_used) - len(rows)
+        if not rows:
+            room = max(room, 1)  # somebody must move, if only to learn that there really is no cell
         for sequence in self._active:
             if room <= 0:
                 break
@@ -94,16 +96,24 @@ class Scheduler:
         sequence.state = State.DECODE
         return len(sequence.tokens) >= sequence.limit
 
-    def preempt_youngest(self) -> bool:
-        """Send the youngest active sequence back to the head of the queue. False when there is only one or none."""
-        if len(self._active) < 2:
+    def out_of_cells(self, rows: Iterable[Row]) -> bool:
+        """The native memory had less room than our ledger: believe it, and let fewer in from now on.
+
+        False when a single token of the only active sequence found no cell, so that nothing is left to give up.
+        """
+        tokens = sum(row.count for row in rows)
+        if tokens == 1 and len(self._active) == 1:
             return False
+        self.n_cells = self.cells_used + tokens // 2
+        return True
+
+    def _preempt_youngest(self) -> None:
+        """Send the youngest active sequence back to the head of the queue; it keeps its tokens, not its cells."""
         sequence = self._active[-1]
         self._release(sequence)
         sequence.stored = 0
         sequence.state = State.QUEUED
         self._queue.appendleft(sequence)
-        return True
 
     def _least_cells(self) -> int:
         """Cells without which this step would leave out a decode row, or move nobody."""
