@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
-from localmind.errors import FolderNotFound, InvalidRequest
+from localmind.errors import FolderNotFound, InvalidRequest, LocalmindError
 from localmind.events import Passage, Progress
 from localmind.knowledge.database import Database
 from localmind.knowledge.embedder import Embedder, EmbedModel

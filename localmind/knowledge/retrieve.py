@@ -186,7 +186,8 @@ def passages(index: Index, groups: Sequence[Sequence[Candidate]]) -> list[Passag
 def _rows(index: Index, run: Sequence[Candidate]) -> list[Row]:
     rows = index.db.execute(
         "SELECT chunk.id, file_id, ordinal, root.path AS root, chunk.path AS path, heading, text, line_start,"
-        f" line_end, page FROM chunk JOIN root ON root.id = chunk.root_id WHERE chunk.id IN ({_list([one.chunk_id for one in run])})"
+        " line_end, page FROM chunk JOIN root ON root.id = chunk.root_id"
+        f" WHERE chunk.id IN ({_list([one.chunk_id for one in run])})"
         " ORDER BY ordinal",
     )
     return [
