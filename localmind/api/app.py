@@ -54,4 +54,4 @@ def create_app(backend: Backend, keeper: Gatekeeper) -> App:
         log.exception("unforeseen error in %s %s", request.method, request.url.path, exc_info=problem)
         return error_response(InternalError("something went wrong in the daemon", hint="localmind doctor"))
 
-    return Gate(app, keeper)  # type: ignore[arg-type]  # the same callables under starlette's aliases
+    return Gate(app, keeper)

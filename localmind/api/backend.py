@@ -4,14 +4,16 @@ The API reads and calls these parts; it creates none of them and ends none of th
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from localmind.assistant.turn import Assistant
 from localmind.catalog import Catalog
 from localmind.knowledge.knowledge import Knowledge
 from localmind.machine.devices import Machine
 from localmind.models.pulls import Pulls
-from localmind.models.store import ModelStore
+from localmind.models.store import Store
 from localmind.paths import Paths
 from localmind.workers.engines import Engines
 
@@ -23,10 +25,12 @@ class Backend:
     tcp_problem: str | None
     """Why editors cannot reach us over TCP; None when they can."""
     catalog: Catalog
-    store: ModelStore
+    store: Store
     pulls: Pulls
     engines: Engines
     knowledge: Knowledge
     assistant: Assistant
     machine: Machine
+    index_workers: Callable[[], list[dict[str, Any]]]
+    """The workers of the index as `status` shows them."""
     started_at: float = field(default_factory=time.time)

@@ -4,8 +4,10 @@ Plain JSON for questions that are answered at once, server-sent events (see even
 that takes a while. No state of its own.
 """
 
+import contextlib
 import os
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,9 @@ from localmind import __version__
 from localmind.api.backend import Backend
 from localmind.api.openai_chat import ChatMessage, asker
 from localmind.api.streams import JSON, EventStream, native_sse, started, unless_gone
+from localmind.catalog import ModelSpec
 from localmind.errors import FolderNotFound, InvalidRequest
+from localmind.events import Done, Event
 from localmind.messages import SamplingParams
 
 
@@ -73,7 +77,7 @@ def router(backend: Backend) -> APIRouter:
                 "socket": str(backend.paths.socket),
                 "models": backend.engines.status(),
                 "folders": msgspec.to_builtins(folders),
-                "workers": backend.knowledge.workers(),
+                "workers": backend.index_workers(),
             }
         )
 
@@ -116,7 +120,7 @@ def router(backend: Backend) -> APIRouter:
     async def add_folder(body: FolderRequest, request: Request) -> Response:
         """Watch a folder; the events say how far its first indexing is."""
         folder = await backend.knowledge.add_folder(absolute(body.path))
-        return EventStream(native_sse(await unless_gone(request, started(backend.knowledge.progress(folder.id)))))
+        return EventStream(native_sse(await unless_gone(request, started(_until_indexed(backend, folder.id)))))
 
     @routes.delete("/folders")
     async def remove_folder(path: str) -> Response:
@@ -148,11 +152,20 @@ def router(backend: Backend) -> APIRouter:
 
     @routes.delete("/models")
     async def remove(name: str) -> Response:
+        """Remove a model's files, unless it is answering right now."""
         spec = backend.catalog.find(name)
-        return JSON({"freed_bytes": backend.store.remove(spec.id)})
+        await backend.engines.unload(spec)
+        return JSON({"freed_bytes": backend.store.remove(spec.name).freed})
 
     return routes
 
 
-def _listed(backend: Backend, spec: Any) -> dict[str, Any]:
-    return {**msgspec.to_builtins(spec), "installed": backend.store.installed(spec.id)}
+async def _until_indexed(backend: Backend, folder_id: int) -> AsyncIterator[Event]:
+    async with contextlib.aclosing(backend.knowledge.progress(folder_id)) as steps:
+        async for step in steps:
+            yield step
+    yield Done()
+
+
+def _listed(backend: Backend, spec: ModelSpec) -> dict[str, Any]:
+    return {**msgspec.to_builtins(spec), "size": spec.size, "installed": backend.store.get(spec.name) is not None}

@@ -149,7 +149,7 @@ def router(backend: Backend) -> APIRouter:
         spec = backend.engines.resolve(body.model)
         events = backend.engines.generate(spec, messages=messages, sampling=body.sampling(), client=asker(request))
         stream = await unless_gone(request, started(events))
-        head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": spec.id}
+        head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": spec.name}
         if body.stream:
             with_usage = body.stream_options is not None and body.stream_options.include_usage
             return EventStream(chunks(stream, head, with_usage))
@@ -163,7 +163,7 @@ def router(backend: Backend) -> APIRouter:
     @routes.get("/models/{name:path}")
     async def model(name: str) -> Response:
         spec = backend.engines.resolve(name)
-        return JSON(_model(spec.id))
+        return JSON(_model(spec.name))
 
     return routes
 

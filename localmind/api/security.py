@@ -105,8 +105,8 @@ class Gate:
         else:
             await JSONResponse(error_body(error), row(error).status, {"x-should-retry": "false"})(
                 scope,
-                receive,  # type: ignore[arg-type]  # starlette's aliases name the same callables
-                send,  # type: ignore[arg-type]
+                receive,
+                send,
             )
 
 

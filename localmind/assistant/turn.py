@@ -8,7 +8,7 @@ similarity floor no model is asked, so nothing can be guessed.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
 from localmind.assistant.answer import NOT_IN_FILES, CitationFilter, declines, sources_of
@@ -55,7 +55,7 @@ class Assistant:
         thread: str | None,
         client: str,
         max_tokens: int | None = None,
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """Sources retrieved, text, Sources used, Done. Raises LocalmindError; a stored answer says why it ended."""
         message = await asyncio.to_thread(self._store_question, question, folder, thread, spec.name)
         state = "stopped"
@@ -90,7 +90,7 @@ class Assistant:
 
     async def _answer(
         self, question: str, folder: Path | None, spec: ModelSpec, client: str, max_tokens: int | None
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         found = await self._knowledge.search(question, limit=PASSAGES, folder=folder)
         passages = citations.numbered(found)
         yield Sources(passages)

@@ -19,6 +19,7 @@ def chat() -> None:
         raise InvalidRequest("the terminal app needs a terminal", hint="localmind ask QUESTION")
     paths = Paths.find()
     connect(paths).__exit__()
-    import localmind_tui  # Textual takes 0.3 s to import
+    import localmind_tui
+    from localmind.client import AsyncClient
 
-    localmind_tui.run(paths)
+    sys.exit(localmind_tui.run(AsyncClient(paths)))

@@ -1,7 +1,5 @@
 """`localmind models`: what can be fetched, what is here, what it costs."""
 
-from typing import Any
-
 import click
 
 from localmind.cli._output import clean, connect, note, print_json, show_progress, size, table
@@ -29,7 +27,7 @@ def list_(as_json: bool) -> None:
         return
     table(
         ("MODEL", "FOR", "SIZE", "LICENCE", "HERE"),
-        [(m["id"], m["role"], size(_bytes(m)), m["licence"], "yes" if m["installed"] else "-") for m in found],
+        [(m["name"], m["role"], size(m["size"]), m["licence"], "yes" if m["installed"] else "-") for m in found],
     )
 
 
@@ -43,7 +41,7 @@ def pull(names: tuple[str, ...], starter: bool) -> None:
     """
     with connect() as client:
         if starter:
-            names += tuple(m["id"] for m in client.get("/models")["models"] if m["starter"])
+            names += tuple(m["name"] for m in client.get("/models")["models"] if m["starter"])
         if not names:
             raise click.UsageError("Name a model, or use --starter. `localmind models list` shows them.")
         for name in dict.fromkeys(names):
@@ -62,12 +60,12 @@ def show(name: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    for key in ("id", "role", "family", "parameters", "quantisation", "context", "licence", "good_for"):
+    for key in ("name", "role", "family", "parameters", "quantisation", "context", "licence", "good_for"):
         if found.get(key) not in (None, "", [], ()):
             value = found[key]
             click.echo(f"{key:13} {clean(', '.join(value) if isinstance(value, list) else str(value))}")
-    click.echo(f"{'size':13} {size(_bytes(found))}")
-    click.echo(f"{'here':13} {'yes' if found['installed'] else 'no: localmind models pull ' + found['id']}")
+    click.echo(f"{'size':13} {size(found['size'])}")
+    click.echo(f"{'here':13} {'yes' if found['installed'] else 'no: localmind models pull ' + found['name']}")
 
 
 @models.command()
@@ -77,7 +75,3 @@ def rm(name: str) -> None:
     with connect() as client:
         freed = client.delete("/models", name=name)["freed_bytes"]
     note(f"{name} is gone; {size(freed)} freed")
-
-
-def _bytes(model: dict[str, Any]) -> int:
-    return sum(file["size"] for file in model["files"])

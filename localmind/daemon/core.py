@@ -4,27 +4,26 @@ Owns construction and order; every part does its own work. Start is quick, since
 and folders compared after the sockets are bound; a model is loaded by the first request that needs it.
 """
 
-import asyncio
 import logging
-import os
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
 from localmind import catalog
 from localmind.api.backend import Backend
 from localmind.assistant.turn import Assistant
-from localmind.errors import LocalmindError, ModelNotInstalled
+from localmind.catalog import ModelSpec
+from localmind.errors import LocalmindError
+from localmind.knowledge.embedder import EmbedModel
 from localmind.knowledge.knowledge import Knowledge
 from localmind.machine.devices import Machine
 from localmind.machine.plan import Wishes
 from localmind.machine.probe import PlanMemory
 from localmind.models.pulls import Pulls
-from localmind.models.store import ModelStore
+from localmind.models.store import Store
 from localmind.paths import Paths, private_dir
 from localmind.settings import Settings
 from localmind.store.threads import Threads
 from localmind.workers.engines import Engines
-from localmind.workers.process import WorkerProcess
 from localmind.workers.supervisor import Supervisor, launcher
 
 log = logging.getLogger("localmind.daemon")
@@ -44,34 +43,19 @@ class Core:
     ) -> None:
         for directory in (paths.config, paths.data, paths.cache, paths.models):
             private_dir(directory)
-        models = catalog.load(paths)
-        store = ModelStore(paths.models)
-        machine = Machine.here()
-        self._threads = Threads.open(paths.threads_db)
-        self._engines = Engines(
-            models,
-            store,
-            PlanMemory(paths.plans_file),
-            machine,
-            default_model=settings.chat_model,
-            wishes=Wishes(n_ctx=settings.context, threads=settings.threads),
-            queue_limit=settings.queue_limit,
-            command=worker_command,
-        )
-        embedder = models.find(settings.embed_model)
-
-        async def load_embedder(worker: WorkerProcess) -> None:
-            if not store.installed(embedder.id):
-                raise ModelNotInstalled(
-                    f"{embedder.id} is not on this machine yet", hint=f"localmind models pull {embedder.id}"
-                )
-            directory = await asyncio.to_thread(store.directory, embedder)
-            await worker.call("load", _embed_params(directory, paths.converted_dir, settings.threads))
-
+        self._catalog = catalog.load(paths)
+        self._store = Store(paths.models)
+        self._machine = Machine.here()
+        self._paths, self._settings = paths, settings
+        self._threads = Threads(paths.threads_db)
+        self._embedder = self._catalog.find(settings.embed_model)
         self._workers = [
-            Supervisor("the embedder", launcher("embed", "the embedder", load_embedder, worker_command)),
-            Supervisor("the vector index", launcher("vectors", "the vector index", None, worker_command)),
-            Supervisor("the document reader", launcher("extract", "the document reader", None, worker_command)),
+            Supervisor(label, launcher(kind, label, None, worker_command))
+            for kind, label in (
+                ("embed", "the embedder"),
+                ("vectors", "the vector index"),
+                ("extract", "the document reader"),
+            )
         ]
         embed, vectors, extract = self._workers
         self._knowledge = Knowledge(
@@ -80,24 +64,55 @@ class Core:
             embed=embed,
             vectors=vectors,
             extract=extract,
-            embed_model=embedder.id,
+            embed_model=self._embed_model(),
+            never=[paths.config, paths.data, paths.cache, paths.models, paths.run, paths.logs],
+            reconcile_s=settings.reconcile_minutes * 60,
+        )
+        self._engines = Engines(
+            self._catalog,
+            self._store,
+            PlanMemory(paths.plans_file),
+            self._machine,
+            default_model=settings.chat_model,
+            wishes=Wishes(n_ctx=settings.context, threads=settings.threads),
+            queue_limit=settings.queue_limit,
+            hold=self._knowledge.hold,
+            command=worker_command,
         )
         self.backend = Backend(
             paths=paths,
             port=port,
             tcp_problem=tcp_problem,
-            catalog=models,
-            store=store,
-            pulls=Pulls(store),
+            catalog=self._catalog,
+            store=self._store,
+            pulls=Pulls(self._store, self._installed),
             engines=self._engines,
             knowledge=self._knowledge,
             assistant=Assistant(self._knowledge, self._engines, self._threads),
-            machine=machine,
+            machine=self._machine,
+            index_workers=self.workers,
         )
 
     async def start(self) -> None:
         """Open the index and compare the watched folders with it in the background."""
         await self._knowledge.start()
+
+    def workers(self) -> list[dict[str, Any]]:
+        """The workers of the index, for `status`."""
+        return [{"name": worker.label, "pid": worker.pid, "quarantine": worker.quarantine} for worker in self._workers]
+
+    def _embed_model(self) -> EmbedModel | None:
+        """The embedder, when its files are here."""
+        spec = self._embedder
+        if self._store.get(spec.name) is None:
+            return None
+        threads = self._settings.threads or self._machine.cores
+        return EmbedModel(spec.name, self._store.locate(spec.name), self._paths.converted_dir, threads)
+
+    async def _installed(self, spec: ModelSpec) -> None:
+        """A pull ended well: an embedder is put to work at once."""
+        if spec.name == self._embedder.name:
+            await self._knowledge.use_embed_model(self._embed_model())
 
     async def stop(self) -> None:
         """End streams with a last event, then jobs, workers and databases."""
@@ -110,8 +125,3 @@ class Core:
         for worker in self._workers:
             await worker.stop()
         self._threads.close()
-
-
-def _embed_params(directory: Path, converted: Path, threads: int | None) -> dict[str, object]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return {"model_dir": str(directory), "cache_dir": str(converted), "threads": threads or cores}

@@ -7,12 +7,14 @@ port, permissions) is found before the first connection is taken.
 
 import asyncio
 import contextlib
+import functools
 import logging
 import logging.handlers
 import os
 import signal
 import socket
 import sys
+from collections.abc import Callable, Sequence
 
 from localmind.api.app import create_app
 from localmind.api.security import Gatekeeper, read_or_make_token
@@ -30,7 +32,9 @@ LOGS_KEPT = 5
 log = logging.getLogger("localmind.daemon")
 
 
-def run(paths: Paths, *, background: bool = False, port: int | None = None) -> None:
+def run(
+    paths: Paths, *, background: bool = False, port: int | None = None, worker_command: Sequence[str] | None = None
+) -> None:
     """Serve until SIGTERM or SIGINT. Raises LocalmindError for whatever prevents the start.
 
     In the background a taken TCP port is no reason to fail: the command line uses the unix socket,
@@ -55,19 +59,16 @@ def run(paths: Paths, *, background: bool = False, port: int | None = None) -> N
                 log.warning("%s; editors cannot reach this daemon", problem.message)
         token = read_or_make_token(paths.token_file)
         keeper = Gatekeeper(port, token, frozenset(settings.allowed_origins))
-        asyncio.run(_serve(paths, settings, keeper, listeners, tcp_problem, announce=not background))
+        core = functools.partial(
+            Core, paths, settings, port=port, tcp_problem=tcp_problem, worker_command=worker_command
+        )
+        asyncio.run(_serve(core, keeper, listeners, announce=not background))
 
 
 async def _serve(
-    paths: Paths,
-    settings: Settings,
-    keeper: Gatekeeper,
-    listeners: list[socket.socket],
-    tcp_problem: str | None,
-    *,
-    announce: bool,
+    make_core: Callable[[], Core], keeper: Gatekeeper, listeners: list[socket.socket], *, announce: bool
 ) -> None:
-    core = Core(paths, settings, port=keeper.port, tcp_problem=tcp_problem)
+    core = make_core()
     server = Server(create_app(core.backend, keeper), listeners)
     stopping: asyncio.Task[None] | None = None
 
@@ -87,7 +88,7 @@ async def _serve(
     for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(each, on_signal)
     await core.start()
-    log.info("serving %s and port %d", paths.socket, keeper.port)
+    log.info("serving port %d", keeper.port)
     if announce:
         sys.stderr.write(f"localmind serves http://127.0.0.1:{keeper.port}/v1 (Ctrl-C stops it)\n")
     try:

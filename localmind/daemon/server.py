@@ -20,7 +20,7 @@ GRACE_S = 3
 class PeerProtocol(HttpToolsProtocol):
     """HTTP that hands each request the Peer of its connection, looked up once and only when asked for."""
 
-    def connection_made(self, transport: BaseTransport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn narrows the argument
         sock: socket.socket = transport.get_extra_info("socket")
         peer_of = functools.cache(lambda: _peer(sock))
@@ -32,7 +32,7 @@ class PeerProtocol(HttpToolsProtocol):
             scope[PEER_KEY] = peer_of
             await app(scope, receive, send)
 
-        self.app = with_peer  # type: ignore[assignment]
+        self.app = with_peer
 
 
 def _peer(sock: socket.socket) -> Peer:
@@ -49,7 +49,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: App, listeners: Sequence[socket.socket]) -> None:
         config = uvicorn.Config(
-            app,  # type: ignore[arg-type]  # the same callable under uvicorn's aliases
+            app,
             http=PeerProtocol,
             ws="none",
             lifespan="off",

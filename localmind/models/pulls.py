@@ -6,7 +6,7 @@ for the next one to go on with.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 from localmind.catalog import ModelSpec
@@ -34,13 +34,15 @@ class _Pull:
 class Pulls:
     """All pulls of the daemon. `puller` is the seam for tests."""
 
-    def __init__(self, store: Store, puller: Puller = pull) -> None:
+    def __init__(self, store: Store, installed: Callable[[ModelSpec], Awaitable[None]], puller: Puller = pull) -> None:
+        """`installed` is awaited once after each pull that ended well."""
         self._store = store
+        self._installed = installed
         self._puller = puller
         self._running: dict[str, _Pull] = {}
         self._stopped = False
 
-    async def pull(self, spec: ModelSpec) -> AsyncIterator[Event]:
+    async def pull(self, spec: ModelSpec) -> AsyncGenerator[Event, None]:
         """Start or join the pull of a model: Progress events, then Done. Raises what the pull raises."""
         if self._stopped:
             raise ShuttingDown("the daemon is stopping", hint=f"localmind models pull {spec.name}, in a moment")
@@ -87,6 +89,7 @@ class Pulls:
                     running.steps += 1
                     async with running.changed:
                         running.changed.notify_all()
+            await self._installed(spec)
         except LocalmindError as problem:
             running.failure = problem
         except asyncio.CancelledError:

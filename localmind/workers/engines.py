@@ -7,7 +7,7 @@ no HTTP: it turns a name and messages into events.
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from localmind.machine.plan import Plan, Wishes, make_plan
 from localmind.machine.probe import LoadReport, PlanKey, PlanMemory, load_with_canary
 from localmind.messages import Message, SamplingParams, Timings, Usage
 from localmind.models.gguf import read_facts
-from localmind.models.store import ModelStore
+from localmind.models.store import Store
 from localmind.workers.process import StreamResult, WorkerProcess
 from localmind.workers.supervisor import Supervisor, launcher
 
@@ -48,15 +48,17 @@ class Engines:
     def __init__(
         self,
         catalog: Catalog,
-        store: ModelStore,
+        store: Store,
         memory: PlanMemory,
         machine: Machine,
         *,
         default_model: str,
         wishes: Wishes,
         queue_limit: int,
+        hold: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
         command: Sequence[str] | None = None,
     ) -> None:
+        """`hold` is entered while anything is generated: background work makes room inside it."""
         self._catalog = catalog
         self._store = store
         self._memory = memory
@@ -64,6 +66,7 @@ class Engines:
         self._default = default_model
         self._wishes = wishes
         self._queue_limit = queue_limit
+        self._hold = hold
         self._command = command
         self._loaded: dict[str, Loaded] = {}
 
@@ -72,26 +75,28 @@ class Engines:
         wanted = self._default if name is None or name.strip().lower() in DEFAULT_NAMES else name
         spec = self._catalog.find(wanted)
         if spec.role != "chat":
-            raise InvalidRequest(f"{spec.id} is a model for {spec.role}, not for chat", hint="localmind models list")
-        if not self._store.installed(spec.id):
-            raise ModelNotInstalled(f"{spec.id} is not on this machine yet", hint=f"localmind models pull {spec.id}")
+            raise InvalidRequest(f"{spec.name} is a model for {spec.role}, not for chat", hint="localmind models list")
+        if self._store.get(spec.name) is None:
+            raise ModelNotInstalled(
+                f"{spec.name} is not on this machine yet", hint=f"localmind models pull {spec.name}"
+            )
         return spec
 
     def installed(self) -> list[str]:
         """Ids of the chat models whose files are here."""
-        return [spec.id for spec in self._catalog.models if spec.role == "chat" and self._store.installed(spec.id)]
+        return [spec.name for spec in self._catalog.of_role("chat") if self._store.get(spec.name) is not None]
 
     def status(self) -> list[dict[str, Any]]:
         """One entry a model that has been asked for: state, worker, plan, the canary's figures, deaths."""
         return [
             {
-                "model": entry.spec.id,
+                "model": entry.spec.name,
                 "state": "quarantined" if entry.supervisor.quarantine else "loaded" if entry.supervisor.pid else "cold",
                 "pid": entry.supervisor.pid,
                 "running": entry.running,
                 "quarantine": entry.supervisor.quarantine,
                 "deaths": [death.reason for death in entry.supervisor.deaths],
-                "plan": asdict(entry.plan) if entry.plan else None,
+                "plan": entry.plan.to_dict() if entry.plan else None,
                 "load": asdict(entry.report) if entry.report else None,
             }
             for entry in self._loaded.values()
@@ -109,7 +114,7 @@ class Engines:
         prompt: str | None = None,
         sampling: SamplingParams,
         client: str,
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """Stream one generation: TextDelta events, then Done. `prompt` is a raw completion without a template."""
         params = {
             "messages": [{"role": message.role, "content": message.content} for message in messages],
@@ -120,21 +125,22 @@ class Engines:
         entry = self._entry(spec)
         entry.running += 1
         try:
-            async with contextlib.aclosing(entry.supervisor.stream("generate", params)) as answers:
-                async for answer in answers:
-                    if isinstance(answer, StreamResult):
-                        yield _done(answer.value, spec.id)
-                    else:
-                        yield decode(answer)
+            with self._hold():
+                async with contextlib.aclosing(entry.supervisor.stream("generate", params)) as answers:
+                    async for answer in answers:
+                        if isinstance(answer, StreamResult):
+                            yield _done(answer.value, spec.name)
+                        else:
+                            yield decode(answer)
         finally:
             entry.running -= 1
 
-    async def generate_with_progress(self, spec: ModelSpec, **request: Any) -> AsyncIterator[Event]:
+    async def generate_with_progress(self, spec: ModelSpec, **request: Any) -> AsyncGenerator[Event, None]:
         """The same, saying first that the model is being loaded when it is not in memory yet."""
         if self._entry(spec).supervisor.pid is None:
-            yield Progress("load", 0.0, 1.0, "", f"loading {spec.id}")
+            yield Progress("load", 0.0, 1.0, "", f"loading {spec.name}")
             await self.load(spec)
-            yield Progress("load", 1.0, 1.0, "", f"loaded {spec.id}")
+            yield Progress("load", 1.0, 1.0, "", f"loaded {spec.name}")
         async with contextlib.aclosing(self.generate(spec, **request)) as events:
             async for event in events:
                 yield event
@@ -149,27 +155,37 @@ class Engines:
         plan = self._entry(spec).plan
         return plan.n_ctx if plan is not None else 0
 
+    async def unload(self, spec: ModelSpec) -> None:
+        """Take a model out of memory. Raises InvalidRequest while it is answering."""
+        entry = self._loaded.get(spec.name)
+        if entry is None:
+            return
+        if entry.running:
+            raise InvalidRequest(f"{spec.name} is answering {entry.running} requests", hint="try again when it is done")
+        del self._loaded[spec.name]
+        await entry.supervisor.stop()
+
     async def stop(self) -> None:
         for entry in self._loaded.values():
             await entry.supervisor.stop()
 
     def _entry(self, spec: ModelSpec) -> Loaded:
-        if spec.id not in self._loaded:
-            label = f"the engine of {spec.id}"
+        if spec.name not in self._loaded:
+            label = f"the engine of {spec.name}"
 
             async def launch() -> WorkerProcess:
                 return await self._launch(entry, label)
 
             entry = Loaded(spec, Supervisor(label, launch))
-            self._loaded[spec.id] = entry
-        return self._loaded[spec.id]
+            self._loaded[spec.name] = entry
+        return self._loaded[spec.name]
 
     async def _launch(self, entry: Loaded, label: str) -> WorkerProcess:
         """A worker with the model in it, by the best plan that does not crash here."""
         binding = installed_binding()
         if binding is None:
             raise EngineMissing("llama-cpp-python is not installed", hint="localmind engine build")
-        path = self._store.path(entry.spec)
+        path = self._store.locate(entry.spec.name)
         facts = read_facts(path)
         started: list[WorkerProcess] = []
 
@@ -188,7 +204,7 @@ class Engines:
         return started[-1]
 
     def _load_params(self, path: Path, plan: Plan) -> dict[str, Any]:
-        return {"path": str(path), "plan": asdict(plan), "queue_limit": self._queue_limit}
+        return {"path": str(path), "plan": plan.to_dict(), "queue_limit": self._queue_limit}
 
 
 def _done(result: dict[str, Any], model: str) -> Done:

@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -188,8 +188,8 @@ class WorkerProcess:
         except TimeoutError as problem:
             raise TimedOut(f"{self.label} did not finish {method!r} in {timeout:.0f} s") from problem
 
-    async def stream(self, method: str, params: Mapping[str, Any] | None = None) -> Any:
-        """An async generator: see WorkerCalls.stream."""
+    async def stream(self, method: str, params: Mapping[str, Any] | None = None) -> AsyncGenerator[Any, None]:
+        """See WorkerCalls.stream."""
         if self.death is not None:
             raise self.death.error()
         call_id = next(self._ids)

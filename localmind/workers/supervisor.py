@@ -11,7 +11,7 @@ import collections
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from localmind.errors import ModelQuarantined, ShuttingDown, WorkerDied, WorkerHung
@@ -93,7 +93,7 @@ class Supervisor:
                 if last:
                     raise
 
-    async def stream(self, method: str, params: Mapping[str, Any] | None = None) -> AsyncIterator[Any]:
+    async def stream(self, method: str, params: Mapping[str, Any] | None = None) -> AsyncGenerator[Any, None]:
         for last in (False, True):
             worker = await self.start()
             sent = False

