@@ -1,0 +1,31 @@
+"""One table of keys: bindings, help and documentation say the same."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from localmind_tui.keymap import KEYS, bindings
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_ids_and_keys_are_given_once() -> None:
+    assert len({key.id for key in KEYS}) == len(KEYS)
+    taken = [(key.where, each) for key in KEYS for each in key.keys.split(",")]
+    assert len(set(taken)) == len(taken)
+
+
+def test_every_key_is_bound_somewhere() -> None:
+    bound = {binding.id for where in ("chat", "composer", "sources") for binding in bindings(where)}
+    assert bound == {key.id for key in KEYS}
+
+
+def test_the_documentation_lists_every_key_as_the_help_does() -> None:
+    text = (ROOT / "docs/tui.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| ") and "---" not in line][1:]
+    assert rows == [f"| {key.shown} | {key.help} |" for key in KEYS]
+
+
+def test_importing_the_package_does_not_import_textual() -> None:
+    code = "import sys, localmind_tui; sys.exit(any(name.split('.')[0] in {'textual', 'rich'} for name in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,86 @@
+"""Markdown that grows while a model writes it, at a cost the model can spare.
+
+Closed blocks are Markdown; the open one is plain text until it closes, and the end brings one update
+with the whole text. Measured on 2 cores at 30 tokens/s, an open list costs 60 % of a core when each token
+goes to the Markdown widget, and 10 % this way. Flushes come at most ten times a second, less often
+when they are slow.
+"""
+
+import time
+
+from markdown_it import MarkdownIt
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import Markdown, Static
+
+from localmind_tui.blocks import closed_length
+from localmind_tui.clean import Cleaner, clean_line
+
+FASTEST_FLUSH = 0.1
+SLOWEST_FLUSH = 0.75
+BACK_OFF = 5
+"""The next flush waits this many times what the last one took."""
+MAX_NESTING = 12
+"""Quotes within quotes that are still drawn; a hostile text nests thousands."""
+
+
+def markdown_parser() -> MarkdownIt:
+    """The parser of answers: GitHub's tables and strikes, no HTML, no links made of bare words, bounded nesting."""
+    return MarkdownIt("gfm-like", {"maxNesting": MAX_NESTING, "linkify": False, "html": False})
+
+
+class StreamView(Vertical):
+    """Shows one text that is fed in pieces. `text` is all of it, cleaned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = ""
+        # Links are shown and not followed: their address came from a model.
+        self.markdown = Markdown(parser_factory=markdown_parser, open_links=False)
+        self.tail = Static(classes="tail", markup=False)
+        self._cleaner = Cleaner()
+        self._cut = 0  # characters of `text` that are in the Markdown widget
+        self._scheduled = False
+        self._ended = False
+        self._delay = FASTEST_FLUSH
+
+    def compose(self) -> ComposeResult:
+        yield self.markdown
+        yield self.tail
+
+    def feed(self, piece: str) -> None:
+        """Add a piece; it is seen within a tenth of a second."""
+        self.text += self._cleaner.feed(piece)
+        if not self._scheduled and not self._ended:
+            self._scheduled = True
+            self.set_timer(self._delay, self._flush)
+
+    async def end(self) -> None:
+        """Show the whole text as Markdown. Later pieces are not expected."""
+        self.text += self._cleaner.end()
+        self._ended = True
+        if self.is_attached:  # else the app is being closed around us
+            await self.markdown.update(self.text)
+            self.tail.display = False
+
+    async def _flush(self) -> None:
+        self._scheduled = False
+        if self._ended or not self.is_attached:
+            return
+        began = time.perf_counter()
+        closed = closed_length(self.text[self._cut :])
+        if closed:
+            block = self.text[self._cut : self._cut + closed]
+            self._cut += closed
+            await self.markdown.append(block)
+        if self._ended:  # `end` came while the blocks were being mounted
+            return
+        open_block = self.text[self._cut :]
+        self.tail.display = bool(open_block.strip())
+        self.tail.update(Content(open_block.rstrip("\n")))
+        self._delay = min(max(FASTEST_FLUSH, BACK_OFF * (time.perf_counter() - began)), SLOWEST_FLUSH)
+
+    def on_markdown_link_clicked(self, event: Markdown.LinkClicked) -> None:
+        event.stop()
+        self.notify(clean_line(event.href), title="This link leads to", markup=False)
