@@ -166,11 +166,11 @@ def _models(paths: Paths) -> Iterator[Finding]:
 
 def _plans(memory: PlanMemory, machine: Machine, binding: Binding | None) -> Iterator[Finding]:
     known = memory.all()
-    if memory.set_aside is not None:
+    if memory.broken is not None:
         yield Finding(
             "warning",
-            "The memory of plans was broken",
-            f"it is kept as {memory.set_aside}; crashes will be learnt anew",
+            "The memory of plans is broken",
+            f"{memory.path} does not parse ({memory.broken}); it will be set aside and crashes learnt anew",
         )
     for key, attempts in known.items():
         if key.machine == machine.key and binding is not None and key.build == binding.fingerprint:

@@ -17,7 +17,7 @@ from localmind.events import Progress
 from localmind.models import sources
 from localmind.models.fetch import FLOOR, PATIENT, Fetch, FreeSpace, Patience, free_space, in_thread, thinned
 from localmind.models.pip_config import IndexConfig
-from localmind.models.store import Store
+from localmind.models.store import Installed, Store
 
 
 async def pull(
@@ -62,6 +62,14 @@ async def pull(
             return
     assert failure is not None  # the catalog promises at least one source
     raise failure
+
+
+async def pull_all(spec: ModelSpec, store: Store, config: IndexConfig | None = None) -> Installed:
+    """`pull` to its end, for those who want no progress."""
+    async with contextlib.aclosing(pull(spec, store, config=config)) as steps:
+        async for _ in steps:
+            pass
+    return store.show(spec.name)
 
 
 class _Pull:
