@@ -19,7 +19,7 @@ from localmind.machine.binding import Binding, installed_binding
 from localmind.machine.build import VERSION
 from localmind.machine.devices import Machine
 from localmind.machine.flags import find_compiler, install_hint, needs_healing
-from localmind.machine.plan import GIB, Plan
+from localmind.machine.plan import GIB
 from localmind.machine.probe import Attempt, PlanKey, PlanMemory
 from localmind.paths import Paths
 
@@ -197,10 +197,9 @@ def _story(key: PlanKey, attempts: Sequence[Attempt], machine: Machine, binding:
             "localmind engine build --force",
         )
         return
-    plans = _plan(good.plan), _plan(first.plan)
-    tamer = plans[0].differences(plans[1]) if plans[0] and plans[1] else ""
+    tamer = good.plan.differences(first.plan)
     text += f"; localmind stepped down to a load {tamer or 'that holds'} and has used that since ({speed})"
-    amx = first.plan.get("use_extra_bufts") and not good.plan.get("use_extra_bufts")
+    amx = first.plan.use_extra_bufts and not good.plan.use_extra_bufts
     if amx and not binding.healed:
         yield Finding(
             "warning",
@@ -245,13 +244,6 @@ def _first_error(errors: Sequence[Any]) -> str:
 
 def _day(at: float) -> str:
     return time.strftime("%d %b", time.localtime(at)).lstrip("0")
-
-
-def _plan(data: Mapping[str, Any]) -> Plan | None:
-    try:
-        return Plan.from_dict(dict(data))
-    except TypeError:
-        return None
 
 
 def _size(path: Path) -> int:

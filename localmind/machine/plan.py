@@ -81,15 +81,10 @@ class Plan:
     """Why it is so, for people."""
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON builtins, without the reasons."""
+        """Builtins for the engine worker and for JSON, without the reasons."""
         data = asdict(self)
         del data["reasons"]
         return data
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "Plan":
-        """The inverse; raises TypeError or KeyError for what is no plan."""
-        return cls(**data)
 
     def differences(self, other: "Plan") -> str:
         """In words, how this plan is tamer than `other`; empty if it is not."""

@@ -9,10 +9,11 @@ import asyncio
 import contextlib
 import logging
 import re
+import signal
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -107,7 +108,7 @@ class PlanKey:
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """How a plan fared, the last time it was tried."""
 
-    plan: dict[str, Any]
+    plan: Plan
     outcome: Outcome
     signal: str | None = None
     """E.g. "SIGSEGV"."""
@@ -166,10 +167,10 @@ class PlanMemory:
     ) -> None:
         data = self._load()
         known = data.keys.setdefault(str(key), [])
-        before = next((found for found in known if found.plan == plan.to_dict()), None)
+        before = next((found for found in known if found.plan == plan), None)
         ok = outcome == "ok"
         attempt = Attempt(
-            plan=plan.to_dict(),
+            plan=replace(plan, reasons=()),
             outcome=outcome,
             signal=signal_in(error.message) if error is not None else None,
             text=error.message if error is not None else "",
@@ -253,7 +254,7 @@ async def load_with_canary(
             except (WorkerDied, WorkerHung) as problem:
                 last = problem
                 outcome: Outcome = "hung" if isinstance(problem, WorkerHung) else "died"
-                log.warning("plan %s: %s", rung.to_dict(), problem.message)
+                log.warning("%s; the plan was %s", problem.message, rung)
                 await _note(memory, key, rung, outcome, error=problem)
                 continue
             await _note(memory, key, rung, "ok", report=report)
@@ -280,14 +281,13 @@ async def _note(memory: PlanMemory, key: PlanKey, plan: Plan, outcome: Outcome, 
 
 def signal_in(text: str) -> str | None:
     """The signal that a supervisor's sentence names, e.g. "SIGSEGV"."""
-    found = re.search(r"\bSIG[A-Z0-9]{2,}\b", text)
-    return found[0] if found else None
+    return next((word for word in re.findall(r"\bSIG[A-Z0-9]+\b", text) if word in signal.Signals.__members__), None)
 
 
-def _as_bold(plan: Plan, dead: Mapping[str, Any], *, with_context: bool) -> bool:
+def _as_bold(plan: Plan, dead: Plan, *, with_context: bool) -> bool:
     """Whether `plan` risks at least what the dead one did. Context is a risk only where memory may have killed."""
     return (
-        plan.use_extra_bufts >= bool(dead.get("use_extra_bufts", False))
-        and plan.n_gpu_layers >= int(dead.get("n_gpu_layers", 0))
-        and (not with_context or plan.n_ctx >= int(dead.get("n_ctx", 0)))
+        plan.use_extra_bufts >= dead.use_extra_bufts
+        and plan.n_gpu_layers >= dead.n_gpu_layers
+        and (not with_context or plan.n_ctx >= dead.n_ctx)
     )
