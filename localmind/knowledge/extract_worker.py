@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -22,16 +23,18 @@ from localmind.workers.runtime import BlockingWorker, Reply, WorkerMain
 SECONDS = 60.0
 # A child is replaced after so many files: parsers leak.
 FILES_A_CHILD = 500
+# -P keeps the current directory, which may be a folder of the user's, off the import path.
+COMMAND = (sys.executable, "-P", "-m", "localmind.knowledge.extract_child")
 
 
 class Child:
     """A running parser process. `ask` returns its answer or raises ExtractFailed; then it must be closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: Sequence[str]) -> None:
         environment = os.environ | {"TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"}
         self.files = 0
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "localmind.knowledge.extract_child", str(os.getpid())],
+            [*command, str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
@@ -87,9 +90,10 @@ class Child:
 
 
 class ExtractCalls:
-    """The worker's one method, `extract`."""
+    """The worker's one method, `extract`. `command` starts a child; the worker's pid is appended."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: Sequence[str] = COMMAND) -> None:
+        self._command = command
         self._child: Child | None = None
 
     def extract(self, params: dict[str, Any], reply: Reply) -> dict[str, Any]:
@@ -104,7 +108,7 @@ class ExtractCalls:
         seconds = float((params.get("limits") or {}).get("seconds", SECONDS))
         request = {"path": path, "kind": kind, "tokenizer": params.get("tokenizer"), "cpu_seconds": seconds}
         if self._child is None:
-            self._child = Child()
+            self._child = Child(self._command)
         try:
             answer = self._child.ask(request, seconds)
         except ExtractFailed:

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 
 from localmind.errors import FolderNotFound, InvalidRequest, LocalmindError
@@ -178,7 +178,7 @@ class Knowledge:
                 return
             await changed.wait()
 
-    async def progress(self, folder_id: int) -> AsyncIterator[Progress]:
+    async def progress(self, folder_id: int) -> AsyncGenerator[Progress, None]:
         """What is being done for a folder, until it is done. Stages: "scan", "read" (files), "embed" (chunks)."""
         last: Progress | None = None
         while True:

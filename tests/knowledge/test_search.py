@@ -1,0 +1,122 @@
+"""The arithmetic of search: queries, fusion, the floor, grouping."""
+
+import sqlite3
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from localmind.knowledge.search import Candidate, Floor, above, coverage, fuse, group, parse
+
+
+def candidate(number: int, file_id: int = 1, ordinal: int = 0, evidence: float = 1.0) -> Candidate:
+    return Candidate(number, file_id, ordinal, evidence, 0.0, evidence)
+
+
+def test_stop_words_are_dropped_from_a_question() -> None:
+    query = parse("When was the boiler last serviced?")
+    assert query.terms == ('"boiler"', '"last"', '"serviced"')
+    assert query.match == '"boiler" OR "last" OR "serviced"'
+    assert query.keyword_weight == 0.4
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "os.path.join",
+        "snake_case",
+        "src/main.rs",
+        "std::vector",
+        "--no-deps",
+        "WX-2000",
+        "E119",
+        "camelCase",
+        "frobnicate()",
+    ],
+)
+def test_identifiers_paths_and_codes_give_keywords_more_weight(word: str) -> None:
+    query = parse(f"what does {word} do?")
+    assert query.exact == (f'"{word.removesuffix("()")}"',)
+    assert query.keyword_weight == 1.5
+
+
+@pytest.mark.parametrize("text", ["What did we pay in 2026?", "Who is Tom?", "Is it e.g. blue?", "Tom's birthday"])
+def test_names_numbers_and_dots_at_the_end_are_prose(text: str) -> None:
+    assert parse(text.replace("e.g. ", "")).keyword_weight == 0.4
+
+
+def test_a_quotation_must_occur() -> None:
+    query = parse('where is "deep fjord" written, and why')
+    assert query.required == ('"deep fjord"',)
+    assert query.match == '"deep fjord" AND ("deep fjord" OR "written")'
+
+
+def test_a_question_of_stop_words_still_looks_for_them() -> None:
+    assert parse("who is it").terms == ('"who"', '"is"', '"it"')
+    assert parse("?!").match is None
+
+
+@given(st.text(max_size=80))
+def test_any_question_is_valid_full_text_syntax(text: str) -> None:
+    db = sqlite3.connect(":memory:")
+    db.execute("CREATE VIRTUAL TABLE t USING fts5 (x, tokenize = 'porter unicode61')")
+    query = parse(text)
+    if query.match is not None:
+        db.execute("SELECT * FROM t WHERE t MATCH ?", (query.match,)).fetchall()
+    for term in query.terms:
+        db.execute("SELECT count(*) FROM t WHERE t MATCH ?", (term,)).fetchall()
+    db.close()
+
+
+@given(st.lists(st.integers(0, 50), unique=True), st.lists(st.integers(0, 50), unique=True), st.floats(0.1, 4))
+def test_fusion_keeps_every_id_once_and_prefers_what_both_rank_first(
+    keyword: list[int], dense: list[int], weight: float
+) -> None:
+    scores = fuse(keyword, dense, weight)
+    assert set(scores) == set(keyword) | set(dense)
+    assert list(scores.values()) == sorted(scores.values(), reverse=True)
+    if keyword and dense and keyword[0] == dense[0]:
+        assert next(iter(scores)) == keyword[0]
+
+
+def test_the_weight_decides_between_the_rankings() -> None:
+    assert next(iter(fuse([1], [2], 0.4))) == 2
+    assert next(iter(fuse([1], [2], 1.5))) == 1
+
+
+def test_nothing_is_shown_unless_one_chunk_may_be_an_answer() -> None:
+    floor = Floor(answer=0.5, shown=0.3)
+    assert above([candidate(1, evidence=0.45), candidate(2, evidence=0.4)], floor) == []
+    shown = above([candidate(1, evidence=0.4), candidate(2, evidence=0.6), candidate(3, evidence=0.2)], floor)
+    assert [one.chunk_id for one in shown] == [1, 2]
+
+
+def test_evidence_grows_with_similarity_words_and_exact_matches() -> None:
+    floor = Floor()
+    assert floor.evidence(0.4, 0.5, exact=False) > floor.evidence(0.4, 0.0, exact=False)
+    assert floor.evidence(0.1, 0.1, exact=True) >= floor.answer
+    assert floor.evidence(None, 0.7, exact=False) >= floor.answer
+    assert floor.evidence(None, 0.1, exact=False) < floor.shown
+
+
+def test_coverage_counts_rare_words_more() -> None:
+    shares = coverage({"rare": {1}, "common": {1, 2}}, {"rare": 1, "common": 900}, 1000)
+    assert shares[1] == pytest.approx(1.0)
+    assert shares[2] < 0.2
+
+
+def test_neighbours_become_one_passage_and_a_file_gives_at_most_three_chunks() -> None:
+    runs = group(
+        [candidate(1, 1, 4), candidate(2, 2, 0), candidate(3, 1, 5), candidate(4, 1, 9), candidate(5, 1, 6)], 10
+    )
+    assert [[one.chunk_id for one in run] for run in runs] == [[1, 3], [2], [4]]
+
+
+def test_a_chunk_between_two_passages_joins_them() -> None:
+    runs = group([candidate(1, 1, 1), candidate(2, 1, 3), candidate(3, 1, 2)], 10)
+    assert [sorted(one.ordinal for one in run) for run in runs] == [[1, 2, 3]]
+
+
+def test_no_more_passages_than_asked_for_but_neighbours_still_join() -> None:
+    runs = group([candidate(1, 1, 1), candidate(2, 2, 1), candidate(3, 3, 1), candidate(4, 1, 2)], 2)
+    assert [[one.chunk_id for one in run] for run in runs] == [[1, 4], [2]]
