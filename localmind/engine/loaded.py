@@ -54,6 +54,7 @@ class Loaded:
             self.n_slots = SLOTS_WITH_STATE if self.model.has_state_per_sequence else SLOTS
             self._context = Context(self.model, plan, n_slots=self.n_slots)
             self.n_ctx = self._context.n_ctx
+            self.n_ctx_seq = min(self.n_ctx, self.model.n_ctx_train or self.n_ctx)
             self.n_batch = self._context.n_batch
             self._batch = Batch(self.n_batch)
             self.canary = self._sing()

@@ -38,6 +38,9 @@ class Backend(Protocol):
     """The loaded model as the loop sees it; all but the constants are used on the loop's thread only."""
 
     n_ctx: int
+    """Cells of the pool that all sequences share."""
+    n_ctx_seq: int
+    """Tokens that one sequence may have: a pool can be larger than what the model was trained for."""
     n_batch: int
     n_slots: int
 
@@ -110,7 +113,7 @@ class Loop:
 
     def submit(self, prompt: "array[int]", params: SamplingParams, sink: Sink, *, client: str = "") -> TokenSequence:
         """Queue a request. Raises ContextTooLong, QueueFull or ShuttingDown; then the sink hears nothing."""
-        n_ctx = self._backend.n_ctx
+        n_ctx = self._backend.n_ctx_seq
         if len(prompt) >= n_ctx:
             raise ContextTooLong(
                 f"the prompt has {len(prompt)} tokens and the context holds {n_ctx}, the answer included",
@@ -291,4 +294,5 @@ class Loop:
             "running": len(scheduler.active),
             "cells_used": scheduler.cells_used,
             "n_ctx": self._backend.n_ctx,
+            "n_ctx_seq": self._backend.n_ctx_seq,
         }

@@ -5,6 +5,7 @@ names it may expect are those of Hugging Face transformers, whose `apply_chat_te
 reference. It knows nothing of tokens.
 """
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -53,22 +54,35 @@ class ChatTemplate:
     def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
         """The prompt, ending where the assistant's answer begins.
 
-        InvalidRequest when the template refuses the messages (wrong order of roles, for instance), ModelFileBroken
-        when the template itself misbehaves.
+        Some templates refuse a system message, or two messages of one role in a row; they get the same words with the
+        system's put in front of the first user message and neighbours joined. InvalidRequest when that is refused
+        too, ModelFileBroken when the template itself misbehaves.
         """
+        plain = [dict(message) for message in messages]
+        try:
+            return self._run(plain)
+        except _Objection as problem:
+            folded = _folded(plain)
+            if folded != plain:
+                with contextlib.suppress(_Objection):
+                    return self._run(folded)
+            raise InvalidRequest(f"the model's chat template refuses these messages: {problem}") from problem
+
+    def _run(self, messages: list[dict[str, Any]]) -> str:
         self._sandbox.allow(SECONDS)
         parts: list[str] = []
         size = 0
         try:
-            names = {"messages": [dict(message) for message in messages], "add_generation_prompt": True, **self._names}
-            for part in self._template.generate(names):
+            for part in self._template.generate(
+                {"messages": messages, "add_generation_prompt": True, **self._names},
+            ):
                 size += len(part)
                 if size > MAX_SIZE:
                     raise TooMuch(f"it writes more than {MAX_SIZE} characters")
                 self._sandbox.tick()
                 parts.append(part)
-        except _Objection as problem:
-            raise InvalidRequest(f"the model's chat template refuses these messages: {problem}") from problem
+        except _Objection:
+            raise
         except TooMuch as problem:
             raise ModelFileBroken(
                 f"the model's chat template was stopped: {problem}", hint="localmind models verify"
@@ -76,6 +90,18 @@ class ChatTemplate:
         except Exception as problem:  # a template can raise whatever Python's operators raise
             raise InvalidRequest(f"the model's chat template fails on these messages: {_words(problem)}") from problem
         return "".join(parts)
+
+
+def _folded(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same words for a template that knows only user and assistant, in turns."""
+    folded: list[dict[str, Any]] = []
+    for message in messages:
+        role = "user" if message["role"] == "system" else message["role"]
+        if folded and folded[-1]["role"] == role:
+            folded[-1]["content"] += "\n\n" + message["content"]
+        else:
+            folded.append({**message, "role": role})
+    return folded
 
 
 def _words(problem: BaseException) -> str:

@@ -181,6 +181,7 @@ class EngineWorker:
         reply.result(
             {
                 "n_ctx": loaded.n_ctx,
+                "n_ctx_seq": loaded.n_ctx_seq,
                 "n_ctx_train": model.n_ctx_train,
                 "n_vocab": model.n_vocab,
                 "n_params": model.n_params,
@@ -257,7 +258,7 @@ class EngineWorker:
 
     def _state(self, reply: Reply) -> None:
         if self._loop is None:
-            reply.result({"sequences": [], "queued": 0, "running": 0, "cells_used": 0, "n_ctx": 0})
+            reply.result({"sequences": [], "queued": 0, "running": 0, "cells_used": 0, "n_ctx": 0, "n_ctx_seq": 0})
         else:
             self._loop.inspect(reply.result)
 

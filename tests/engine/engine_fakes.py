@@ -33,6 +33,7 @@ class FakeBackend:
 
     def __init__(self, answer: bytes = b"hello", *, n_ctx: int = 256, n_batch: int = 32, n_slots: int = 4) -> None:
         self.n_ctx, self.n_batch, self.n_slots = n_ctx, n_batch, n_slots
+        self.n_ctx_seq = n_ctx
         self.answer = answer
         self.before_step: Callable[[Sequence[Row]], int] = lambda rows: 0
         self.memory: dict[int, list[int]] = {}

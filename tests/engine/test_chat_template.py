@@ -63,6 +63,24 @@ def test_the_order_of_roles_that_a_template_refuses_is_the_requests_fault():
         template.render(HELLO)
 
 
+def test_a_template_without_a_system_role_gets_the_system_words_in_the_first_user_message():
+    template = ChatTemplate(
+        "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+        "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
+        "{{ raise_exception('Conversation roles must alternate') }}{% endif %}"
+        "[{{ m.role }}: {{ m.content }}]{% endfor %}"
+    )
+    talk = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hi"},
+        {"role": "user", "content": "there"},
+        {"role": "assistant", "content": "Yes?"},
+    ]
+    assert template.render(talk) == "[user: Be brief.\n\nHi\n\nthere][assistant: Yes?]"
+    with pytest.raises(InvalidRequest, match="must alternate"):
+        template.render([{"role": "assistant", "content": "me first"}])
+
+
 def test_a_template_that_fails_on_the_messages_says_what_went_wrong():
     with pytest.raises(InvalidRequest, match="fails on these messages"):
         ChatTemplate("{{ messages[0].content + 1 }}").render(HELLO)

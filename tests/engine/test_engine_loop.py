@@ -175,6 +175,17 @@ def test_a_prompt_longer_than_the_context_is_refused_with_both_numbers(backend, 
     assert not sink.ended.is_set()
 
 
+def test_one_sequence_never_outgrows_what_the_model_was_trained_for_however_large_the_pool(loops):
+    backend = FakeBackend(b"x" * 100, n_ctx=256)
+    backend.n_ctx_seq = 64
+    loops.append(loop := Loop(backend))
+    sink = FakeSink()
+    loop.submit(prompt(60), SamplingParams(), sink)
+    assert (sink.wait().answer, sink.outcome.finish_reason) == ("xxxx", "length")
+    with pytest.raises(ContextTooLong, match=r"64.*64"):
+        loop.submit(prompt(64), SamplingParams(), FakeSink())
+
+
 def test_the_queue_is_bounded_and_says_so(loops):
     backend = FakeBackend(n_slots=1)
     gate = Gate(backend)

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.timeout(120)
 
 WAIT = 60.0
 PLAN = {
-    "n_ctx": 1024,
+    "n_ctx": 512,
     "n_batch": 64,
     "n_ubatch": 64,
     "n_threads": 2,
@@ -116,7 +116,7 @@ def engine(chat_model_path: Path, loading: FakeReply) -> Iterator[Caller]:
 
 def test_loading_reports_progress_the_facts_and_a_canary_that_sang(engine, loading):
     facts = loading.value
-    assert (facts["n_ctx"], facts["n_ctx_train"], facts["n_vocab"]) == (1024, 8192, 49152)
+    assert (facts["n_ctx"], facts["n_ctx_train"], facts["n_vocab"]) == (512, 8192, 49152)
     assert (facts["architecture"], facts["has_template"]) == ("llama", True)
     assert facts["canary"]["tokens"] >= 64
     assert facts["canary"]["prefill_tok_s"] > 0 < facts["canary"]["decode_tok_s"]
@@ -167,8 +167,8 @@ def test_eight_requests_at_once_all_complete(engine):
 
 
 def test_more_requests_than_the_cells_hold_all_complete_without_being_cut(engine):
-    count = 6
-    text = "The ledger of the village counted every sheep. " * 25
+    count = 4
+    text = "The ledger of the village counted every sheep. " * 16
     replies = [
         engine.generate(f"{number} {text}", temperature=0, max_tokens=8, ignore_eos=True) for number in range(count)
     ]
@@ -189,7 +189,7 @@ def test_cancelling_while_decoding_frees_the_cells(engine):
 
 def test_cancelling_while_prefilling_frees_the_cells_and_the_neighbour_goes_on(engine):
     neighbour = engine.generate("Say hello.", temperature=0, max_tokens=40, ignore_eos=True)
-    reply = engine.generate("The quick brown fox jumps over the lazy dog. " * 80, temperature=0, max_tokens=8)
+    reply = engine.generate("The quick brown fox jumps over the lazy dog. " * 36, temperature=0, max_tokens=8)
     engine.until("prefill")
     engine.cancel(reply)
     assert isinstance(reply.wait().error, Cancelled)
@@ -240,19 +240,19 @@ def test_emoji_come_out_whole_though_their_bytes_are_several_tokens(engine):
 
 
 def test_a_prompt_longer_than_the_context_is_refused_with_both_numbers_before_anything_starts(engine):
-    reply = engine.generate("word " * 1500).wait()
+    reply = engine.generate("word " * 600).wait()
     assert isinstance(reply.error, ContextTooLong)
-    needed = engine.ask("count", messages=[{"role": "user", "content": "word " * 1500}])
+    needed = engine.ask("count", messages=[{"role": "user", "content": "word " * 600}])
     assert str(needed) in reply.error.message
-    assert "1024" in reply.error.message
+    assert "512" in reply.error.message
     engine.assert_empty()
 
 
 def test_an_answer_that_reaches_the_end_of_the_context_ends_with_length(engine):
-    count = engine.ask("count", messages=[{"role": "user", "content": "word " * 950}])
-    reply = engine.generate("word " * 950, temperature=0, ignore_eos=True).wait()
+    count = engine.ask("count", messages=[{"role": "user", "content": "word " * 440}])
+    reply = engine.generate("word " * 440, temperature=0, ignore_eos=True).wait()
     assert reply.value["finish_reason"] == "length"
-    assert reply.value["usage"] == {"prompt_tokens": count, "completion_tokens": 1024 - count, "cached_tokens": 0}
+    assert reply.value["usage"] == {"prompt_tokens": count, "completion_tokens": 512 - count, "cached_tokens": 0}
 
 
 def test_tokens_and_text_are_each_others_inverse(engine):
@@ -303,6 +303,6 @@ def test_a_missing_file_is_a_broken_model_file_and_the_worker_can_still_load(cha
     with pytest.raises(InvalidRequest, match="no model is loaded"):
         caller.ask("generate", prompt="x")
     assert caller.ask("state")["n_ctx"] == 0
-    assert caller.ask("load", path=str(chat_model_path), plan=PLAN | {"n_ctx": 512, "kv_type": "q8_0"})["n_ctx"] == 512
+    assert caller.ask("load", path=str(chat_model_path), plan=PLAN | {"n_ctx": 256, "kv_type": "q8_0"})["n_ctx"] == 256
     assert worker.busy_seconds() == 0.0
     worker.close()
