@@ -63,7 +63,8 @@ Start = Callable[..., AbstractAsyncContextManager[Driver]]
 def start() -> Start:
     @asynccontextmanager
     async def started(client: FakeClient | None = None, size: tuple[int, int] = (100, 32)) -> AsyncIterator[Driver]:
-        client, launched = client or FakeClient(), []
+        client = client or FakeClient()
+        launched: list[Launch] = []
         app = LocalmindApp(client, environ={"EDITOR": "true"}, launch=launched.append)
         async with app.run_test(size=size) as pilot:
             driver = Driver(app, pilot, client, launched)
@@ -144,7 +145,7 @@ async def test_a_stream_that_raises_or_breaks_off_is_a_failed_answer_and_the_app
         for event, note in ((DaemonUnreachable("it went away"), "it went away"), (None, "the answer ended early")):
             turn = await driver.ask("?")
             driver.client.say(event)
-            await driver.until(lambda turn=turn: turn.state == "failed")
+            await driver.until(lambda: driver.turns[-1].state == "failed")
             assert turn.note.startswith(note)
 
 
@@ -189,7 +190,9 @@ async def test_the_sources_that_were_cited_replace_those_that_were_found(start: 
 
 async def test_escapes_in_answers_file_names_headings_and_errors_never_reach_the_screen(start: Start) -> None:
     evil = "\x1b]52;c;aGk=\x07\x1b[2J"
-    async with start(FakeClient(status={"models": [f"m{evil}"], "folders": [f"/f{evil}"]})) as driver:
+    async with start(
+        FakeClient(status={"models": [{"model": f"m{evil}"}], "folders": [{"path": f"/f{evil}"}]})
+    ) as driver:
         turn = await driver.ask("?")
         driver.client.say(
             Sources((Passage(1, f"/x{evil}.md", 1, 2, None, f"head{evil}", "", 0.1),)),
@@ -285,13 +288,13 @@ async def test_the_header_tells_when_the_daemon_is_away_and_when_it_is_back(star
         driver.client.say(DONE)
         await driver.until(lambda: turn.state == "done" and driver.header.state == "ready")
         assert driver.header.model == "smollm2:135m"
-        assert driver.header.folders == "1 folder"
+        assert driver.header.folders == "1 folder · 29 files"
 
 
 async def test_without_folders_the_welcome_gives_the_command_that_adds_one(start: Start) -> None:
     async with start(FakeClient(status={"models": [], "folders": []})) as driver:
         assert "localmind folders add" in str(driver.app.screen.query_one("#welcome", Static).content)
-        assert driver.header.model == "no model"
+        assert driver.header.model == "no model loaded"
 
 
 async def test_f1_opens_the_help_and_closes_it(start: Start) -> None:

@@ -1,5 +1,7 @@
 """The short words of header and notes."""
 
+from typing import Any
+
 import pytest
 
 from localmind.errors import FolderNotFound
@@ -55,12 +57,29 @@ def test_a_failure_has_its_hint_on_a_line_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("status", "wanted", "shown"),
     [
-        ({}, None, "no model"),
-        ({"models": ["smollm2:135m"]}, None, "smollm2:135m"),
-        ({"models": [{"name": "a", "role": "embed", "loaded": True}, {"name": "b"}]}, None, "b"),
-        ({"models": [{"name": "a"}, {"name": "b", "loaded": True}]}, None, "b"),
-        ({"models": [{"name": "a", "loaded": True}]}, "wanted:1b", "wanted:1b"),
+        ({}, None, "no model loaded"),
+        ({"models": [{"model": "a", "state": "cold"}]}, None, "a"),
+        ({"models": [{"model": "a", "state": "cold"}, {"model": "b", "state": "loaded"}]}, None, "b"),
+        ({"models": [{"model": "a", "state": "loaded"}]}, "wanted:1b", "wanted:1b"),
     ],
 )
-def test_the_header_names_the_model_that_will_answer(status: dict, wanted: str | None, shown: str) -> None:
+def test_the_header_names_the_model_that_will_answer(status: dict[str, Any], wanted: str | None, shown: str) -> None:
     assert format.model_in_use(status, wanted) == shown
+
+
+@pytest.mark.parametrize(
+    ("entries", "shown"),
+    [
+        ([], "no folders"),
+        ([{"path": "/a", "files": 1, "state": "ready"}], "1 folder · 1 file"),
+        (
+            [{"path": "/a", "files": 1}, {"path": "/b", "files": 2, "state": "reading"}],
+            "2 folders · 3 files · reading",
+        ),
+        ([{"path": "/a", "files": 0, "state": "offline"}], "1 folder · offline"),
+    ],
+)
+def test_the_header_counts_folders_and_files_and_says_when_they_are_not_ready(
+    entries: list[dict[str, Any]], shown: str
+) -> None:
+    assert format.folders({"folders": entries}) == shown

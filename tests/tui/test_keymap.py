@@ -16,7 +16,7 @@ def test_ids_and_keys_are_given_once() -> None:
 
 
 def test_every_key_is_bound_somewhere() -> None:
-    bound = {binding.id for where in ("chat", "composer", "sources") for binding in bindings(where)}
+    bound = {getattr(binding, "id", None) for where in ("chat", "composer", "sources") for binding in bindings(where)}
     assert bound == {key.id for key in KEYS}
 
 

@@ -12,8 +12,8 @@ from localmind.messages import Message
 
 STATUS: dict[str, Any] = {
     "version": "0.1.0",
-    "models": [{"name": "smollm2:135m", "role": "chat", "loaded": True}],
-    "folders": [{"path": "/home/ines/samples", "files": 29}],
+    "models": [{"model": "smollm2:135m", "state": "loaded"}],
+    "folders": [{"path": "/home/ines/samples", "files": 29, "state": "ready"}],
     "uptime_s": 42.0,
 }
 

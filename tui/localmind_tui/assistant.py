@@ -19,7 +19,7 @@ class Assistant(Protocol):
         """Let the model continue a conversation, without files."""
 
     async def status(self) -> dict[str, Any]:
-        """`version`, `models`, `folders`, `uptime_s`."""
+        """`version`, `uptime_s`, `models` (each `model`, `state`) and `folders` (each `path`, `files`, `state`)."""
 
     async def close(self) -> None:
         """Give the connection back."""

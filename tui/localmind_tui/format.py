@@ -61,25 +61,26 @@ def failure(error: LocalmindError) -> str:
     return f"{text}\nhint: {clean_line(error.hint)}" if error.hint else text
 
 
-def names(entries: Any) -> list[str]:
-    """Names or paths of a listing in a status, whether its entries are words or records."""
-    found = []
-    for entry in entries or ():
-        value = entry.get("path") or entry.get("name") if isinstance(entry, Mapping) else entry
-        if value:
-            found.append(str(value))
-    return found
+def roots(status: Mapping[str, Any]) -> list[str]:
+    """The paths of the watched folders."""
+    return [str(entry["path"]) for entry in status.get("folders") or ()]
+
+
+def folders(status: Mapping[str, Any]) -> str:
+    """`2 folders · 131 files`, and what is being done with them when they are not ready."""
+    entries = status.get("folders") or ()
+    if not entries:
+        return "no folders"
+    words = ["1 folder" if len(entries) == 1 else f"{len(entries)} folders"]
+    files = sum(int(entry.get("files") or 0) for entry in entries)
+    if files:
+        words.append("1 file" if files == 1 else f"{files} files")
+    busy = [str(entry["state"]) for entry in entries if entry.get("state", "ready") != "ready"]
+    return clean_line(" · ".join(words + busy[:1]))
 
 
 def model_in_use(status: Mapping[str, Any], wanted: str | None) -> str:
-    """The model to name in the header: the wanted one, else a loaded one, else the first that can chat."""
-    if wanted:
-        return clean_line(wanted)
-    entries = [entry for entry in status.get("models") or () if isinstance(entry, Mapping)]
-    for test in ("loaded", "default"):
-        for entry in entries:
-            if entry.get(test) and entry.get("role", "chat") == "chat":
-                return clean_line(str(entry.get("name", "")))
-    entries = [entry for entry in entries if entry.get("role", "chat") == "chat"]
-    every = names(entries) or names([e for e in status.get("models") or () if isinstance(e, str)])
-    return clean_line(every[0]) if every else "no model"
+    """The model to name in the header: the wanted one, else one that is loaded, else one that was asked for."""
+    entries = status.get("models") or ()
+    entries = [entry for entry in entries if entry.get("state") == "loaded"] or entries
+    return clean_line(wanted or (str(entries[0]["model"]) if entries else "no model loaded"))

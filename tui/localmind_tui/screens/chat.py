@@ -149,8 +149,8 @@ class ChatScreen(Screen[None]):
             return
         header.state = "answering" if self.answering else "ready"
         header.model = format.model_in_use(status, self._model)
-        self._roots = format.names(status.get("folders"))
-        header.folders = f"{len(self._roots)} folder" + ("" if len(self._roots) == 1 else "s")
+        self._roots = format.roots(status)
+        header.folders = format.folders(status)
         transcript.welcome(_welcome(self._roots))
 
     @on(SourcesView.Opened)
