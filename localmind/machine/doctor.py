@@ -233,7 +233,9 @@ def _daemon(state: Mapping[str, Any] | None) -> Iterator[Finding]:
         errors = folder.get("errors") or ()
         if errors:
             yield Finding(
-                "note", f"{len(errors)} files in {folder.get('path')} could not be read", _first_error(errors)
+                "note",
+                f"{len(errors)} file{'s' if len(errors) > 1 else ''} in {folder.get('path')} could not be read",
+                _first_error(errors),
             )
 
 

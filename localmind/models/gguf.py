@@ -237,8 +237,10 @@ class _Reader:
     def count(self, most: int, least_size: int, what: str) -> int:
         """A count of things of which each takes at least `least_size` bytes of what is left of the file."""
         count = int(self.number("Q"))
-        if count > most or count * least_size > self._size - self.at:
+        if count > most:
             raise _broken(self.label, f"says it has {count} {what}, which cannot be")
+        if count * least_size > self._size - self.at:
+            raise self._cut()
         return count
 
     def text(self, most: int) -> str:
@@ -285,11 +287,14 @@ class _Reader:
             window, pos, end = self._window, self._pos, len(self._window)
         self._pos = pos
 
+    def _cut(self) -> ModelFileBroken:
+        return _broken(self.label, f"is cut short or damaged inside its header: it has {self._size} bytes")
+
     def _need(self, length: int) -> int:
         """Make `length` bytes available and step over them; returns where they start in the window."""
         if self._pos + length > len(self._window):
             if self.at + length > min(self._size, MAX_HEADER):
-                raise _broken(self.label, f"is cut short inside its header: it has {self._size} bytes")
+                raise self._cut()
             rest = self._window[self._pos :]
             self._before += self._pos
             self._window = rest + self._source.read(max(WINDOW, length) - len(rest))
@@ -305,7 +310,7 @@ class _Reader:
             self._pos += length
             return
         if self.at + length > min(self._size, MAX_HEADER):
-            raise _broken(self.label, f"is cut short inside its header: it has {self._size} bytes")
+            raise self._cut()
         self._before = self.at + length
         self._source.seek(self._before, os.SEEK_SET)
         self._window, self._pos = b"", 0
