@@ -8,6 +8,7 @@ starts a daemon when none answers. Nothing here imports the daemon's code: it is
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -42,6 +43,18 @@ def _base(paths: Paths) -> tuple[str, dict[str, Any], dict[str, str]]:
 
 # No read limit: an answer may take minutes, and a daemon that dies closes the connection.
 _TIMEOUT = httpx.Timeout(None, connect=5.0)
+
+
+def _listening(path: Path) -> bool:
+    """Whether anybody accepts connections at a unix socket. httpx leaks the socket of a refused connection."""
+    if not hasattr(socket, "AF_UNIX"):
+        return True
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 def _raise_for(status: int, body: bytes) -> None:
@@ -119,6 +132,9 @@ class Client:
             )
 
     def healthy(self) -> bool:
+        """Whether a daemon answers."""
+        if not _listening(self.paths.socket):
+            return False
         try:
             return self._http.get("/health", timeout=2.0).status_code == 200
         except httpx.HTTPError:

@@ -142,7 +142,7 @@ def test_every_dependency_has_its_reason_beside_it() -> None:
         *project["dependency-groups"]["dev"],
     ]
     for requirement in listed:
-        line = next(line for line in text.splitlines() if f'"{requirement}"' in line)
+        line = next(line for line in text.splitlines() if line.startswith(f'    "{requirement}"'))
         assert re.search(r"# \S+ \S+", line), requirement
 
 

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from localmind.assistant.answer import NOT_IN_FILES, CitationFilter, declines, sources_of
@@ -21,21 +22,42 @@ from localmind.messages import Message, SamplingParams
 from localmind.store.threads import Threads
 from localmind.workers.engines import Engines
 
-PASSAGES = 4
-ANSWER_TOKENS = 400
-"""Room kept for the answer, and its limit unless the asker sets one."""
 STORE_EVERY_S = 0.25
 
 SYSTEM = (
     "You answer questions from passages of the user's own files. Use only the passages. "
     "Answer in one or two short sentences and repeat names, numbers and dates exactly as they are written."
 )
+CITE = (
+    " Cite the passage that each statement rests on by its number, like [1]. "
+    f'When the passages do not hold the answer, say only: "{NOT_IN_FILES}"'
+)
 
 
-def prompt(question: str, passages: Sequence[Passage]) -> list[Message]:
-    """The messages for a model. Passages are data between markers; the question comes last, where small models look."""
-    text = f"Passages:\n\n{citations.for_prompt(passages)}\n\nQuestion: {question}"
-    return [Message("system", SYSTEM), Message("user", text)]
+@dataclass(slots=True, frozen=True)
+class Style:
+    """How a model is asked, by what it can follow."""
+
+    cites: bool
+    """Passages carry numbers, and the model is told to cite them."""
+    passages: int
+    answer_tokens: int
+    """Room kept for the answer, and its limit unless the asker sets one."""
+
+    @classmethod
+    def of(cls, spec: ModelSpec) -> "Style":
+        """Below a billion parameters a model does not follow the wish to cite: numbers and file names of the
+        prompt turn up in its answer as if they were facts."""
+        if spec.parameters < 1_000_000_000:
+            return cls(cites=False, passages=3, answer_tokens=120)
+        return cls(cites=True, passages=6, answer_tokens=600)
+
+
+def prompt(question: str, passages: Sequence[Passage], style: Style) -> list[Message]:
+    """The messages for a model. The question comes last, where small models look."""
+    texts = citations.for_prompt(passages) if style.cites else "\n\n".join(passage.text.strip() for passage in passages)
+    user = f"Passages:\n\n{texts}\n\nQuestion: {question}"
+    return [Message("system", SYSTEM + CITE if style.cites else SYSTEM), Message("user", user)]
 
 
 class Assistant:
@@ -91,19 +113,21 @@ class Assistant:
     async def _answer(
         self, question: str, folder: Path | None, spec: ModelSpec, client: str, max_tokens: int | None
     ) -> AsyncGenerator[Event, None]:
-        found = await self._knowledge.search(question, limit=PASSAGES, folder=folder)
+        style = Style.of(spec)
+        limit = max_tokens or style.answer_tokens
+        found = await self._knowledge.search(question, limit=style.passages, folder=folder)
         passages = citations.numbered(found)
         yield Sources(passages)
         if not passages:
             yield TextDelta(NOT_IN_FILES)
             yield Done(model=spec.name)
             return
-        passages = await self._fitting(spec, question, passages, max_tokens or ANSWER_TOKENS)
-        sampling = SamplingParams(temperature=0.0, max_tokens=max_tokens or ANSWER_TOKENS)
+        passages = await self._fitting(spec, question, passages, style, limit)
+        sampling = SamplingParams(temperature=0.0, max_tokens=limit)
         checked = CitationFilter([passage.number for passage in passages])
         answer: list[str] = []
         events = self._engines.generate_with_progress(
-            spec, messages=prompt(question, passages), sampling=sampling, client=client
+            spec, messages=prompt(question, passages, style), sampling=sampling, client=client
         )
         async with contextlib.aclosing(events):
             async for event in events:
@@ -123,12 +147,12 @@ class Assistant:
                         yield event
 
     async def _fitting(
-        self, spec: ModelSpec, question: str, passages: tuple[Passage, ...], answer_tokens: int
+        self, spec: ModelSpec, question: str, passages: tuple[Passage, ...], style: Style, answer_tokens: int
     ) -> tuple[Passage, ...]:
         """As many of the best passages as fit the context beside the answer; at least one."""
         await self._engines.load(spec)
         room = self._engines.context(spec) - answer_tokens
-        while len(passages) > 1 and await self._engines.count(spec, prompt(question, passages)) > room:
+        while len(passages) > 1 and await self._engines.count(spec, prompt(question, passages, style)) > room:
             passages = passages[:-1]
         return passages
 
