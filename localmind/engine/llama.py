@@ -28,22 +28,20 @@ FLASH_ATTN = {
     False: native.LLAMA_FLASH_ATTN_TYPE_DISABLED,
 }
 MAGIC = b"GGUF"
-LOG_WARN, LOG_ERROR, LOG_CONTINUED = 2, 3, 5  # enum ggml_log_level
+LOG_ERROR, LOG_CONTINUED = 4, 5  # enum ggml_log_level of ggml.h; the table in llama_cpp/_logger.py is an older one
 
-_complaints: deque[str] = deque(maxlen=20)
+_errors: deque[str] = deque(maxlen=20)
 _last_level = 0
 
 
 def _on_log(level: int, text: bytes, _data: Any) -> None:
-    """Keep warnings and errors for our own messages; print errors, which the supervisor keeps; drop the rest."""
+    """Keep errors for our own messages and print them, which the supervisor keeps; drop everything else."""
     global _last_level
     level = _last_level if level == LOG_CONTINUED else level
     _last_level = level
-    if level in (LOG_WARN, LOG_ERROR):
-        line = text.decode("utf-8", "replace")
-        _complaints.append(line.strip())
-        if level == LOG_ERROR:
-            os.write(2, text)
+    if level == LOG_ERROR:
+        _errors.append(text.decode("utf-8", "replace").strip())
+        os.write(2, text)
 
 
 _log_callback = native.llama_log_callback(_on_log)  # kept here: the library holds a pointer to it
@@ -80,7 +78,7 @@ class Model:
             return wanted
 
         params.progress_callback = native.llama_progress_callback(on_progress)
-        _complaints.clear()
+        _errors.clear()
         self.handle = native.llama_model_load_from_file(os.fsencode(path), params)
         if not self.handle:
             if not wanted:
@@ -249,7 +247,7 @@ class Context:
         params.type_k = params.type_v = KV_TYPES[plan.kv_type]
         params.kv_unified = True
         params.no_perf = True
-        _complaints.clear()
+        _errors.clear()
         self.handle = native.llama_init_from_model(model.handle, params)
         if not self.handle:
             raise InvalidRequest(
@@ -336,6 +334,6 @@ def _check_magic(path: Path) -> None:
 
 
 def _reason() -> str:
-    """The first complaint that llama.cpp logged since it was last asked for something, without its prefix."""
-    line = next(iter(_complaints), "it gives no reason")
+    """The first error that llama.cpp logged since it was last asked for something, without its function's name."""
+    line = next(iter(_errors), "it gives no reason")
     return line.split(": ", 1)[-1]
