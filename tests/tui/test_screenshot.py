@@ -16,8 +16,8 @@ async def test_the_recorded_conversation_becomes_a_picture() -> None:
     svg = await tool.picture(tool.Recording(), list(tool.RECORDED), (100, 30))
     text = svg.replace("&#160;", " ")
     assert "localmind chat" in text
-    assert "samples/home/boiler.md:6-10" in text
-    assert "samples/home/rental-agreement.pdf p. 1" in text
+    assert "samples/home/boiler.md:1-22" in text
+    assert "samples/hive-scale/notes/meeting-2026-09-17.md:1-12" in text
     assert str(Path.home()) not in text
 
 
