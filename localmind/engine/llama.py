@@ -144,6 +144,12 @@ class Model:
         """All end-of-generation tokens; 15 ms for 49,152 tokens, hence once."""
         return frozenset(t for t in range(self.n_vocab) if native.llama_vocab_is_eog(self.vocab, t))
 
+    @cached_property
+    def control_texts(self) -> tuple[str, ...]:
+        """How control tokens such as `<|im_end|>` are written."""
+        control = (t for t in range(self.n_vocab) if native.llama_vocab_is_control(self.vocab, t))
+        return tuple(text for text in map(self._special_text, control) if text)
+
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool = True) -> "array[int]":
         """Token ids of `text`. `add_special` adds BOS and EOS where the model wants them."""
         data = text.encode("utf-8", "replace")

@@ -57,6 +57,7 @@ class Loaded:
             self.n_ctx_seq = min(self.n_ctx, self.model.n_ctx_train or self.n_ctx)
             self.n_batch = self._context.n_batch
             self._batch = Batch(self.n_batch)
+            self._end_tokens = self.model.end_tokens  # found now, not while somebody waits for a first token
             self.canary = self._sing()
         except LocalmindError:
             self.close()
@@ -81,14 +82,14 @@ class Loaded:
 
     def sampler(self, params: SamplingParams) -> SamplerChain:
         chain = SamplerChain(self._context, self.model.n_vocab)
-        sampling.build(chain, params, end_tokens=sorted(self.model.end_tokens) if params.ignore_eos else ())
+        sampling.build(chain, params, end_tokens=sorted(self._end_tokens) if params.ignore_eos else ())
         return chain
 
     def piece(self, token: int) -> bytes:
         return self.model.piece(token)
 
     def ends(self, token: int) -> bool:
-        return token in self.model.end_tokens
+        return token in self._end_tokens
 
     def close(self) -> None:
         context = getattr(self, "_context", None)

@@ -19,6 +19,7 @@ import msgspec
 from localmind.engine import sampling
 from localmind.engine.loop import Loop, Outcome
 from localmind.engine.plan import Plan
+from localmind.engine.prompt import Prompter
 from localmind.engine.sequence import Sequence
 from localmind.engine.template import ChatTemplate
 from localmind.errors import Cancelled, EngineMissing, InternalError, InvalidRequest, LocalmindError, ModelFileBroken
@@ -108,7 +109,7 @@ class EngineWorker:
     def __init__(self) -> None:
         self._desk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="desk")
         self._loaded: Loaded | None = None
-        self._template: ChatTemplate | None = None
+        self._prompter: Prompter | None = None
         self._loop: Loop | None = None
         self._running: dict[int, Sequence] = {}
         self._lock = threading.Lock()
@@ -172,7 +173,7 @@ class EngineWorker:
         model = loaded.model
         source = model.chat_template
         try:
-            self._template = ChatTemplate(source, bos=model.bos_text, eos=model.eos_text)
+            self._prompter = Prompter(model, ChatTemplate(source, bos=model.bos_text, eos=model.eos_text))
         except ModelFileBroken:
             loaded.close()
             raise
@@ -246,13 +247,9 @@ class EngineWorker:
         reply.result(_ready(self._loaded).model.detokenize(msgspec.convert(params, DetokenizeParams).tokens))
 
     def _prompt_of(self, messages: tuple[Message, ...]) -> "array[int]":
-        model = _ready(self._loaded).model
         if not messages:
             raise InvalidRequest("there are no messages")
-        text = _ready(self._template).render([{"role": m.role, "content": m.content} for m in messages])
-        # Many templates write BOS themselves; a second one makes some models answer nonsense.
-        written = bool(model.bos_text) and text.startswith(model.bos_text)
-        return model.tokenize(text, add_special=model.adds_bos and not written)
+        return _ready(self._prompter).tokens(messages)
 
     # --- on the reader's thread
 
