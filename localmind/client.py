@@ -103,14 +103,14 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def get(self, path: str, **query: Any) -> Any:
+    def get(self, path: str, /, **query: Any) -> Any:
         """GET of the native API; `path` without its prefix."""
         return self._request("GET", API + path, params={k: v for k, v in query.items() if v is not None})
 
     def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
         return self._request("POST", API + path, json=body or {})
 
-    def delete(self, path: str, **query: Any) -> Any:
+    def delete(self, path: str, /, **query: Any) -> Any:
         return self._request("DELETE", API + path, params={k: v for k, v in query.items() if v is not None})
 
     def events(self, path: str, body: dict[str, Any] | None = None) -> Iterator[Event]:

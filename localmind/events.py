@@ -95,4 +95,5 @@ def encode(event: Event) -> dict[str, Any]:
 
 def decode(data: Any) -> Event:
     """The inverse of `encode`; raises msgspec.ValidationError for anything else."""
-    return msgspec.convert(data, Event)
+    event: Event = msgspec.convert(data, Event)
+    return event

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+PRINT_CATALOG = (
+    "import localmind; from localmind.catalog import bundled; print(localmind.__file__, [m.name for m in bundled()])"
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +33,8 @@ def test_the_wheel_has_the_catalog_the_packages_and_no_tests(wheel: Path) -> Non
 
 def test_the_catalog_loads_from_the_unpacked_wheel(wheel: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
-    code = "import localmind; from localmind.catalog import bundled; print(localmind.__file__, [m.name for m in bundled()])"
     done = subprocess.run(
-        [sys.executable, "-P", "-c", code],
+        [sys.executable, "-P", "-c", PRINT_CATALOG],
         env=os.environ | {"PYTHONPATH": str(tmp_path / "site")},
         cwd=tmp_path,
         capture_output=True,
@@ -44,9 +46,8 @@ def test_the_catalog_loads_from_the_unpacked_wheel(wheel: Path, tmp_path: Path) 
 
 
 def test_the_catalog_loads_from_the_checkout() -> None:
-    code = "import localmind; from localmind.catalog import bundled; print(localmind.__file__, [m.name for m in bundled()])"
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", PRINT_CATALOG],
         env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
         cwd=ROOT,
         capture_output=True,

@@ -15,9 +15,56 @@ _NUMBER = re.compile(r"\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
 _OPEN = re.compile(r"\s?\[[\d,\s]{0,16}\Z")
 _WORD = re.compile(r"[^\W_]{3,}|\d+(?:[.,:]\d+)*")
 _COMMON = frozenset(
-    "the and for are was were has have had that this with from not you your its their which what when where who how "
-    "can will would should could does did about into than then there here they them been also answer question "
-    "passage source file files according".split()
+    [
+        "the",
+        "and",
+        "for",
+        "are",
+        "was",
+        "were",
+        "has",
+        "have",
+        "had",
+        "that",
+        "this",
+        "with",
+        "from",
+        "not",
+        "you",
+        "your",
+        "its",
+        "their",
+        "which",
+        "what",
+        "when",
+        "where",
+        "who",
+        "how",
+        "can",
+        "will",
+        "would",
+        "should",
+        "could",
+        "does",
+        "did",
+        "about",
+        "into",
+        "than",
+        "then",
+        "there",
+        "here",
+        "they",
+        "them",
+        "been",
+        "also",
+        "answer",
+        "question",
+        "passage",
+        "source",
+        "file",
+        "files",
+        "according",
+    ]
 )
 
 

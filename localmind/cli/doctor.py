@@ -19,7 +19,7 @@ def doctor(as_json: bool) -> None:
     """
     from localmind.client import Client
     from localmind.errors import LocalmindError
-    from localmind.machine import doctor as checks
+    from localmind.machine.doctor import findings
 
     paths = Paths.find()
     state = None
@@ -28,7 +28,7 @@ def doctor(as_json: bool) -> None:
             state = client.get("/status")
     except LocalmindError:
         state = None
-    found = checks.findings(paths, state)
+    found = findings(paths, state)
     if as_json:
         print_json([{"level": f.level, "title": f.title, "text": f.text, "hint": f.hint} for f in found])
     else:

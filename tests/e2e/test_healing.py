@@ -56,8 +56,7 @@ def test_a_crash_on_the_first_load_is_healed_remembered_and_explained(home: Home
     assert "SIGSEGV" not in fresh, "the second load knows better"
     told = home.cli("doctor").stdout
     assert "SIGSEGV" in told
-    assert "smollm2:135m" in told
-    assert "localmind engine build" in told
+    assert "the first load of smollm2:135m" in told.lower()
 
 
 def test_a_killed_engine_costs_one_stream_an_error_and_nothing_else(home: Home) -> None:
@@ -129,9 +128,10 @@ def test_hanging_up_in_any_phase_frees_the_engine(home: Home) -> None:
     home.start()
     assert chat(home, SHORT).status_code == 200
     long_prompt = LONG | {"messages": [{"role": "user", "content": "harbor copper lantern meadow " * 1500}]}
-    for body in (LONG, long_prompt):
-        with httpx2.stream("POST", f"{home.url}/chat/completions", json=body, timeout=60) as reply:
-            next(reply.iter_lines())
+    with httpx2.stream("POST", f"{home.url}/chat/completions", json=LONG, timeout=60) as reply:
+        next(reply.iter_lines())  # hang up while it decodes
+    with pytest.raises(httpx2.ReadTimeout):  # hang up while it is prefilled: 9,000 tokens take far longer
+        httpx2.post(f"{home.url}/chat/completions", json=long_prompt, timeout=1.0)
     wait_until(lambda: home.status()["models"][0]["running"] == 0, "the engine to be idle")
     assert chat(home, SHORT).status_code == 200
 

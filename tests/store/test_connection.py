@@ -9,7 +9,9 @@ from localmind.errors import StoreBroken, StoreTooNew
 from localmind.store.connection import Migration, open_database, schema_version, transaction
 
 ONE = Migration(1, "notes", "CREATE TABLE note (text TEXT NOT NULL);")
-TWO = Migration(2, "stars", "ALTER TABLE note ADD COLUMN stars INTEGER NOT NULL DEFAULT 0; CREATE INDEX s ON note(stars);")
+TWO = Migration(
+    2, "stars", "ALTER TABLE note ADD COLUMN stars INTEGER NOT NULL DEFAULT 0; CREATE INDEX s ON note(stars);"
+)
 BAD = Migration(2, "bad", "ALTER TABLE note ADD COLUMN stars INTEGER; SELECT no_such_function();")
 
 
