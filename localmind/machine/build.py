@@ -33,6 +33,7 @@ VERSION = "0.3.36"
 ROOM = 2 << 30
 """Bytes that the sources and objects of a build take, with some to spare."""
 STEP = re.compile(r"^\s*\[(\d+)/(\d+)\]")
+GRACE_S = 10.0
 SHOWN = 12
 """Lines of a failed build that are shown; all are in the log."""
 
@@ -196,10 +197,13 @@ def run_command(command: Sequence[str], environ: Mapping[str, str], log: Path) -
 
 
 def _end_group(process: subprocess.Popen[str]) -> None:
-    """Given up: end pip, CMake and the compilers under it."""
-    if hasattr(os, "killpg"):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-    else:
-        process.terminate()
-    process.wait()
+    """Given up: end pip, CMake and the compilers under it. An interrupt lets pip remove what it unpacked."""
+    for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
+        if hasattr(os, "killpg"):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+        else:
+            process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=GRACE_S)
+            return

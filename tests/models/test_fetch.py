@@ -191,6 +191,12 @@ async def test_a_disk_that_fills_up_keeps_the_part_for_later(index, client, tmp_
     assert (tmp_path / "file.part").stat().st_size == 400_000
 
 
+async def test_a_write_that_finds_the_disk_full_is_told_as_such(index, client, tmp_path) -> None:
+    (tmp_path / "file.part").symlink_to("/dev/full")
+    with pytest.raises(DiskFull):
+        await run(fetch_of(index, client, tmp_path))
+
+
 async def test_an_unreachable_host_is_reported_with_what_to_do(client, tmp_path) -> None:
     fetch = Fetch("http://127.0.0.1:9/x", tmp_path / "p", "0" * 64, 10, client, free=lambda _: PLENTY, patience=QUICK)
     with pytest.raises(DownloadFailed):

