@@ -172,8 +172,8 @@ class _Pull:
     def _disk_full(self, need: int) -> DiskFull:
         free = self.free(self.store.root)
         return DiskFull(
-            f"{self.spec.name} needs {(need + FLOOR) / 1e6:.0f} MB on the disk of {self.store.root}, "
-            f"and {free / 1e6:.0f} MB are free",
+            f"{self.spec.name} needs {need / 1e6:.0f} MB on the disk of {self.store.root} and {FLOOR / 1e6:.0f} MB "
+            f"to spare, and {free / 1e6:.0f} MB are free",
             hint="free some space, `localmind models rm` a model, or move everything with LOCALMIND_HOME",
         )
 
