@@ -6,7 +6,6 @@ that a second run needs no network.
 
 import asyncio
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import filelock
@@ -50,11 +49,11 @@ def embed_model_dir(starter_store: Store) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test touches the home of whoever runs it."""
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("LOCALMIND_HOME", str(home))
     for name in [name for name in os.environ if name.startswith("LOCALMIND_") and name != "LOCALMIND_HOME"]:
         if not name.startswith("LOCALMIND_TEST") and name != "LOCALMIND_WHEELS_DIR":
             monkeypatch.delenv(name)
-    yield home
+    return home

@@ -6,6 +6,7 @@ for the next one to go on with.
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -29,6 +30,9 @@ class _Pull:
     ended: bool = False
     failure: LocalmindError | None = None
     listeners: int = 0
+
+    def has_news(self, seen: int) -> bool:
+        return self.steps > seen or self.ended
 
 
 class Pulls:
@@ -56,7 +60,7 @@ class Pulls:
         try:
             while True:
                 async with running.changed:
-                    await running.changed.wait_for(lambda: running.steps > seen or running.ended)
+                    await running.changed.wait_for(functools.partial(running.has_news, seen))
                 if running.steps > seen and running.latest is not None:
                     seen = running.steps
                     yield running.latest

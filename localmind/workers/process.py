@@ -115,8 +115,10 @@ class WorkerProcess:
         process: asyncio.subprocess.Process,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
+        silence_limit_s: float,
     ) -> None:
         self.label = label
+        self._silence_limit_s = silence_limit_s
         self.pid = process.pid
         self.death: Death | None = None
         self.started_at = time.monotonic()
@@ -138,7 +140,14 @@ class WorkerProcess:
         ]
 
     @classmethod
-    async def start(cls, kind: str, label: str, command: Sequence[str] | None = None) -> "WorkerProcess":
+    async def start(
+        cls,
+        kind: str,
+        label: str,
+        command: Sequence[str] | None = None,
+        *,
+        silence_limit_s: float = SILENCE_LIMIT_S,
+    ) -> "WorkerProcess":
         """Spawn and wait until it takes calls. Must run on the main thread (see runtime.prepare_process)."""
         ours, theirs = socket.socketpair()
         try:
@@ -160,7 +169,7 @@ class WorkerProcess:
         finally:
             theirs.close()
         reader, writer = await asyncio.open_connection(sock=ours)
-        worker = cls(label, process, reader, writer)
+        worker = cls(label, process, reader, writer, silence_limit_s)
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 await worker._ready.wait()
@@ -296,7 +305,7 @@ class WorkerProcess:
             silence = time.monotonic() - self._heard
             if not self._ready.is_set():
                 continue
-            if silence > SILENCE_LIMIT_S:
+            if silence > self._silence_limit_s:
                 self._hung = f"did not answer for {silence:.0f} s and was stopped"
             elif self._busy > BUSY_LIMIT_S:
                 self._hung = f"was stuck in one step for {self._busy:.0f} s and was stopped"

@@ -92,6 +92,7 @@ class Supervisor:
                 await self._after_death()
                 if last:
                     raise
+        raise AssertionError("the second failure is raised above")
 
     async def stream(self, method: str, params: Mapping[str, Any] | None = None) -> AsyncGenerator[Any, None]:
         for last in (False, True):

@@ -71,9 +71,8 @@ class Home:
 
     def start(self, command: Sequence[str] | None = None) -> None:
         command = command or [sys.executable, "-P", "-m", "localmind", "serve", "--background"]
-        log = open(self.directory / "daemon.out", "ab")
-        self.daemon = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, cwd=self.directory)
-        log.close()
+        with open(self.directory / "daemon.out", "ab") as log:
+            self.daemon = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, cwd=self.directory)
         with self.client() as client:
             wait_until(lambda: client.healthy() or self._ended(), "a healthy daemon")
 

@@ -57,6 +57,7 @@ def stumble(params: dict[str, Any], reply: Reply) -> None:
 
 def stop_yourself(params: dict[str, Any], reply: Reply) -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
+    threading.Event().wait()  # the signal may reach another thread first
 
 
 METHODS = {

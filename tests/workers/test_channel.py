@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localmind.workers import channel
 from localmind.workers.channel import (
+    MAX_FRAME,
     Call,
     Cancel,
     Channel,
@@ -86,10 +86,9 @@ async def test_a_length_beyond_the_limit_is_refused_before_anything_is_read() ->
         await read_frame(reader_of(b"\xff\xff\xff\xff"))
 
 
-def test_a_frame_that_could_not_be_read_back_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channel, "MAX_FRAME", 100)
+def test_a_frame_that_could_not_be_read_back_is_not_sent() -> None:
     with pytest.raises(ProtocolViolation, match="over the limit"):
-        pack(Item(1, b"x" * 200))
+        pack(Item(1, bytes(MAX_FRAME)))
 
 
 def test_the_blocking_end_reads_what_the_other_sends_and_then_the_end() -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from localmind.errors import InternalError, ModelFileBroken, ShuttingDown, TimedOut, WorkerDied, WorkerHung
-from localmind.workers import process
 from localmind.workers.process import StreamResult, WorkerProcess, worker_environment
 
 COMMAND = [sys.executable, str(Path(__file__).with_name("sample_worker.py"))]
@@ -113,8 +112,8 @@ async def test_a_worker_that_sends_garbage_is_killed_and_named() -> None:
         await WorkerProcess.start("garbage", "the sample", COMMAND)
 
 
-async def test_a_worker_that_falls_silent_is_killed(worker: WorkerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "SILENCE_LIMIT_S", 2.0)
+async def test_a_worker_that_falls_silent_is_killed() -> None:
+    worker = await WorkerProcess.start("sample", "the sample", COMMAND, silence_limit_s=2.0)
     with pytest.raises(WorkerHung, match="did not answer for"):
         await worker.call("stop_yourself")
 

@@ -1,0 +1,74 @@
+"""Citations in a stream, and the sources an answer is given."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from localmind.assistant.answer import CitationFilter, declines, sources_of
+from localmind.events import Passage
+
+
+def passage(number: int, text: str) -> Passage:
+    return Passage(number, f"/files/{number}.md", 1, 9, None, None, text, 0.5)
+
+
+def filtered(pieces: list[str], known: list[int]) -> tuple[str, list[int]]:
+    checked = CitationFilter(known)
+    text = "".join(checked.feed(piece) for piece in pieces) + checked.flush()
+    return text, checked.cited
+
+
+@pytest.mark.parametrize(
+    ("given", "shown", "cited"),
+    [
+        ("It was in May [1].", "It was in May [1].", [1]),
+        ("It was in May [7].", "It was in May .", []),
+        ("Both [1, 9, 2] say so", "Both [1, 2] say so", [1, 2]),
+        ("a list[0] and array[12]", "a list and array", []),
+        ("[x] done, [2] cited, [2] again", "[x] done, [2] cited, [2] again", [2]),
+        ("unfinished [1", "unfinished [1", []),
+        ("", "", []),
+    ],
+)
+def test_numbers_of_no_passage_are_taken_out(given: str, shown: str, cited: list[int]) -> None:
+    assert filtered([given], [1, 2, 3]) == (shown, cited)
+
+
+@given(st.text(alphabet="ab [],0123456789.\n", max_size=60), st.lists(st.integers(1, 12), max_size=4), st.data())
+def test_any_split_of_a_text_is_shown_like_the_whole(text: str, known: list[int], data: st.DataObject) -> None:
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
+    pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    assert filtered(pieces, known) == filtered([text], known)
+
+
+def test_little_is_held_back() -> None:
+    checked = CitationFilter([1])
+    assert checked.feed("The answer is [") == "The answer is"
+    assert checked.feed("not a number]") == " [not a number]"
+
+
+def test_cited_passages_are_the_sources() -> None:
+    passages = [passage(1, "alpha"), passage(2, "beta")]
+    assert sources_of("beta it is", [1], passages) == (passages[0],)
+
+
+def test_without_citations_the_sources_are_those_whose_words_were_used() -> None:
+    passages = [
+        passage(1, "The boiler was serviced on 9 October 2026 by Marek Dudek."),
+        passage(2, "The car was washed in May."),
+        passage(3, "Dudek Heating, service of 9 October 2026: boiler, Marek Dudek, 148 euros."),
+    ]
+    used = sources_of("It was serviced on 9 October 2026 by Marek Dudek.", [], passages)
+    assert [each.number for each in used] == [1, 3]
+
+
+def test_an_answer_that_shares_nothing_still_names_the_best_passage() -> None:
+    passages = [passage(1, "alpha"), passage(2, "beta")]
+    assert sources_of("42", [], passages) == (passages[0],)
+    assert sources_of("42", [], []) == ()
+
+
+def test_a_model_may_decline() -> None:
+    assert declines("That is not in your files.")
+    assert declines("Not in the files")
+    assert not declines("The key is not in your files, it is in the drawer")
