@@ -4,6 +4,7 @@ Plain JSON for questions that are answered at once, server-sent events (see even
 that takes a while. No state of its own.
 """
 
+import asyncio
 import contextlib
 import os
 import time
@@ -22,8 +23,9 @@ from localmind.api.openai_chat import ChatMessage, asker
 from localmind.api.streams import JSON, EventStream, native_sse, started, unless_gone
 from localmind.catalog import ModelSpec
 from localmind.errors import FolderNotFound, InvalidRequest
-from localmind.events import Done, Event
+from localmind.events import Done, Event, Progress, TextDelta
 from localmind.messages import SamplingParams
+from localmind.models.store import Store
 
 
 class SearchRequest(BaseModel):
@@ -146,6 +148,12 @@ def router(backend: Backend) -> APIRouter:
         events = backend.pulls.pull(backend.catalog.find(body.model))
         return EventStream(native_sse(await unless_gone(request, started(events))))
 
+    @routes.post("/models/verify")
+    async def verify(body: PullRequest, request: Request) -> Response:
+        """Hash a model's files; each TextDelta names a damaged one."""
+        events = _verified(backend.store, backend.catalog.find(body.model))
+        return EventStream(native_sse(await unless_gone(request, started(events))))
+
     @routes.get("/models/show")
     async def show(name: str) -> Response:
         return JSON(_listed(backend, backend.catalog.find(name)))
@@ -164,6 +172,20 @@ async def _until_indexed(backend: Backend, folder_id: int) -> AsyncIterator[Even
     async with contextlib.aclosing(backend.knowledge.progress(folder_id)) as steps:
         async for step in steps:
             yield step
+    yield Done()
+
+
+async def _verified(store: Store, spec: ModelSpec) -> AsyncIterator[Event]:
+    loop = asyncio.get_running_loop()
+    steps: asyncio.Queue[int | None] = asyncio.Queue()
+    reading = loop.run_in_executor(
+        None, store.verify, spec.name, lambda read: loop.call_soon_threadsafe(steps.put_nowait, read)
+    )
+    reading.add_done_callback(lambda _: steps.put_nowait(None))
+    while (read := await steps.get()) is not None:
+        yield Progress("verify", read, spec.size, "B", spec.name)
+    for problem in await reading:
+        yield TextDelta(f"{problem.file}: {problem.text}")
     yield Done()
 
 

@@ -3,6 +3,8 @@
 import click
 
 from localmind.cli._output import clean, connect, note, print_json, show_progress, size, table
+from localmind.errors import ModelFileBroken
+from localmind.events import TextDelta
 
 
 @click.group()
@@ -66,6 +68,23 @@ def show(name: str, as_json: bool) -> None:
             click.echo(f"{key:13} {clean(', '.join(value) if isinstance(value, list) else str(value))}")
     click.echo(f"{'size':13} {size(found['size'])}")
     click.echo(f"{'here':13} {'yes' if found['installed'] else 'no: localmind models pull ' + found['name']}")
+
+
+@models.command()
+@click.argument("name")
+def verify(name: str) -> None:
+    """Read a model's files again and compare them with their sha256.
+
+    A damaged file is fetched again by `localmind models pull`.
+    """
+    with connect() as client:
+        problems: list[str] = []
+        for event in show_progress(client.events("/models/verify", {"model": name})):
+            if isinstance(event, TextDelta):
+                problems.append(event.text)
+    if problems:
+        raise ModelFileBroken("; ".join(problems), hint=f"localmind models pull {name}")
+    note(f"{name} is whole")
 
 
 @models.command()

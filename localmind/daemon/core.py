@@ -4,6 +4,7 @@ Owns construction and order; every part does its own work. Start is quick, since
 and folders compared after the sockets are bound; a model is loaded by the first request that needs it.
 """
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -95,6 +96,7 @@ class Core:
 
     async def start(self) -> None:
         """Open the index and compare the watched folders with it in the background."""
+        await asyncio.to_thread(self._store.sweep)
         await self._knowledge.start()
 
     def workers(self) -> list[dict[str, Any]]:

@@ -5,10 +5,11 @@ down when native code crashes (machine/probe.py remembers the outcome). It holds
 no HTTP: it turns a name and messages into events.
 """
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -182,11 +183,11 @@ class Engines:
 
     async def _launch(self, entry: Loaded, label: str) -> WorkerProcess:
         """A worker with the model in it, by the best plan that does not crash here."""
-        binding = installed_binding()
+        binding = await asyncio.to_thread(installed_binding)
         if binding is None:
             raise EngineMissing("llama-cpp-python is not installed", hint="localmind engine build")
         path = self._store.locate(entry.spec.name)
-        facts = read_facts(path)
+        facts = await asyncio.to_thread(read_facts, path)
         started: list[WorkerProcess] = []
 
         async def try_load(plan: Plan) -> LoadReport:
@@ -198,7 +199,8 @@ class Engines:
             started.append(await launcher("engine", label, load, self._command)())
             return LoadReport.from_worker(reports[0], seconds=time.monotonic() - begun)
 
-        plan = make_plan(self._machine, facts, self._wishes)
+        wishes = replace(self._wishes, backends=binding.backends)
+        plan = make_plan(self._machine.now(), facts, wishes)
         key = PlanKey.of(self._machine, binding, entry.spec)
         entry.plan, entry.report = await load_with_canary(try_load, plan, self._memory, key)
         return started[-1]
