@@ -76,10 +76,10 @@ class Embedding:
             try:
                 await self._drain()
                 self.trouble = self._vectors.trouble
-            except LocalmindError as error:
+            except Exception as error:  # whatever it is, the queue is in the database and the next try may do better
                 if self.trouble is None:
-                    log.warning("vectors wait: %s", error)
-                self.trouble = error.message
+                    log.warning("vectors wait: %s", error, exc_info=not isinstance(error, LocalmindError))
+                self.trouble = str(error)
                 self._vectors.distrust(error)
             self._progressed()
             try:

@@ -21,7 +21,7 @@ from localmind.knowledge.embedder import Embedder, EmbedModel
 from localmind.knowledge.embedding import Embedding
 from localmind.knowledge.folders import Folder, FolderStatus, canonical, find_root, overlapping, refuse_root
 from localmind.knowledge.index import Counts, Index, Root
-from localmind.knowledge.reading import Reading, Work
+from localmind.knowledge.reading import Reading, Work, unavailable
 from localmind.knowledge.retrieve import Retriever, Scope
 from localmind.knowledge.rules import Rules
 from localmind.knowledge.search import Floor
@@ -321,11 +321,17 @@ class Knowledge:
             await self._database.run(Index.purge)
 
     async def _poll(self) -> None:
-        """Look at folders that cannot be watched by events."""
+        """Look at folders without events, and notice a folder that went or came back: that makes no event either."""
         while True:
             await asyncio.sleep(self._poll_s)
             for root_id, work in list(self._reading.work.items()):
-                if not self._watching.get(root_id, Watching(True)).events and work.idle:
+                gone = await asyncio.to_thread(unavailable, work.root) is not None
+                returned = work.root.problem is not None and not gone
+                if returned and self._watcher is not None:
+                    # The old watch is on the old directory, which may have been another one of the same name.
+                    self._watching[root_id] = await asyncio.to_thread(self._watcher.add, root_id, work.root.path)
+                polled = not self._watching.get(root_id, Watching(True)).events and work.idle
+                if polled or gone != (work.root.problem is not None):
                     self._reading.mark(root_id, "", now=True)
 
 

@@ -155,8 +155,8 @@ class Reading:
         work.busy = True
         try:
             await action
-        except (LocalmindError, OSError) as error:
-            log.warning("%s: %s", work.root.path, error)
+        except Exception as error:  # a full disk, a surprise: one file's trouble must not end the reading of all others
+            log.warning("%s: %s", work.root.path, error, exc_info=not isinstance(error, LocalmindError | OSError))
             work.problems.append((work.current or ".", str(error)))
         finally:
             work.busy = False

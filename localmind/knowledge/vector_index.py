@@ -94,7 +94,7 @@ class VectorIndex:
             return []
         return [(number, score) for number, score in answer]
 
-    def distrust(self, error: LocalmindError) -> None:
+    def distrust(self, error: Exception) -> None:
         """The worker failed: check everything again before it is trusted."""
         if self.trouble is None:
             log.warning("the vector index does not answer: %s", error)

@@ -9,6 +9,7 @@ every root. Reading a file makes events of its own (opened, closed without writi
 import contextlib
 import logging
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,9 @@ class Watcher:
                 reason = f"more directories than inotify watches left ({budget} of {self._limit})"
                 log.warning("%s is polled: %s", root, reason)
                 return Watching(False, reason)
+        # watchdog warns when a directory that was moved away comes back; it handles that well, but under
+        # `-W error` the warning would end its thread.
+        warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
         try:
             if self._observer is None:
                 self._observer = Observer()

@@ -1,6 +1,24 @@
-"""Hypothesis without a deadline: these tests share two cores with whatever else runs."""
+"""Fixtures of the knowledge tests. Hypothesis has no deadline here: two cores are shared with whatever else runs."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import hypothesis
+import pytest
+from knowledge_fakes import Household
 
 hypothesis.settings.register_profile("localmind", deadline=None)
 hypothesis.settings.load_profile("localmind")
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[Household]:
+    """A started Knowledge on toy workers that watches one folder."""
+    house = Household(tmp_path, poll_s=0.2)
+    house.put("boiler.md", "# Boiler\n\nThe boiler was serviced on 9 October by Marek Dudek.\n")
+    house.put("trip/plan.txt", "We fly to Ljubljana on Saturday.\nThe guest house is called Pri Lipi.\n")
+    await house.knowledge.start()
+    folder = await house.knowledge.add_folder(house.folder)
+    await house.knowledge.wait_indexed(folder.id)
+    yield house
+    await house.knowledge.close()

@@ -3,16 +3,23 @@
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy
 
 from localmind.errors import LocalmindError
+from localmind.knowledge.embedder import EmbedModel
+from localmind.knowledge.extract_child import extract_file
+from localmind.knowledge.folders import FolderStatus
+from localmind.knowledge.knowledge import Knowledge
+from localmind.knowledge.search import Floor
 
 Method = Callable[[dict[str, Any], Any], Any]
+VECTOR_METHODS = ("open", "count", "add", "delete", "query", "ids", "drop", "close", "exact")
 
 
 class FakeReply:
@@ -41,7 +48,7 @@ class FakeCalls:
         self._thread = ThreadPoolExecutor(1)
 
     async def call(self, method: str, params: Mapping[str, Any] | None = None, *, timeout: float | None = None) -> Any:
-        arguments = msgspec.msgpack.decode(msgspec.msgpack.encode(dict(params or {})))
+        arguments: dict[str, Any] = msgspec.msgpack.decode(msgspec.msgpack.encode(dict(params or {})))
         self.calls.append((method, arguments))
         if self.broken is not None:
             raise self.broken
@@ -92,13 +99,13 @@ class ToyVectors:
     def methods(self) -> dict[str, Method]:
         from localmind.knowledge.chroma_worker import VectorCalls
 
-        names = ("open", "count", "add", "delete", "query", "ids", "drop", "close")
-        return {name: getattr(self, name) for name in names} | {"exact": VectorCalls().exact}
+        return {name: getattr(self, name) for name in VECTOR_METHODS[:-1]} | {"exact": VectorCalls().exact}
 
     def _place(self, params: dict[str, Any]) -> dict[int, numpy.ndarray]:
         return self.places.setdefault((params["dir"], params["collection"]), {})
 
     def open(self, params: dict[str, Any], reply: Any) -> dict[str, int]:
+        Path(params["dir"]).mkdir(parents=True, exist_ok=True)
         return {"count": len(self._place(params))}
 
     def count(self, params: dict[str, Any], reply: Any) -> int:
@@ -128,3 +135,84 @@ class ToyVectors:
 
     def close(self, params: dict[str, Any], reply: Any) -> None:
         return None
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
+    """Wait until the condition holds; fails after `seconds`."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while not await condition():
+        assert loop.time() < deadline, "it never came to be"
+        await asyncio.sleep(0.01)
+
+
+class Household:
+    """A Knowledge on toy workers with its folder, and what a test wants to look into."""
+
+    def __init__(self, base: Path, *, embedder: bool = True, **options: Any) -> None:
+        self.base = base
+        self.toy = ToyEmbedder()
+        self.store = ToyVectors()
+        self.embed = FakeCalls({"embed": self.toy.embed, "load": self.toy.load})
+        self.vectors = FakeCalls(self.store.methods())
+        self.extract = FakeCalls({"extract": lambda params, reply: extract_file(params | {"tokenizer": None})})
+        self.model = EmbedModel("toy:1", base, base)
+        self.options = {
+            "embed_model": self.model if embedder else None,
+            "floor": Floor(answer=0.3, shown=0.2),
+        } | options
+        self.folder = base / "folder"
+        self.folder.mkdir(exist_ok=True)
+        self.knowledge = self.fresh()
+
+    def fresh(self) -> Knowledge:
+        """A Knowledge on the same files, as after a restart of the daemon."""
+        self.knowledge = Knowledge(
+            self.base / "state/knowledge.db",
+            chroma_dir=self.base / "state/chroma",
+            embed=self.embed,
+            vectors=self.vectors,
+            extract=self.extract,
+            **self.options,
+        )
+        return self.knowledge
+
+    def put(self, relpath: str, text: str) -> Path:
+        """Write a file of the folder as an editor does: beside it, then renamed."""
+        path = self.folder / relpath
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.part")
+        beside.write_text(text)
+        beside.rename(path)
+        return path
+
+    async def status(self) -> FolderStatus:
+        """Of the one folder."""
+        [status] = await self.knowledge.folders()
+        return status
+
+    async def found(self, question: str, **options: Any) -> list[str]:
+        """Paths below the folder of the passages found."""
+        passages = await self.knowledge.search(question, **options)
+        return [str(Path(one.path).relative_to(self.folder)) for one in passages]
+
+    async def until(self, question: str, expected: list[str], seconds: float = 3.0) -> float:
+        """Search until exactly these files are found; seconds it took. Fails after `seconds`."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        while sorted(found := set(await self.found(question))) != sorted(expected):
+            assert loop.time() - started < seconds, f"{question}: found {found}, not {expected}, after {seconds} s"
+            await asyncio.sleep(0.02)
+        return loop.time() - started
+
+    async def contents(self) -> dict[str, list[tuple[int, int, str]]]:
+        """What the index holds: path → (first line, last line, text) of every chunk. Ids do not matter."""
+        rows = await self.knowledge._database.run(
+            lambda index: index.db.execute(
+                "SELECT path, line_start, line_end, text FROM chunk ORDER BY path, ordinal"
+            ).fetchall()
+        )
+        held: dict[str, list[tuple[int, int, str]]] = {}
+        for row in rows:
+            held.setdefault(row["path"], []).append((row["line_start"], row["line_end"], row["text"]))
+        return held
