@@ -178,9 +178,11 @@ async def _until_indexed(backend: Backend, folder_id: int) -> AsyncIterator[Even
 async def _verified(store: Store, spec: ModelSpec) -> AsyncIterator[Event]:
     loop = asyncio.get_running_loop()
     steps: asyncio.Queue[int | None] = asyncio.Queue()
-    reading = loop.run_in_executor(
-        None, store.verify, spec.name, lambda read: loop.call_soon_threadsafe(steps.put_nowait, read)
-    )
+
+    def moved(read: int) -> None:
+        loop.call_soon_threadsafe(steps.put_nowait, read)
+
+    reading = loop.run_in_executor(None, store.verify, spec.name, moved)
     reading.add_done_callback(lambda _: steps.put_nowait(None))
     while (read := await steps.get()) is not None:
         yield Progress("verify", read, spec.size, "B", spec.name)
