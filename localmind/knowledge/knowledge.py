@@ -262,7 +262,7 @@ class Knowledge:
             return False
         if self._embedding.embedder is None or self._embedding.trouble is not None:
             return True
-        return (await self._database.run(Index.counts, root_id)).waiting == 0
+        return self._vectors.ready(root_id) and (await self._database.run(Index.counts, root_id)).waiting == 0
 
     async def _progress(self, root_id: int) -> Progress | None:
         work = self._reading.work.get(root_id)

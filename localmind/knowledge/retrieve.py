@@ -114,8 +114,8 @@ class Retriever:
 class Evidence:
     """What SQLite knows about the candidates of one query."""
 
-    places: dict[int, tuple[int, int]]
-    """id → (file id, ordinal)"""
+    places: dict[int, tuple[int, int, int | None]]
+    """id → (file id, ordinal, page)"""
     vectors: dict[int, bytes]
     matching: dict[str, set[int]]
     frequency: dict[str, int]
@@ -155,8 +155,8 @@ def gather(index: Index, query: Query, scope: Scope, ids: Sequence[int], model: 
     """Places and vectors of the candidates, and which of the query's words they hold."""
     listed = _list(ids)
     places = {
-        row["id"]: (row["file_id"], row["ordinal"])
-        for row in index.db.execute(f"SELECT id, file_id, ordinal FROM chunk WHERE id IN ({listed})")
+        row["id"]: (row["file_id"], row["ordinal"], row["page"])
+        for row in index.db.execute(f"SELECT id, file_id, ordinal, page FROM chunk WHERE id IN ({listed})")
     }
     vectors = {
         row["id"]: row["data"]

@@ -144,6 +144,7 @@ class Candidate:
     chunk_id: int
     file_id: int
     ordinal: int
+    page: int | None
     similarity: float | None
     coverage: float
     evidence: float
@@ -160,7 +161,7 @@ def group(candidates: Iterable[Candidate], limit: int) -> list[list[Candidate]]:
     """At most `limit` passages, each a run of neighbours of one file; at most three chunks a file.
 
     A chunk next to one that is already shown joins it, since the end of a thought is often in the
-    next chunk; the passage keeps the place of its best chunk.
+    next chunk; the passage keeps the place of its best chunk, and never leaves its page.
     """
     groups: list[list[Candidate]] = []
     taken: dict[int, int] = {}
@@ -170,7 +171,8 @@ def group(candidates: Iterable[Candidate], limit: int) -> list[list[Candidate]]:
         touching = [
             run
             for run in groups
-            if run[0].file_id == candidate.file_id and any(abs(one.ordinal - candidate.ordinal) == 1 for one in run)
+            if (run[0].file_id, run[0].page) == (candidate.file_id, candidate.page)
+            and any(abs(one.ordinal - candidate.ordinal) == 1 for one in run)
         ]
         if touching:
             home = touching[0]

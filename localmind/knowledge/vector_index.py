@@ -76,10 +76,14 @@ class VectorIndex:
             await self._database.run(Index.add_stale, root_id, deleted)
         return True
 
+    def ready(self, root_id: int) -> bool:
+        """Whether Chroma passed its check for this root and was complete at some time since."""
+        return root_id in self._ready
+
     async def query(self, root_id: int, vector: bytes, k: int) -> list[tuple[int, float]]:
         """(chunk id, cosine) of the nearest chunks, best first; empty when there is no way to know."""
         try:
-            if root_id in self._ready:
+            if self.ready(root_id):
                 return [(number, score) for number, score in await self._call("query", root_id, vector=vector, k=k)]
         except LocalmindError as error:
             self.distrust(error)

@@ -136,8 +136,8 @@ def test_a_damaged_document_fails_cleanly_or_gives_text(cut: int, flip: int) -> 
 
 def test_a_document_that_unfolds_to_gigabytes_is_refused() -> None:
     stream = io.BytesIO()
-    options = {"compression": zipfile.ZIP_DEFLATED, "compresslevel": 1}
-    with zipfile.ZipFile(stream, "w", **options) as archive, archive.open("word/document.xml", "w") as member:
+    zipped = zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=1)
+    with zipped as archive, archive.open("word/document.xml", "w") as member:
         for _ in range(310):
             member.write(bytes(2**20))
     assert len(stream.getvalue()) < 2**22

@@ -15,7 +15,7 @@ from localmind.knowledge.index import Index
 REPLY = FakeReply()
 
 
-def unit(count: int, dim: int = 8, seed: int = 0) -> numpy.ndarray:
+def unit(count: int, dim: int = 8, seed: int = 0) -> Any:
     matrix = numpy.random.default_rng(seed).normal(size=(count, dim)).astype("<f4")
     return matrix / numpy.linalg.norm(matrix, axis=1, keepdims=True)
 

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from localmind.knowledge.search import Candidate, Floor, above, coverage, fuse, group, parse
 
 
-def candidate(number: int, file_id: int = 1, ordinal: int = 0, evidence: float = 1.0) -> Candidate:
-    return Candidate(number, file_id, ordinal, evidence, 0.0, evidence)
+def candidate(
+    number: int, file_id: int = 1, ordinal: int = 0, evidence: float = 1.0, page: int | None = None
+) -> Candidate:
+    return Candidate(number, file_id, ordinal, page, evidence, 0.0, evidence)
 
 
 def test_stop_words_are_dropped_from_a_question() -> None:
@@ -120,3 +122,8 @@ def test_a_chunk_between_two_passages_joins_them() -> None:
 def test_no_more_passages_than_asked_for_but_neighbours_still_join() -> None:
     runs = group([candidate(1, 1, 1), candidate(2, 2, 1), candidate(3, 3, 1), candidate(4, 1, 2)], 2)
     assert [[one.chunk_id for one in run] for run in runs] == [[1, 4], [2]]
+
+
+def test_a_passage_never_leaves_its_page() -> None:
+    runs = group([candidate(1, 1, 1, page=1), candidate(2, 1, 2, page=2), candidate(3, 1, 0, page=1)], 10)
+    assert [[one.chunk_id for one in run] for run in runs] == [[1, 3], [2]]
