@@ -29,7 +29,7 @@ engine: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "localmind needs Python 3.11 or newer; set PYTHON=/path/to/python" >&2; exit 1; }
-	@echo "making the environment in $(VENV) with $(PYTHON)"
+	@echo "making the environment in $(VENV) with $(PYTHON) (a minute or two)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --upgrade "pip>=25.1"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable .

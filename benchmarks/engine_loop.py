@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from localmind.engine.loaded import Loaded
-from localmind.engine.plan import Plan
+from localmind.engine.plan import read_plan
 from localmind.engine.sequence import Row, Sequence, State
 from localmind.engine.worker import EngineWorker
 from localmind.errors import LocalmindError
@@ -152,7 +152,7 @@ def main() -> None:
         "n_threads_batch": options.threads,
         "use_extra_bufts": not options.no_extra_bufts,
     }
-    loaded = Loaded(options.model, Plan.read(plan), lambda done: True)
+    loaded = Loaded(options.model, read_plan(plan), lambda done: True)
     worker = Worker(options.model, plan)
     samples: dict[str, dict[str, list[float]]] = {}
     for _ in range(options.passes):  # in turn, so that a busy minute hits both

@@ -15,6 +15,7 @@ from localmind.machine.devices import Machine
 from localmind.models.pulls import Pulls
 from localmind.models.store import Store
 from localmind.paths import Paths
+from localmind.store.threads import Threads
 from localmind.workers.engines import Engines
 
 
@@ -30,6 +31,7 @@ class Backend:
     engines: Engines
     knowledge: Knowledge
     assistant: Assistant
+    threads: Threads
     machine: Machine
     index_workers: Callable[[], list[dict[str, Any]]]
     """The workers of the index as `status` shows them."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
@@ -26,6 +26,7 @@ from localmind.errors import FolderNotFound, InvalidRequest
 from localmind.events import Done, Event, Progress, TextDelta
 from localmind.messages import SamplingParams
 from localmind.models.store import Store
+from localmind.store.transcript import Transcript
 
 
 class SearchRequest(BaseModel):
@@ -165,7 +166,43 @@ def router(backend: Backend) -> APIRouter:
         await backend.engines.unload(spec)
         return JSON({"freed_bytes": backend.store.remove(spec.name).freed})
 
+    @routes.get("/threads")
+    async def threads(limit: int = Query(50, ge=1, le=1000), offset: int = Query(0, ge=0)) -> Response:
+        """Threads, the one used last first."""
+        found = await asyncio.to_thread(lambda: backend.threads.recent(limit=limit, offset=offset))
+        return JSON({"threads": msgspec.to_builtins(found)})
+
+    @routes.get("/threads/{prefix}")
+    async def thread(prefix: str) -> Response:
+        """Everything said in a thread, with sources; named by its id or the beginning of it."""
+        found = await asyncio.to_thread(lambda: backend.threads.get(backend.threads.find(prefix).id))
+        return JSON(_transcript(found))
+
+    @routes.delete("/threads/{prefix}")
+    async def forget(prefix: str) -> Response:
+        """Delete a thread for good."""
+        found = await asyncio.to_thread(backend.threads.find, prefix)
+        await asyncio.to_thread(backend.threads.delete, found.id)
+        return JSON({"thread": msgspec.to_builtins(found)})
+
     return routes
+
+
+def _transcript(found: Transcript) -> dict[str, Any]:
+    said = [
+        {
+            "role": message.role,
+            "content": message.content,
+            "state": message.state,
+            "model": message.model,
+            "error": message.error.message if message.error else None,
+            "created_at": message.created_at,
+            "sources": msgspec.to_builtins(message.sources),
+        }
+        for turn in found.turns
+        for message in turn.messages
+    ]
+    return {"thread": msgspec.to_builtins(found.thread), "messages": said}
 
 
 async def _until_indexed(backend: Backend, folder_id: int) -> AsyncIterator[Event]:

@@ -18,6 +18,7 @@ COMMANDS = {
     "search": ("localmind.cli.search:search", "Find passages in your watched folders."),
     "folders": ("localmind.cli.folders:folders", "Choose which folders are watched and indexed."),
     "models": ("localmind.cli.models:models", "List, fetch and remove models."),
+    "threads": ("localmind.cli.threads:threads", "Read again, or delete, what was asked and answered."),
     "status": ("localmind.cli.status:status", "Show what the daemon is doing."),
     "stop": ("localmind.cli.status:stop", "Stop the daemon."),
     "serve": ("localmind.cli.serve:serve", "Run the daemon in the foreground."),

@@ -6,11 +6,15 @@ rich is imported only when something is drawn with it, since a piped `ask` or `s
 import json
 import re
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from localmind.events import Event, Progress
 from localmind.paths import Paths
+
+LINE_EVERY_S = 20.0
+"""Where no terminal is, a long stage says this often how far it is."""
 
 _ESCAPES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -103,10 +107,14 @@ def show_progress(events: Iterable[Event]) -> Iterator[Event]:
 
 
 def _progress_lines(events: Iterable[Event]) -> Iterator[Event]:
-    stage = None
+    """A line a stage, and one now and then while a stage takes long."""
+    stage, said_at = None, 0.0
     for event in events:
         if not isinstance(event, Progress):
             yield event
         elif event.stage != stage:
-            stage = event.stage
+            stage, said_at = event.stage, time.monotonic()
             note(clean(event.text) or event.stage)
+        elif event.total and time.monotonic() - said_at > LINE_EVERY_S:
+            said_at = time.monotonic()
+            note(f"{event.stage}: {100 * event.done / event.total:.0f} %")

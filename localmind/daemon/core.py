@@ -90,6 +90,7 @@ class Core:
             engines=self._engines,
             knowledge=self._knowledge,
             assistant=Assistant(self._knowledge, self._engines, self._threads),
+            threads=self._threads,
             machine=self._machine,
             index_workers=self.workers,
         )

@@ -18,8 +18,8 @@ from typing import Any
 import numpy
 from llama_cpp import llama_cpp as native
 
-from localmind.engine.plan import Plan
 from localmind.errors import Cancelled, InvalidRequest, ModelFileBroken
+from localmind.machine.plan import Plan
 
 KV_TYPES = {"f16": native.GGML_TYPE_F16, "q8_0": native.GGML_TYPE_Q8_0, "q4_0": native.GGML_TYPE_Q4_0}
 FLASH_ATTN = {
@@ -258,7 +258,7 @@ class Context:
         if not self.handle:
             raise InvalidRequest(
                 f"no room for a context of {params.n_ctx} tokens ({plan.kv_type}): {_reason()}",
-                hint="localmind models plan",
+                hint="set `context` in settings.toml lower, or LOCALMIND_CONTEXT",
             )
         self._memory = native.llama_get_memory(self.handle)
         self._n_vocab = model.n_vocab

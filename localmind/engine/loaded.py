@@ -15,9 +15,9 @@ import numpy
 
 from localmind.engine import llama, sampling
 from localmind.engine.llama import Batch, Context, Model, SamplerChain
-from localmind.engine.plan import Plan
 from localmind.engine.sequence import Row
 from localmind.errors import LocalmindError, ModelFileBroken
+from localmind.machine.plan import Plan
 from localmind.messages import SamplingParams
 
 SLOTS = 16

@@ -117,7 +117,7 @@ class Loop:
         if len(prompt) >= n_ctx:
             raise ContextTooLong(
                 f"the prompt has {len(prompt)} tokens and the context holds {n_ctx}, the answer included",
-                hint="localmind models plan",
+                hint="shorten the prompt, or choose a model with a longer context",
             )
         with self._wake:
             if self._stopping:

@@ -18,7 +18,7 @@ import msgspec
 
 from localmind.engine import sampling
 from localmind.engine.loop import Loop, Outcome
-from localmind.engine.plan import Plan
+from localmind.engine.plan import read_plan
 from localmind.engine.prompt import Prompter
 from localmind.engine.sequence import Sequence
 from localmind.engine.template import ChatTemplate
@@ -155,7 +155,7 @@ class EngineWorker:
 
     def _load(self, params: dict[str, Any], reply: Reply) -> None:
         asked = msgspec.convert(params, LoadParams)
-        plan = Plan.read(asked.plan)
+        plan = read_plan(asked.plan)
         if self._loaded is not None:
             raise InvalidRequest("this worker already holds a model")
         began = self._load_moved = time.monotonic()

@@ -47,6 +47,8 @@ class LoadReport:
     """What a worker says about a model it has loaded, the canary's figures included."""
 
     n_ctx: int = 0
+    n_ctx_seq: int = 0
+    """Tokens that one sequence may have: the pool, or what the model was trained for if that is less."""
     n_ctx_train: int = 0
     n_vocab: int = 0
     n_params: int = 0

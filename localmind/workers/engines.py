@@ -152,9 +152,9 @@ class Engines:
         return int(await self._entry(spec).supervisor.call("count", {"messages": asked}))
 
     def context(self, spec: ModelSpec) -> int:
-        """KV cells of the loaded model."""
-        plan = self._entry(spec).plan
-        return plan.n_ctx if plan is not None else 0
+        """Tokens that one prompt and its answer may have together; 0 before the model is loaded."""
+        report = self._entry(spec).report
+        return report.n_ctx_seq if report is not None else 0
 
     async def unload(self, spec: ModelSpec) -> None:
         """Take a model out of memory. Raises InvalidRequest while it is answering."""

@@ -192,3 +192,16 @@ def test_ctrl_c_in_the_middle_of_an_answer_exits_with_130_and_stops_the_generati
     assert asking.returncode == 130
     assert b"Traceback" not in said
     wait_until(lambda: all(model["running"] == 0 for model in served.status()["models"]), "the engine to be idle")
+
+
+def test_what_was_asked_is_kept_can_be_read_again_and_deleted(served: Home) -> None:
+    served.cli("ask", "How much is the deposit for the flat?")
+    listed = json.loads(served.cli("threads", "list", "--json").stdout)["threads"]
+    thread = next(each for each in listed if "deposit" in each["title"])
+    shown = served.cli("threads", "show", thread["id"][:8]).stdout
+    assert shown.startswith("> How much is the deposit for the flat?")
+    assert "rental-agreement.pdf" in shown
+    assert served.cli("threads", "rm", thread["id"]).returncode == 0
+    gone = served.cli("threads", "show", thread["id"])
+    assert gone.returncode == 1
+    assert "hint: localmind threads" in gone.stderr
