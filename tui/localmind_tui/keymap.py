@@ -35,7 +35,7 @@ KEYS = (
     Key("answer.stop", "escape", "stop", "stop", "Stop the answer and keep its text; else go back to the composer"),
     Key("app.quit", "ctrl+q", "app.quit", "quit", "Leave; an answer that is being written is stopped", priority=True),
     Key("mode.switch", "ctrl+t", "switch_mode", "files or chat", "Switch between your files and plain chat"),
-    Key("sources.focus", "ctrl+o", "sources", "sources", "Go to the sources of the newest answer"),
+    Key("sources.focus", "ctrl+o", "sources", "sources", "Go to the sources of the newest answer", priority=True),
     Key("conversation.new", "ctrl+n", "new", "new", "Begin a new conversation"),
     # Priority, since the composer would take the page keys for itself.
     Key(

@@ -167,7 +167,7 @@ class ChatScreen(Screen[None]):
         if self._answer is not None and self.answering:
             self._answer.cancel()
         else:
-            self.query_one(Composer).focus()
+            self.set_focus(self.query_one(Composer))
 
     def action_switch_mode(self) -> None:
         self.mode = "chat" if self.mode == "files" else "files"
@@ -175,7 +175,7 @@ class ChatScreen(Screen[None]):
     def action_sources(self) -> None:
         for turn in reversed(self.query_one(Transcript).turns):
             if turn.sources.passages:
-                turn.sources.focus()
+                self.set_focus(turn.sources)  # at once, so that a quick Enter does not miss it
                 return
         self.notify("No answer has sources yet.", markup=False)
 
@@ -184,7 +184,7 @@ class ChatScreen(Screen[None]):
             self.notify("An answer is still being written. Esc stops it.", markup=False)
             return
         await self.query_one(Transcript).clear()
-        self.query_one(Composer).focus()
+        self.set_focus(self.query_one(Composer))
 
     def action_page(self, direction: int) -> None:
         transcript = self.query_one(Transcript)

@@ -1,0 +1,82 @@
+"""The app in a real pseudo-terminal: it draws, lends the terminal to an editor, and leaves it as it was."""
+
+import os
+import pty
+import select
+import subprocess
+import sys
+from pathlib import Path
+
+APP = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from tui_fakes import FakeClient
+from localmind.events import Done, Passage, Sources, TextDelta
+import localmind_tui
+
+client = FakeClient()
+source = Passage(1, sys.argv[2], 7, 9, None, None, "", 0.5)
+client.say(Sources((source,)), TextDelta("The answer is forty-two."), Done())
+sys.exit(localmind_tui.run(client))
+"""
+
+
+class Terminal:
+    """A child on a pseudo-terminal and all that it has written."""
+
+    def __init__(self, argv: list[str], environ: dict[str, str]) -> None:
+        self._screen, inside = pty.openpty()
+        self.child = subprocess.Popen(argv, stdin=inside, stdout=inside, stderr=inside, env=environ)
+        os.close(inside)
+        self.seen = b""
+
+    def wait_for(self, text: bytes) -> None:
+        """Read until `text` was written after the last key. The timeout of the test is the limit."""
+        while text not in self.seen:
+            select.select([self._screen], [], [])
+            self.seen += os.read(self._screen, 65536)
+
+    def press(self, keys: bytes) -> None:
+        self.seen = b""
+        os.write(self._screen, keys)
+
+    def rest(self) -> bytes:
+        """Everything up to the child's end."""
+        try:
+            while piece := os.read(self._screen, 65536):
+                self.seen += piece
+        except OSError:  # how Linux reports the end of a pseudo-terminal
+            return self.seen
+        return self.seen
+
+    def close(self) -> None:
+        self.child.kill()
+        self.child.wait()
+        os.close(self._screen)
+
+
+def test_a_question_an_editor_and_the_way_out_in_a_real_terminal(tmp_path: Path) -> None:
+    note = tmp_path / "note.md"
+    note.write_text("x\n" * 20)
+    editor = tmp_path / "my-editor"
+    editor.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/opened\necho EDITOR-IS-HERE\n')
+    editor.chmod(0o755)
+    environ = os.environ | {"EDITOR": str(editor), "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
+    environ.pop("VISUAL", None)
+    terminal = Terminal([sys.executable, "-c", APP, str(Path(__file__).parent), str(note)], environ)
+    try:
+        terminal.wait_for(b"ready")
+        terminal.press(b"What is it?\r")
+        terminal.wait_for(b"note.md:7-9")
+        terminal.press(b"\x0f\r")  # Ctrl+O and, with no pause, Enter
+        terminal.wait_for(b"EDITOR-IS-HERE")
+        terminal.seen = terminal.seen.partition(b"EDITOR-IS-HERE")[2]
+        terminal.wait_for(b"forty-two")  # drawn again when the editor is done
+        assert (tmp_path / "opened").read_text() == f"+7 {note}\n"
+        terminal.press(b"\x11")  # Ctrl+Q
+        left = terminal.rest()
+        assert terminal.child.wait() == 0
+        assert b"\x1b[?1049l" in left  # the alternate screen is given back
+        assert b"Traceback" not in left
+    finally:
+        terminal.close()
