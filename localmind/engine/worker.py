@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import msgspec
 
 from localmind.engine import sampling
-from localmind.engine.loop import Loop, Outcome
+from localmind.engine.loop import MAX_QUEUED, Loop, Outcome
 from localmind.engine.plan import read_plan
 from localmind.engine.prompt import Prompter
 from localmind.engine.sequence import Sequence
@@ -54,6 +54,8 @@ class GenerateParams(msgspec.Struct, frozen=True):
 class LoadParams(msgspec.Struct, frozen=True):
     path: str
     plan: dict[str, Any]
+    queue_limit: int = MAX_QUEUED
+    """Requests that may wait; one more gets QueueFull."""
 
 
 class TokenizeParams(msgspec.Struct, frozen=True):
@@ -178,7 +180,7 @@ class EngineWorker:
             loaded.close()
             raise
         self._loaded = loaded
-        self._loop = Loop(loaded)
+        self._loop = Loop(loaded, max_queued=asked.queue_limit)
         reply.result(
             {
                 "n_ctx": loaded.n_ctx,

@@ -54,7 +54,9 @@ def test_a_missing_or_doubled_host_is_refused() -> None:
     assert isinstance(KEEPER.refuse("/v1/models", twice, US), WrongHost)
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost:11411", "file://", "http://mine.example"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://localhost:11411", "file://", "http://mine.example"]
+)
 def test_a_web_page_is_refused_whoever_runs_the_browser(origin: str) -> None:
     for peer in (US, UNIX_US):
         assert refuse(peer, origin=origin, authorization="Bearer right-token") == ForbiddenOrigin.__name__
