@@ -14,7 +14,7 @@ from pathlib import Path
 
 from localmind.assistant.answer import NOT_IN_FILES, CitationFilter, declines, sources_of
 from localmind.catalog import ModelSpec
-from localmind.errors import LocalmindError
+from localmind.errors import FolderNotFound, LocalmindError
 from localmind.events import Done, Event, Passage, Sources, TextDelta
 from localmind.knowledge import citations
 from localmind.knowledge.knowledge import Knowledge
@@ -116,6 +116,10 @@ class Assistant:
         style = Style.of(spec)
         limit = max_tokens or style.answer_tokens
         found = await self._knowledge.search(question, limit=style.passages, folder=folder)
+        if not found and not await self._knowledge.folders():
+            raise FolderNotFound(
+                "no folder is watched yet, so there is nothing to answer from", hint="localmind folders add DIR"
+            )
         passages = citations.numbered(found)
         yield Sources(passages)
         if not passages:

@@ -148,6 +148,14 @@ def test_bad_input_has_a_clear_error_and_the_exit_code_of_design(
         bare_home.cli("stop")
 
 
+def test_a_question_without_any_folder_says_what_to_type(home: Home) -> None:
+    ended = home.cli("ask", "When was the boiler last serviced?")
+    assert ended.returncode == 1
+    assert "no folder is watched yet" in ended.stderr
+    assert "hint: localmind folders add DIR" in ended.stderr
+    home.cli("stop")
+
+
 def test_a_folder_that_may_not_be_read_is_named(bare_home: Home, tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o000)

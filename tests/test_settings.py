@@ -1,0 +1,57 @@
+"""Settings: file and environment, bounds, and an error that names the setting."""
+
+from pathlib import Path
+
+import pytest
+
+from localmind.errors import ConfigInvalid
+from localmind.paths import Paths
+from localmind.settings import Settings
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    found = Paths.find({"LOCALMIND_HOME": str(tmp_path)})
+    found.config.mkdir(parents=True)
+    return found
+
+
+def test_defaults_need_no_file(paths: Paths) -> None:
+    settings = Settings.load(paths)
+    assert settings.port == 11411
+    assert settings.chat_model == "smollm2:135m"
+
+
+def test_the_environment_wins_over_the_file(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths.settings_file.write_text('port = 12000\nallowed_origins = ["http://localhost:3000"]\n')
+    assert Settings.load(paths).port == 12000
+    assert Settings.load(paths).allowed_origins == ("http://localhost:3000",)
+    monkeypatch.setenv("LOCALMIND_PORT", "13000")
+    assert Settings.load(paths).port == 13000
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("port = 99999", "'port'"),
+        ('threads = "many"', "'threads'"),
+        ("prot = 11411", "'prot'"),
+        ("port = ", "not TOML"),
+        ("context = 10", "'context'"),
+    ],
+)
+def test_a_wrong_value_is_one_clear_error_with_the_place_to_mend(paths: Paths, text: str, named: str) -> None:
+    paths.settings_file.write_text(text)
+    with pytest.raises(ConfigInvalid, match=named) as caught:
+        Settings.load(paths)
+    assert caught.value.hint
+
+
+def test_every_setting_is_documented() -> None:
+    import inspect
+
+    source = inspect.getsource(Settings)
+    for name in Settings.model_fields:
+        declared = source.index(f"    {name}:")
+        following = source[declared:].split("\n", 1)[1].lstrip()
+        assert following.startswith('"""'), name
