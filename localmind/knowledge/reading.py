@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from localmind.errors import ExtractFailed, LocalmindError, TimedOut, WorkerDied, WorkerHung
@@ -31,6 +31,8 @@ FILE_SECONDS = 60.0
 # On top of the worker's own limit: it may first have to start a parser.
 MARGIN_S = 15.0
 DIRTY_LIMIT = 2000
+# In a recipe, in place of the embedder whose tokens were counted.
+CHARACTERS = "characters"
 # A file under which the worker itself died so often is given up until it changes.
 DEATHS_ALLOWED = 2
 # When the worker cannot be used at all, reading rests. Seconds.
@@ -192,12 +194,15 @@ class Reading:
         """What differs from the index at or below `scope`."""
         rules = Rules(root.path, self._never)
         known = await self._database.run(Index.known, root.id, scope)
+        if self.model is None:
+            # Without an embedder there is nothing to gain by cutting anew what was cut for one.
+            known = {path: replace(row, recipe=_without_tokens(row.recipe)) for path, row in known.items()}
         found = await asyncio.to_thread(walk, root.path, rules, scope)
         return found, compare(known, found, self.recipes())
 
     def recipes(self) -> dict[str, str]:
         """For each kind what its text and chunks depend on besides the file."""
-        tokens = self.model.name if self.model is not None else "characters"
+        tokens = self.model.name if self.model is not None else CHARACTERS
         return {kind: f"{kind} {EXTRACT_VERSION}.{CHUNK_VERSION} {tokens}" for kind in {*KINDS.values(), "unknown"}}
 
     async def _read(self, work: Work, entry: Entry) -> None:
@@ -239,6 +244,11 @@ class Reading:
             self.trouble = error.message
             self._resume_at = self._clock() + REST_S
         work.cold[entry.relpath] = entry
+
+
+def _without_tokens(recipe: str) -> str:
+    """The recipe that the same file would have if characters were counted."""
+    return f"{recipe.rpartition(' ')[0]} {CHARACTERS}"
 
 
 def unavailable(root: Root) -> str | None:

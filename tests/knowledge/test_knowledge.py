@@ -233,6 +233,16 @@ async def test_without_an_embedder_keywords_answer_and_vectors_follow_when_it_co
         await house.knowledge.close()
 
 
+async def test_an_embedder_that_is_missing_at_a_restart_makes_nothing_be_read_again(house: Household) -> None:
+    await house.knowledge.close()
+    house.extract.calls.clear()
+    house.options["embed_model"] = None
+    await house.fresh().start()
+    await house.knowledge.wait_indexed()
+    assert house.extract.calls == []
+    assert await house.found("boiler serviced") == ["boiler.md"]
+
+
 async def test_another_embedder_embeds_everything_again(house: Household) -> None:
     house.toy.texts.clear()
     other = type(house.model)("toy:2", house.base, house.base)
