@@ -63,14 +63,21 @@ def open_database(
 
 @contextlib.contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """All of the block or nothing of it. Takes the write lock at once, so it cannot fail half way for a reader."""
-    db.execute("BEGIN IMMEDIATE")
+    """All of the block or nothing of it. Takes the write lock at once, so it cannot fail half way for a reader.
+
+    Raises DiskFull when there is no room; the database is then as it was before.
+    """
     try:
+        db.execute("BEGIN IMMEDIATE")
         yield db
-    except BaseException:
-        db.execute("ROLLBACK")
+        db.execute("COMMIT")
+    except BaseException as problem:
+        if db.in_transaction:  # SQLite has rolled back by itself after some errors
+            db.execute("ROLLBACK")
+        if isinstance(problem, sqlite3.OperationalError) and "disk is full" in str(problem):
+            path = Path(db.execute("PRAGMA database_list").fetchone()["file"])
+            raise _explain(problem, path) from problem
         raise
-    db.execute("COMMIT")
 
 
 def schema_version(db: sqlite3.Connection) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from localmind.errors import StoreBroken, StoreTooNew
+from localmind.errors import DiskFull, StoreBroken, StoreTooNew
 from localmind.store.connection import Migration, open_database, schema_version, transaction
 
 ONE = Migration(1, "notes", "CREATE TABLE note (text TEXT NOT NULL);")
@@ -71,6 +71,17 @@ def test_a_transaction_that_fails_changes_nothing(tmp_path: Path) -> None:
     with transaction(db):
         db.execute("INSERT INTO note VALUES ('kept')")
     assert db.execute("SELECT count(*) FROM note").fetchone()[0] == 1
+    db.close()
+
+
+def test_a_full_disk_is_a_typed_error_and_keeps_what_was_there(tmp_path: Path) -> None:
+    db = open_database(tmp_path / "a.db", [ONE])
+    db.execute("INSERT INTO note VALUES ('kept')")
+    pages = db.execute("PRAGMA page_count").fetchone()[0]
+    db.execute(f"PRAGMA max_page_count = {pages}")  # SQLite's own way to be out of room
+    with pytest.raises(DiskFull, match="no room left"), transaction(db):
+        db.execute("INSERT INTO note VALUES (?)", ("too much " * 10_000,))
+    assert [row["text"] for row in db.execute("SELECT text FROM note")] == ["kept"]
     db.close()
 
 
