@@ -1,5 +1,6 @@
 """The README and `--help` held to the code, and what a quick command may import."""
 
+import importlib.metadata
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import click
 import pytest
 
 from localmind.cli import COMMANDS, main
+from localmind.machine.build import VERSION
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -145,6 +147,20 @@ def test_every_dependency_has_its_reason_beside_it() -> None:
     for requirement in listed:
         line = next(line for line in text.splitlines() if line.startswith(f'    "{requirement}"'))
         assert re.search(r"# \S+ \S+", line), requirement
+
+
+def test_what_the_binding_requires_is_among_our_dependencies() -> None:
+    """`localmind engine build` installs the binding without its requirements: see machine/build.py."""
+    ours = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
+    names = {re.match(r"[\w.-]+", requirement)[0].lower().replace("_", "-") for requirement in ours}  # type: ignore[index]
+    for requirement in importlib.metadata.requires("llama-cpp-python") or []:
+        if "extra ==" not in requirement:
+            assert re.match(r"[\w.-]+", requirement)[0].lower().replace("_", "-") in names, requirement  # type: ignore[index]
+
+
+def test_the_binding_that_is_built_is_the_one_that_is_pinned() -> None:
+    pinned = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]["engine"]
+    assert pinned == [f"llama-cpp-python=={VERSION}"]
 
 
 def test_no_package_shadows_the_library_named_packaging() -> None:

@@ -4,24 +4,17 @@ rich is imported only when something is drawn with it, since a piped `ask` or `s
 """
 
 import json
-import re
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from localmind.clean import clean_line
 from localmind.events import Event, Progress
 from localmind.paths import Paths
 
 LINE_EVERY_S = 20.0
 """Where no terminal is, a long stage says this often how far it is."""
-
-_ESCAPES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-
-
-def clean(text: str) -> str:
-    """Text of a model or a file without control and bidi-override characters, so that it cannot drive the terminal."""
-    return _ESCAPES.sub("", text)
 
 
 def note(text: str) -> None:
@@ -36,7 +29,7 @@ def print_json(value: Any) -> None:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Aligned columns on stdout; a wide cell never wraps, so that lines stay greppable."""
-    cells = [[clean(cell) for cell in row] for row in rows]
+    cells = [[clean_line(cell) for cell in row] for row in rows]
     widths = [max(len(line[i]) for line in [list(columns), *cells]) for i in range(len(columns))]
     for line in [list(columns), *cells]:
         sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n")
@@ -99,7 +92,7 @@ def show_progress(events: Iterable[Event]) -> Iterator[Event]:
                 tasks.clear()
             if event.stage not in tasks:
                 tasks[event.stage] = bars.add_task(event.stage, total=event.total)
-            text = clean(event.text)[:60] or event.stage
+            text = clean_line(event.text)[:60] or event.stage
             bars.update(tasks[event.stage], completed=event.done, total=event.total, description=text)
     finally:
         if bars is not None:
@@ -114,7 +107,7 @@ def _progress_lines(events: Iterable[Event]) -> Iterator[Event]:
             yield event
         elif event.stage != stage:
             stage, said_at = event.stage, time.monotonic()
-            note(clean(event.text) or event.stage)
+            note(clean_line(event.text) or event.stage)
         elif event.total and time.monotonic() - said_at > LINE_EVERY_S:
             said_at = time.monotonic()
             note(f"{event.stage}: {100 * event.done / event.total:.0f} %")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from localmind.cli._output import clean, connect, note, print_json, show_progress
+from localmind.clean import Cleaner, clean_line
+from localmind.cli._output import connect, note, print_json, show_progress
 from localmind.events import Done, Passage, Sources, TextDelta
 
 
@@ -30,13 +31,14 @@ def ask(question: tuple[str, ...], folder: Path | None, model: str | None, as_js
     parts: list[str] = []
     passages: tuple[Passage, ...] = ()
     done = Done()
+    safe = Cleaner()
     with connect() as client:
         for event in show_progress(client.events("/ask", body)):
             match event:
                 case TextDelta(piece):
                     parts.append(piece)
                     if not as_json:
-                        sys.stdout.write(clean(piece))
+                        sys.stdout.write(safe.feed(piece))
                         sys.stdout.flush()
                 case Sources(found):
                     passages = found
@@ -53,11 +55,11 @@ def ask(question: tuple[str, ...], folder: Path | None, model: str | None, as_js
             }
         )
         return
-    sys.stdout.write("\n")
+    sys.stdout.write(safe.end() + "\n")
     if passages:
         sys.stdout.write("\nSources:\n")
         for passage in passages:
-            sys.stdout.write(f"  [{passage.number}] {clean(_short(passage))}\n")
+            sys.stdout.write(f"  [{passage.number}] {clean_line(_short(passage))}\n")
     if done.finish_reason == "length":
         note("the answer was cut at the model's limit of tokens")
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from localmind.cli._output import clean, connect, note, print_json, show_progress, table
+from localmind.clean import clean_line
+from localmind.cli._output import connect, note, print_json, show_progress, table
 
 
 @click.group()
@@ -33,7 +34,7 @@ def add(directory: Path) -> None:
             (entry for entry in client.get("/folders")["folders"] if entry["path"] == str(path.resolve())), None
         )
     if found is not None:
-        note(f"{clean(found['path'])}: {found['files']} files, {found['chunks']} chunks indexed")
+        note(f"{clean_line(found['path'])}: {found['files']} files, {found['chunks']} chunks indexed")
         _show_problems(found)
 
 
@@ -63,7 +64,7 @@ def status(as_json: bool) -> None:
     for entry in found:
         pending = f", {entry['vectors_pending']} waiting for vectors" if entry["vectors_pending"] else ""
         click.echo(
-            f"{clean(entry['path'])}: {entry['state']}, {entry['files']} files, {entry['chunks']} chunks{pending}"
+            f"{clean_line(entry['path'])}: {entry['state']}, {entry['files']} files, {entry['chunks']} chunks{pending}"
         )
         _show_problems(entry)
 
@@ -83,7 +84,7 @@ def rm(directory: Path) -> None:
 def why(file: Path) -> None:
     """Say why a file is, or is not, in the index."""
     with connect() as client:
-        click.echo(clean(client.get("/folders/why", path=str(file.expanduser().absolute()))["reason"]))
+        click.echo(clean_line(client.get("/folders/why", path=str(file.expanduser().absolute()))["reason"]))
 
 
 def _row(entry: dict[str, object]) -> tuple[str, ...]:
@@ -92,4 +93,4 @@ def _row(entry: dict[str, object]) -> tuple[str, ...]:
 
 def _show_problems(entry: dict[str, list[tuple[str, str]]]) -> None:
     for path, reason in entry["errors"]:
-        note(f"  not read: {clean(path)}: {clean(reason)}")
+        note(f"  not read: {clean_line(path)}: {clean_line(reason)}")

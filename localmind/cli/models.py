@@ -2,7 +2,8 @@
 
 import click
 
-from localmind.cli._output import clean, connect, note, print_json, show_progress, size, table
+from localmind.clean import clean_line
+from localmind.cli._output import connect, note, print_json, show_progress, size, table
 from localmind.errors import ModelFileBroken
 from localmind.events import TextDelta
 
@@ -65,7 +66,7 @@ def show(name: str, as_json: bool) -> None:
     for key in ("name", "role", "family", "parameters", "quantisation", "context", "licence", "good_for"):
         if found.get(key) not in (None, "", [], ()):
             value = found[key]
-            click.echo(f"{key:13} {clean(', '.join(value) if isinstance(value, list) else str(value))}")
+            click.echo(f"{key:13} {clean_line(', '.join(value) if isinstance(value, list) else str(value))}")
     click.echo(f"{'size':13} {size(found['size'])}")
     click.echo(f"{'here':13} {'yes' if found['installed'] else 'no: localmind models pull ' + found['name']}")
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from localmind.cli._output import clean, connect, note, print_json
+from localmind.clean import clean, clean_line
+from localmind.cli._output import connect, note, print_json
 
 
 @click.command()
@@ -30,7 +31,7 @@ def search(query: tuple[str, ...], folder: Path | None, limit: int, as_json: boo
         place = f"{passage['path']}:{passage['line_start']}-{passage['line_end']}"
         if passage["page"]:
             place = f"{passage['path']} p.{passage['page']}"
-        click.secho(clean(place), bold=True, nl=False)
+        click.secho(clean_line(place), bold=True, nl=False)
         click.echo(f"  {clean(passage['heading'] or '')}")
         lines = [line for line in clean(passage["text"]).splitlines() if line.strip()]
         for line in lines[:4]:

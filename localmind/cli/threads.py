@@ -4,7 +4,8 @@ import time
 
 import click
 
-from localmind.cli._output import clean, connect, note, print_json, table
+from localmind.clean import clean, clean_line
+from localmind.cli._output import connect, note, print_json, table
 
 
 @click.group()
@@ -46,9 +47,11 @@ def show(thread: str, as_json: bool) -> None:
         for line in clean(message["content"]).splitlines() or [""]:
             click.echo(f"{mark} {line}")
         if message["state"] in ("stopped", "failed"):
-            note(f"  ({message['state']}{': ' + clean(message['error']) if message['error'] else ''})")
+            note(f"  ({message['state']}{': ' + clean_line(message['error']) if message['error'] else ''})")
         for source in message["sources"]:
-            click.echo(f"    [{source['number']}] {clean(source['path'])}:{source['line_start']}-{source['line_end']}")
+            click.echo(
+                f"    [{source['number']}] {clean_line(source['path'])}:{source['line_start']}-{source['line_end']}"
+            )
         click.echo()
 
 
@@ -58,7 +61,7 @@ def rm(thread: str) -> None:
     """Delete a thread for good: no copy stays in the database or its backups."""
     with connect() as client:
         found = client.delete(f"/threads/{thread}")["thread"]
-    note(f"deleted {found['id']}: {clean(found['title'])}")
+    note(f"deleted {found['id']}: {clean_line(found['title'])}")
 
 
 def _when(seconds: float) -> str:

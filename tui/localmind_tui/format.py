@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from localmind.clean import clean_line
 from localmind.errors import LocalmindError
 from localmind.events import Done, Passage, Progress
-from localmind_tui.clean import clean_line
 
 
 def place(passage: Passage, roots: Sequence[str]) -> str:

@@ -14,12 +14,12 @@ from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widgets import Footer
 
+from localmind.clean import clean_line
 from localmind.errors import DaemonUnreachable, InternalError, LocalmindError
 from localmind.events import Done, Event, Failed, Progress, Sources, TextDelta
 from localmind.messages import Message
 from localmind_tui import format
 from localmind_tui.assistant import Assistant
-from localmind_tui.clean import clean_line
 from localmind_tui.editor import Launch, launch_for
 from localmind_tui.keymap import bindings
 from localmind_tui.screens.help import HelpScreen

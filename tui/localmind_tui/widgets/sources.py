@@ -8,8 +8,8 @@ from textual.message import Message
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
+from localmind.clean import clean_line
 from localmind.events import Passage
-from localmind_tui.clean import clean_line
 from localmind_tui.format import place
 from localmind_tui.keymap import bindings
 

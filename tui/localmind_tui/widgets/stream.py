@@ -14,8 +14,8 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Markdown, Static
 
+from localmind.clean import Cleaner, clean_line
 from localmind_tui.blocks import closed_length
-from localmind_tui.clean import Cleaner, clean_line
 
 FASTEST_FLUSH = 0.1
 SLOWEST_FLUSH = 0.75

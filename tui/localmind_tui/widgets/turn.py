@@ -7,10 +7,10 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Static
 
+from localmind.clean import clean
 from localmind.errors import LocalmindError
 from localmind.events import Done, Passage, Progress
 from localmind_tui import format
-from localmind_tui.clean import clean
 from localmind_tui.widgets.sources import SourcesView
 from localmind_tui.widgets.stream import StreamView
 

@@ -1,8 +1,9 @@
 """Text from models, documents and file names made safe to show in a terminal.
 
 A hostile document can carry escape sequences that set the clipboard, rename the window or hide text,
-and direction overrides that make `gpj.exe` read as `exe.jpg`. Everything that the app shows passes
-through here. Whole sequences are taken out, not only their first byte, so that no debris stays.
+and direction overrides that make `gpj.exe` read as `exe.jpg`. Everything that the terminal app and the
+command line show passes through here. Whole sequences are taken out, not only their first byte, so
+that no debris stays.
 """
 
 import re

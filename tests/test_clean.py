@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localmind_tui.clean import HELD_BACK, Cleaner, clean, clean_line
+from localmind.clean import HELD_BACK, Cleaner, clean, clean_line
 
 ESCAPE_BITS = st.sampled_from(
     ["\x1b", "[", "]", "31m", "0;", "52;c;", "\x07", "\x1b\\", "\x9b", "\x9d", "\x9c", "P", "(", "B", "\r", "\n", "a"]
