@@ -92,11 +92,17 @@ def show_progress(events: Iterable[Event]) -> Iterator[Event]:
                 tasks.clear()
             if event.stage not in tasks:
                 tasks[event.stage] = bars.add_task(event.stage, total=event.total)
-            text = clean_line(event.text)[:60] or event.stage
+            text = _label(event)[:60]
             bars.update(tasks[event.stage], completed=event.done, total=event.total, description=text)
     finally:
         if bars is not None:
             bars.stop()
+
+
+def _label(event: Progress) -> str:
+    """What is being done: a sentence as it is, a bare name after the name of the stage."""
+    text = clean_line(event.text)
+    return text if " " in text else f"{event.stage} {text}".rstrip()
 
 
 def _progress_lines(events: Iterable[Event]) -> Iterator[Event]:
@@ -107,7 +113,7 @@ def _progress_lines(events: Iterable[Event]) -> Iterator[Event]:
             yield event
         elif event.stage != stage:
             stage, said_at = event.stage, time.monotonic()
-            note(clean_line(event.text) or event.stage)
+            note(_label(event))
         elif event.total and time.monotonic() - said_at > LINE_EVERY_S:
             said_at = time.monotonic()
             note(f"{event.stage}: {100 * event.done / event.total:.0f} %")
