@@ -6,17 +6,17 @@ starts a daemon when none answers. Nothing here imports the daemon's code: it is
 """
 
 import contextlib
+import http.client
 import json
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+import urllib.parse
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
-
-import httpx2 as httpx
 
 from localmind.errors import DaemonUnreachable, LocalmindError, TimedOut, from_wire
 from localmind.events import Done, Event, Failed, decode
@@ -25,36 +25,44 @@ from localmind.paths import Paths, private_dir
 
 START_TIMEOUT_S = 20.0
 """A daemon is up in under 1.5 s; a cold disk gets this long before we show its log."""
+HEALTH_TIMEOUT_S = 2.0
 
 API = "/localmind/v1"
 
 
-def _base(paths: Paths) -> tuple[str, dict[str, Any], dict[str, str]]:
-    """Base URL, transport arguments and headers that reach the daemon of this home."""
-    if hasattr(os, "getuid"):
-        return "http://localhost", {"uds": str(paths.socket)}, {}
-    port = int(os.environ.get("LOCALMIND_PORT", "11411"))
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket. `http.client` because httpx takes 0.15 s to import, which every command would pay."""
+
+    def __init__(self, path: Path, timeout: float | None) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(self.timeout)
+            sock.connect(str(self._path))
+        except OSError:
+            sock.close()
+            raise
+        self.sock = sock
+
+
+def _by_tcp(paths: Paths) -> tuple[int, dict[str, str]]:
+    """Port and headers for a system without unix sockets."""
     try:
         token = paths.token_file.read_text("utf-8").strip()
     except OSError as problem:
         raise DaemonUnreachable("no token yet: the daemon has never run here", hint="localmind serve") from problem
-    return f"http://127.0.0.1:{port}", {}, {"Authorization": f"Bearer {token}"}
+    return int(os.environ.get("LOCALMIND_PORT", "11411")), {"Authorization": f"Bearer {token}"}
 
 
-# No read limit: an answer may take minutes, and a daemon that dies closes the connection.
-_TIMEOUT = httpx.Timeout(None, connect=5.0)
-
-
-def _listening(path: Path) -> bool:
-    """Whether anybody accepts connections at a unix socket. httpx leaks the socket of a refused connection."""
-    if not hasattr(socket, "AF_UNIX"):
-        return True
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return False
-    return True
+def _connection(paths: Paths, timeout: float | None = None) -> tuple[http.client.HTTPConnection, dict[str, str]]:
+    """A connection to the daemon of this home, not yet opened, and the headers it needs."""
+    if hasattr(socket, "AF_UNIX"):
+        return _UnixConnection(paths.socket, timeout), {}
+    port, headers = _by_tcp(paths)
+    return http.client.HTTPConnection("127.0.0.1", port, timeout=timeout), headers
 
 
 def _raise_for(status: int, body: bytes) -> None:
@@ -71,19 +79,16 @@ def _event(line: str) -> Event | None:
     return decode(json.loads(line[5:])) if line.startswith("data:") else None
 
 
-@contextlib.contextmanager
-def _reaching(paths: Paths) -> Iterator[None]:
-    """Turn a failed connection, or one that broke, into DaemonUnreachable."""
-    try:
-        yield
-    except (httpx.ConnectError, httpx.ConnectTimeout) as problem:
-        raise DaemonUnreachable(
-            f"no daemon answers at {paths.socket}", hint="localmind serve, or any command that starts it"
-        ) from problem
-    except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as problem:
-        raise DaemonUnreachable(
-            "the daemon went away in the middle of the answer", hint=f"localmind status; its log is {paths.log_file}"
-        ) from problem
+def _unreachable(paths: Paths) -> DaemonUnreachable:
+    return DaemonUnreachable(
+        f"no daemon answers at {paths.socket}", hint="localmind serve, or any command that starts it"
+    )
+
+
+def _went_away(paths: Paths) -> DaemonUnreachable:
+    return DaemonUnreachable(
+        "the daemon went away in the middle of the answer", hint=f"localmind status; its log is {paths.log_file}"
+    )
 
 
 class Client:
@@ -91,106 +96,133 @@ class Client:
 
     def __init__(self, paths: Paths) -> None:
         self.paths = paths
-        base, transport, headers = _base(paths)
-        # verify=False: no TLS on a unix socket or loopback, and loading the certificates takes 30 ms.
-        self._http = httpx.Client(
-            base_url=base, headers=headers, timeout=_TIMEOUT, transport=httpx.HTTPTransport(verify=False, **transport)
-        )
 
     def __enter__(self) -> "Client":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._http.close()
+        """Nothing stays open between calls."""
 
     def get(self, path: str, /, **query: Any) -> Any:
         """GET of the native API; `path` without its prefix."""
-        return self._request("GET", API + path, params={k: v for k, v in query.items() if v is not None})
+        return self._answer("GET", path, query=query)
 
     def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        return self._request("POST", API + path, json=body or {})
+        return self._answer("POST", path, body=body or {})
 
     def delete(self, path: str, /, **query: Any) -> Any:
-        return self._request("DELETE", API + path, params={k: v for k, v in query.items() if v is not None})
+        return self._answer("DELETE", path, query=query)
 
     def events(self, path: str, body: dict[str, Any] | None = None) -> Iterator[Event]:
         """POST and yield the events of the answer. A Failed event is raised as its error."""
-        ended = False
-        with _reaching(self.paths), self._http.stream("POST", API + path, json=body or {}) as reply:
-            if reply.status_code >= 400:
-                _raise_for(reply.status_code, reply.read())
-            for line in reply.iter_lines():
-                if (event := _event(line)) is None:
+        with self._reply("POST", path, body=body or {}) as reply:
+            for line in reply:
+                if (event := _event(line.decode())) is None:
                     continue
                 if isinstance(event, Failed):
                     raise event.exception()
-                ended = isinstance(event, Done)
                 yield event
-        if not ended:
-            raise DaemonUnreachable(
-                "the answer ended early", hint=f"localmind status; its log is {self.paths.log_file}"
-            )
+                if isinstance(event, Done):
+                    return
+        raise _went_away(self.paths)
 
     def healthy(self) -> bool:
         """Whether a daemon answers."""
-        if not _listening(self.paths.socket):
-            return False
         try:
-            return self._http.get("/health", timeout=2.0).status_code == 200
-        except httpx.HTTPError:
+            connection, headers = _connection(self.paths, HEALTH_TIMEOUT_S)
+            with contextlib.closing(connection):
+                connection.request("GET", "/health", headers=headers)
+                return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException, DaemonUnreachable):
             return False
 
-    def _request(self, method: str, path: str, **arguments: Any) -> Any:
-        with _reaching(self.paths):
-            reply = self._http.request(method, path, **arguments)
-        _raise_for(reply.status_code, reply.content)
-        return reply.json()
+    def _answer(self, method: str, path: str, **more: Any) -> Any:
+        with self._reply(method, path, **more) as reply:
+            return json.loads(reply.read())
+
+    @contextlib.contextmanager
+    def _reply(
+        self, method: str, path: str, *, query: dict[str, Any] | None = None, body: dict[str, Any] | None = None
+    ) -> Iterator[http.client.HTTPResponse]:
+        """The reply, its status checked. Waits without limit: a daemon that dies closes the socket."""
+        given = {key: value for key, value in (query or {}).items() if value is not None}
+        target = API + urllib.parse.quote(path) + (f"?{urllib.parse.urlencode(given)}" if given else "")
+        connection, headers = _connection(self.paths)
+        with contextlib.closing(connection):
+            try:
+                connection.connect()
+            except OSError as problem:
+                raise _unreachable(self.paths) from problem
+            try:
+                data = None if body is None else json.dumps(body).encode()
+                connection.request(method, target, data, headers | {"Content-Type": "application/json"})
+                reply = connection.getresponse()
+                if reply.status >= 400:
+                    _raise_for(reply.status, reply.read())
+                yield reply
+            except (http.client.HTTPException, ConnectionError) as problem:
+                raise _went_away(self.paths) from problem
 
 
 class AsyncClient:
     """The same for the terminal app. Closing an iterator cancels what it was streaming."""
 
     def __init__(self, paths: Paths) -> None:
+        import httpx2  # see _UnixConnection
+
         self.paths = paths
-        base, transport, headers = _base(paths)
-        self._http = httpx.AsyncClient(
-            base_url=base,
+        self._httpx = httpx2
+        base, headers, socket_path = "http://localhost", dict[str, str](), str(paths.socket)
+        if not hasattr(socket, "AF_UNIX"):
+            port, headers = _by_tcp(paths)
+            base, socket_path = f"http://127.0.0.1:{port}", ""
+        self._http = httpx2.AsyncClient(
+            base_url=base + API,
             headers=headers,
-            timeout=_TIMEOUT,
-            transport=httpx.AsyncHTTPTransport(verify=False, **transport),
+            timeout=None,
+            transport=httpx2.AsyncHTTPTransport(verify=False, uds=socket_path or None),
         )
 
     async def close(self) -> None:
         await self._http.aclose()
 
     async def status(self) -> dict[str, Any]:
-        with _reaching(self.paths):
-            reply = await self._http.get(f"{API}/status")
+        with self._reaching():
+            reply = await self._http.get("/status")
         _raise_for(reply.status_code, reply.content)
         status: dict[str, Any] = reply.json()
         return status
 
     def ask(
         self, question: str, *, folder: str | None = None, model: str | None = None, thread: str | None = None
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """Answer from the watched folders: Sources, text, Sources cited, Done."""
         return self.events("/ask", {"question": question, "folder": folder, "model": model, "thread": thread})
 
-    def chat(self, messages: Sequence[Message], *, model: str | None = None) -> AsyncIterator[Event]:
+    def chat(self, messages: Sequence[Message], *, model: str | None = None) -> AsyncGenerator[Event, None]:
         """Talk to the model alone."""
-        return self.events(
-            "/chat", {"messages": [{"role": m.role, "content": m.content} for m in messages], "model": model}
-        )
+        said = [{"role": message.role, "content": message.content} for message in messages]
+        return self.events("/chat", {"messages": said, "model": model})
 
-    async def events(self, path: str, body: dict[str, Any]) -> AsyncIterator[Event]:
+    async def events(self, path: str, body: dict[str, Any]) -> AsyncGenerator[Event, None]:
         """POST and yield the events, the last one (Done or Failed) included."""
-        with _reaching(self.paths):
-            async with self._http.stream("POST", API + path, json=body) as reply:
+        with self._reaching():
+            async with self._http.stream("POST", path, json=body) as reply:
                 if reply.status_code >= 400:
                     _raise_for(reply.status_code, await reply.aread())
                 async for line in reply.aiter_lines():
                     if (event := _event(line)) is not None:
                         yield event
+
+    @contextlib.contextmanager
+    def _reaching(self) -> Iterator[None]:
+        """Turn a failed connection, or one that broke, into DaemonUnreachable."""
+        try:
+            yield
+        except (self._httpx.ConnectError, self._httpx.ConnectTimeout) as problem:
+            raise _unreachable(self.paths) from problem
+        except (self._httpx.RemoteProtocolError, self._httpx.ReadError, self._httpx.WriteError) as problem:
+            raise _went_away(self.paths) from problem
 
 
 def ensure_daemon(paths: Paths, *, progress: Callable[[str], None] = lambda text: None) -> Client:
@@ -213,9 +245,6 @@ def ensure_daemon(paths: Paths, *, progress: Callable[[str], None] = lambda text
                 _wait_until_healthy(client, paths, _spawn(paths))
     except filelock.Timeout as problem:
         raise TimedOut("another command has been starting the daemon for too long", hint="localmind serve") from problem
-    except BaseException:
-        client._http.close()
-        raise
     return client
 
 
