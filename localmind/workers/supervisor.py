@@ -50,7 +50,7 @@ class Supervisor:
         self._launch = launch
         self._clock = clock
         self._worker: WorkerProcess | None = None
-        self._starting = asyncio.Lock()
+        self._launching: asyncio.Task[WorkerProcess] | None = None
         self._deaths: collections.deque[tuple[float, Death]] = collections.deque(maxlen=DEATHS_ALLOWED)
         self._watcher: asyncio.Task[None] | None = None
         self._stopped = False
@@ -72,16 +72,26 @@ class Supervisor:
         return [death for _, death in self._deaths]
 
     async def start(self) -> WorkerProcess:
-        """The live process, launched if need be. Raises ModelQuarantined, ShuttingDown or what `launch` raises."""
-        async with self._starting:
-            if self._stopped:
-                raise ShuttingDown(f"{self.label} is shutting down")
-            if self._quarantine is not None:
-                raise ModelQuarantined(self._quarantine, hint="localmind doctor; `localmind stop` lifts it")
-            if self._worker is None or self._worker.death is not None:
-                self._worker = await self._launch()
-                self._watcher = asyncio.create_task(self._note_death(self._worker), name=f"{self.label} watcher")
+        """The live process, launched if need be. Raises ModelQuarantined, ShuttingDown or what `launch` raises.
+
+        All who wait share one launch, and it goes on when one of them gives up.
+        """
+        if self._stopped:
+            raise ShuttingDown(f"{self.label} is shutting down")
+        if self._quarantine is not None:
+            raise ModelQuarantined(self._quarantine, hint="localmind doctor; `localmind stop` lifts it")
+        if self._worker is not None and self._worker.death is None:
             return self._worker
+        if self._launching is None:
+            self._launching = asyncio.create_task(self._start(), name=f"{self.label} launch")
+            self._launching.add_done_callback(self._launched)
+        launching = self._launching
+        try:
+            return await asyncio.shield(launching)
+        except asyncio.CancelledError:
+            if launching.cancelled() and self._stopped:
+                raise ShuttingDown(f"{self.label} is shutting down") from None
+            raise
 
     async def call(self, method: str, params: Mapping[str, Any] | None = None, *, timeout: float | None = None) -> Any:
         for last in (False, True):
@@ -112,12 +122,24 @@ class Supervisor:
     async def stop(self) -> None:
         """End the process for good. Calls in flight end with an error."""
         self._stopped = True
-        async with self._starting:
-            worker, self._worker = self._worker, None
+        if self._launching is not None:
+            self._launching.cancel()
+            await asyncio.wait({self._launching})
+        worker, self._worker = self._worker, None
         if self._watcher is not None:
             self._watcher.cancel()
         if worker is not None:
             await worker.stop(ShuttingDown("the daemon is stopping", hint="send the request again in a moment"))
+
+    async def _start(self) -> WorkerProcess:
+        self._worker = await self._launch()
+        self._watcher = asyncio.create_task(self._note_death(self._worker), name=f"{self.label} watcher")
+        return self._worker
+
+    def _launched(self, launching: "asyncio.Task[WorkerProcess]") -> None:
+        self._launching = None
+        if not launching.cancelled():
+            launching.exception()  # looked at, also when everybody who waited has gone
 
     async def _after_death(self) -> None:
         """Let the watcher write the death down first, so that a retry meets a quarantine that is due."""

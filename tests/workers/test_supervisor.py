@@ -111,6 +111,43 @@ async def test_what_a_launch_raises_reaches_the_caller_and_leaves_no_process() -
     await worker.stop()
 
 
+class SlowLaunch:
+    """A launch that waits for `go` and counts."""
+
+    def __init__(self) -> None:
+        self.started, self.go = asyncio.Event(), asyncio.Event()
+        self.launches = 0
+
+    async def __call__(self) -> WorkerProcess:
+        self.launches += 1
+        self.started.set()
+        await self.go.wait()
+        return await WorkerProcess.start("sample", "the sample", COMMAND)
+
+
+async def test_a_launch_goes_on_when_the_first_who_waited_gives_up() -> None:
+    launch = SlowLaunch()
+    worker = Supervisor("the sample", launch)
+    leaves, stays = (asyncio.create_task(worker.call("echo", {})) for _ in range(2))
+    await launch.started.wait()
+    leaves.cancel()
+    await asyncio.wait({leaves})
+    launch.go.set()
+    assert await stays == {}
+    assert launch.launches == 1
+    await worker.stop()
+
+
+async def test_stopping_in_the_middle_of_a_launch_does_not_wait_for_it() -> None:
+    launch = SlowLaunch()
+    worker = Supervisor("the sample", launch)
+    waiting = asyncio.create_task(worker.call("echo", {}))
+    await launch.started.wait()
+    await worker.stop()
+    with pytest.raises(ShuttingDown):
+        await waiting
+
+
 async def test_a_stopped_supervisor_starts_nothing() -> None:
     worker = supervised()
     await worker.call("echo", {})
