@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import time
 
 import click
 
@@ -48,22 +47,28 @@ def stop() -> None:
 
     Streams end with a last event, jobs are resumed at the next start. Doing it twice is no error.
     """
+    import filelock
+
     paths = Paths.find()
+    lock = filelock.FileLock(paths.lock_file)
     try:
-        pid = int(json.loads((paths.data / "runtime.json").read_bytes())["pid"])
-        os.kill(pid, signal.SIGTERM)
-    except (OSError, ValueError, KeyError, TypeError):
+        # The lock tells: a pid left behind by kill -9 may belong to somebody else by now.
+        if paths.lock_file.exists():
+            lock.acquire(timeout=0)
         note("no daemon is running")
         return
-    deadline = time.monotonic() + STOP_TIMEOUT_S
-    while time.monotonic() < deadline:
-        try:
-            os.kill(pid, 0)
-        except OSError:
+    except filelock.Timeout:
+        pid = int(json.loads((paths.data / "runtime.json").read_bytes())["pid"])
+    finally:
+        lock.release()
+    os.kill(pid, signal.SIGTERM)
+    try:
+        with lock.acquire(timeout=STOP_TIMEOUT_S, poll_interval=0.02):
             note("stopped")
-            return
-        time.sleep(0.05)
-    raise TimedOut(f"the daemon (pid {pid}) did not stop in {STOP_TIMEOUT_S:.0f} s", hint=f"kill -9 {pid}")
+    except filelock.Timeout:
+        raise TimedOut(
+            f"the daemon (pid {pid}) did not stop in {STOP_TIMEOUT_S:.0f} s", hint=f"kill -9 {pid}"
+        ) from None
 
 
 @click.command()

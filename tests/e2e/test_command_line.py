@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from conftest_e2e import SAMPLES, Home, wait_until
 
@@ -81,8 +82,22 @@ def test_the_first_command_starts_the_daemon_and_stop_ends_it(home: Home) -> Non
     assert "smollm2:135m" in listed.stdout
     pid = json.loads((home.paths.data / "runtime.json").read_bytes())["pid"]
     assert home.cli("stop").stderr == "stopped\n"
-    assert not Path(f"/proc/{pid}").exists()
+    wait_until(lambda: not psutil.pid_exists(pid), "the process to be gone", timeout=2)
     assert home.cli("stop").returncode == 0, "twice is no error"
+
+
+def test_stop_never_signals_a_stranger_who_got_the_pid_of_a_dead_daemon(home: Home) -> None:
+    home.start()
+    home.stop(signal.SIGKILL)
+    stranger = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+    try:
+        note = home.paths.data / "runtime.json"
+        note.write_text(json.dumps(json.loads(note.read_text()) | {"pid": stranger.pid}))
+        assert home.cli("stop").stderr == "no daemon is running\n"
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
 
 
 def test_two_commands_at_once_start_one_daemon(home: Home) -> None:
