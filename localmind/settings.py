@@ -71,8 +71,9 @@ class Settings(BaseSettings):
         except ValidationError as problem:
             first = problem.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
+            wrong = "there is no such setting" if first["type"] == "extra_forbidden" else first["msg"].lower()
             raise ConfigInvalid(
-                f"setting {name!r}: {first['msg'].lower()}",
+                f"setting {name!r}: {wrong}",
                 hint=f"change it in {paths.settings_file} or LOCALMIND_{name.upper()}",
             ) from problem
 
