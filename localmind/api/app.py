@@ -4,6 +4,7 @@ import logging
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -14,12 +15,21 @@ from localmind.api.security import App, Gate, Gatekeeper
 from localmind.api.streams import JSON, error_response
 from localmind.errors import InternalError, InvalidRequest, LocalmindError, NotFound
 
+NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+"""FastAPI can put request bodies into traces and, by an environment variable, send them away. Ours stay here."""
+
 log = logging.getLogger("localmind.api")
 
 
 def create_app(backend: Backend, keeper: Gatekeeper) -> App:
     """The ASGI application."""
-    app = FastAPI(title="localmind", version=__version__, docs_url=None, redoc_url=None)
+    app = FastAPI(title="localmind", version=__version__, docs_url=None, redoc_url=None, telemetry=NO_TELEMETRY)
     app.include_router(openai_chat.router(backend))
     app.include_router(native.router(backend))
 
