@@ -145,7 +145,9 @@ class Assistant:
                             answer.append(shown)
                             yield TextDelta(shown)
                         whole = "".join(answer)
-                        yield Sources(() if declines(whole) else sources_of(whole, checked.cited, passages))
+                        used = () if declines(whole) else sources_of(whole, checked.cited, passages)
+                        # Numbers matter where the text cites them; without that the list counts from one.
+                        yield Sources(used if checked.cited else citations.numbered(used))
                         yield event
                     case _:
                         yield event

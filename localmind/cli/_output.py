@@ -91,6 +91,8 @@ def show_progress(events: Iterable[Event]) -> Iterator[Event]:
                 bars.start()
                 tasks.clear()
             if event.stage not in tasks:
+                for task in bars.tasks:  # progress is thinned: the last step of a stage may not have been told
+                    bars.update(task.id, total=task.total or 1, completed=task.total or 1)
                 tasks[event.stage] = bars.add_task(event.stage, total=event.total)
             text = _label(event)[:60]
             bars.update(tasks[event.stage], completed=event.done, total=event.total, description=text)
