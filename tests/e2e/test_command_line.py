@@ -205,7 +205,7 @@ def test_ctrl_c_in_the_middle_of_an_answer_exits_with_130_and_stops_the_generati
         "-m",
         "localmind",
         "ask",
-        "Tell me everything about the boiler, the flat and the trip",
+        "What do we have to do with the well pump before it freezes?",
     ]
     asking = subprocess.Popen(command, env=served.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert asking.stdout is not None

@@ -3,6 +3,7 @@
 import os
 import shlex
 import struct
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -254,5 +255,10 @@ def test_no_libraries_means_no_binding(tmp_path: Path) -> None:
 
 
 def test_looking_at_the_real_binding_does_not_import_it() -> None:
-    installed_binding()
-    assert "llama_cpp" not in sys.modules
+    code = (
+        "import sys\n"
+        "from localmind.machine.binding import installed_binding\n"
+        "print(installed_binding().version, 'llama_cpp' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [VERSION, "False"]
