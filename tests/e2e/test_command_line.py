@@ -207,7 +207,14 @@ def test_ctrl_c_in_the_middle_of_an_answer_exits_with_130_and_stops_the_generati
         "ask",
         "What do we have to do with the well pump before it freezes?",
     ]
-    asking = subprocess.Popen(command, env=served.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    asking = subprocess.Popen(
+        command,
+        env=served.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # A shell's background job, as CI may be, has SIGINT ignored and hands that down; a terminal does not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert asking.stdout is not None
     asking.stdout.read(1)
     asking.send_signal(signal.SIGINT)
