@@ -7,6 +7,7 @@ without following a link, without waiting on a FIFO, and checks that it still li
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import os
 import re
@@ -74,22 +75,8 @@ def extract_file(request: dict[str, Any]) -> dict[str, Any]:
     document = extract(data, kind)
     tokenizer = Path(request["tokenizer"]) if request.get("tokenizer") else None
     split = splitter_for(tokenizer, markdown=kind == "markdown")
-    result["chunks"] = [msgspec.structs.astuple(_Row(**_fields(piece))) for piece in chunking.chunk(document, split)]
+    result["chunks"] = [dataclasses.astuple(piece) for piece in chunking.chunk(document, split)]
     return result
-
-
-class _Row(msgspec.Struct, frozen=True):
-    text: str
-    char_start: int
-    char_end: int
-    line_start: int
-    line_end: int
-    page: int | None
-    heading: str | None
-
-
-def _fields(piece: chunking.Chunk) -> dict[str, Any]:
-    return {name: getattr(piece, name) for name in _Row.__struct_fields__}
 
 
 _splitters: dict[tuple[Path | None, bool], chunking.Split] = {}

@@ -54,7 +54,7 @@ class Knowledge:
         poll_s: float = POLL_S,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`never`: directories of our own that no folder may show. `embed_model` None: keywords only, for now."""
+        """`never`: directories of our own that no folder may show. Without `embed_model`, keywords alone."""
         self._database = Database(database, clock=clock)
         self._embed_calls = embed
         self._model = embed_model
