@@ -33,6 +33,14 @@ def wait_until(condition: Callable[[], Any], what: str, timeout: float = 20.0) -
     raise AssertionError(f"waited {timeout} s in vain for {what}")
 
 
+def gone(pid: int) -> bool:
+    """Whether a process has ended. Where the first process of a container reaps nobody, its entry stays as a zombie."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+
+
 def pause(seconds: float) -> None:
     """Let others work for a moment; only for the inside of a wait on a condition."""
     threading.Event().wait(seconds)

@@ -9,9 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
-from conftest_e2e import SAMPLES, Home, wait_until
+from conftest_e2e import SAMPLES, Home, gone, wait_until
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -82,7 +81,7 @@ def test_the_first_command_starts_the_daemon_and_stop_ends_it(home: Home) -> Non
     assert "smollm2:135m" in listed.stdout
     pid = json.loads((home.paths.data / "runtime.json").read_bytes())["pid"]
     assert home.cli("stop").stderr == "stopped\n"
-    wait_until(lambda: not psutil.pid_exists(pid), "the process to be gone", timeout=2)
+    wait_until(lambda: gone(pid), "the process to be gone")
     assert home.cli("stop").returncode == 0, "twice is no error"
 
 
