@@ -9,7 +9,9 @@ from typing import Any, Literal
 import msgspec
 
 from localmind.errors import LocalmindError, from_wire, to_wire
-from localmind.messages import Timings, Usage
+from localmind.messages import CacheReport, Timings, Usage
+
+FinishReason = Literal["stop", "length", "tool_calls", "cancelled"]
 
 
 class Passage(msgspec.Struct, frozen=True):
@@ -38,10 +40,43 @@ class Passage(msgspec.Struct, frozen=True):
         return f"{self.path}:{self.line_start}-{self.line_end}"
 
 
+class Logprob(msgspec.Struct, frozen=True):
+    """A token and how likely the model found it, before sampling changed anything (natural logarithm)."""
+
+    token: str
+    bytes: bytes
+    logprob: float
+    id: int = -1
+
+
+class TokenLogprob(msgspec.Struct, frozen=True):
+    """One generated token with the likeliest alternatives, best first."""
+
+    chosen: Logprob
+    top: tuple[Logprob, ...] = ()
+
+
 class TextDelta(msgspec.Struct, frozen=True, tag=True):
     """A piece of the answer; concatenated they are the answer."""
 
     text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
+    """Of the tokens that completed this piece; only when asked for."""
+
+
+class ReasoningDelta(msgspec.Struct, frozen=True, tag=True):
+    """A piece of what the model thinks before it answers."""
+
+    text: str
+
+
+class ToolCallDelta(msgspec.Struct, frozen=True, tag=True):
+    """A piece of a tool call. The first of an index carries id and name; `arguments` are to be concatenated."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
 
 
 class Sources(msgspec.Struct, frozen=True, tag=True):
@@ -64,10 +99,11 @@ class Progress(msgspec.Struct, frozen=True, tag=True):
 class Done(msgspec.Struct, frozen=True, tag=True):
     """The last event of a stream that went well."""
 
-    finish_reason: Literal["stop", "length", "cancelled"] = "stop"
+    finish_reason: FinishReason = "stop"
     usage: Usage = Usage()
     timings: Timings = Timings()
     model: str = ""
+    cache: CacheReport = CacheReport()
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
@@ -84,7 +120,7 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
         return from_wire(self.error)
 
 
-Event = TextDelta | Sources | Progress | Done | Failed
+Event = TextDelta | ReasoningDelta | ToolCallDelta | Sources | Progress | Done | Failed
 
 
 def encode(event: Event) -> dict[str, Any]:
