@@ -52,7 +52,7 @@ class Loaded:
         self.model = Model(path, plan, progress)
         try:
             self.n_slots = SLOTS_WITH_STATE if self.model.has_state_per_sequence else SLOTS
-            self._context = Context(self.model, plan, n_slots=self.n_slots)
+            self._context = Context(self.model, plan, n_slots=self.n_slots, n_outputs=self.n_slots)
             self.n_ctx = self._context.n_ctx
             self.n_ctx_seq = min(self.n_ctx, self.model.n_ctx_train or self.n_ctx)
             self.n_batch = self._context.n_batch

@@ -61,13 +61,14 @@ class Batch:
 class Context:
     """The KV memory and the compute graph. Raises InvalidRequest when they do not fit in memory."""
 
-    def __init__(self, model: Model, plan: Plan, *, n_slots: int) -> None:
+    def __init__(self, model: Model, plan: Plan, *, n_slots: int, n_outputs: int) -> None:
+        """`n_slots` sequences at once, `n_outputs` rows of logits a step (4 × vocabulary bytes each)."""
         params = native.llama_context_default_params()
         params.n_ctx = plan.n_ctx or model.n_ctx_train
         params.n_batch = plan.n_batch
         params.n_ubatch = plan.n_ubatch
         params.n_seq_max = n_slots
-        params.n_outputs_max = n_slots  # one row of logits a sequence; the default reserves n_batch rows
+        params.n_outputs_max = n_outputs  # the default reserves n_batch rows
         params.n_threads = plan.n_threads
         params.n_threads_batch = plan.n_threads_batch
         params.flash_attn_type = FLASH_ATTN[plan.flash_attn]
@@ -99,8 +100,33 @@ class Context:
         """Remove a slot's cells from position `start` on. False if this memory cannot cut there."""
         return bool(native.llama_memory_seq_rm(self._memory, slot, start, -1))
 
+    def copy(self, source: int, target: int, end: int) -> None:
+        """Let `target` share the cells of `source` before position `end`; microseconds, no cell is copied."""
+        native.llama_memory_seq_cp(self._memory, source, target, 0, end)
+
+    def last_position(self, slot: int) -> int:
+        """The largest position in a slot, -1 when it is empty."""
+        return int(native.llama_memory_seq_pos_max(self._memory, slot))
+
     def clear(self) -> None:
         native.llama_memory_clear(self._memory, True)
+
+    def save(self, slot: int) -> "numpy.ndarray[Any, numpy.dtype[numpy.uint8]]":
+        """All of a slot's cells as bytes, a whole state that `restore` takes; memcpy speed on a CPU."""
+        size = native.llama_state_seq_get_size(self.handle, slot)
+        data = numpy.empty(size, dtype=numpy.uint8)
+        pointer = data.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+        written = native.llama_state_seq_get_data(self.handle, pointer, size, slot)
+        return data[:written]
+
+    def restore(self, slot: int, data: "numpy.ndarray[Any, numpy.dtype[numpy.uint8]]") -> bool:
+        """Put saved cells into an empty slot. False, and the slot stays empty, when there is no room for them."""
+        pointer = data.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+        return bool(native.llama_state_seq_set_data(self.handle, pointer, len(data), slot))
+
+    def set_threads(self, single: int, batch: int) -> None:
+        """Threads for steps of one token and for larger ones, from the next decode on."""
+        native.llama_set_n_threads(self.handle, single, batch)
 
     def logits(self, index: int) -> Any:
         """A float32 view of one row's logits, valid until the next decode."""
