@@ -81,7 +81,7 @@ def test_the_first_command_starts_the_daemon_and_stop_ends_it(home: Home) -> Non
     assert "smollm2:135m" in listed.stdout
     pid = json.loads((home.paths.data / "runtime.json").read_bytes())["pid"]
     assert home.cli("stop").stderr == "stopped\n"
-    wait_until(lambda: gone(pid), "the process to be gone")
+    wait_until(lambda: gone(pid), "the process to be gone", timeout=1.0)
     assert home.cli("stop").returncode == 0, "twice is no error"
 
 
