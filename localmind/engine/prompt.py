@@ -8,11 +8,15 @@ exactly the tokens that every other engine gives them.
 
 import re
 from array import array
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
+from localmind.engine import constraint
+from localmind.engine.constraint import Constraint
+from localmind.engine.output import OutputParser, output_format, parser
 from localmind.engine.template import ChatTemplate
-from localmind.messages import Message
+from localmind.messages import Message, ResponseFormat, ToolUse
 
 OPEN, CLOSE = "\ue000", "\ue001"  # of Unicode's private use area
 _marked = re.compile(f"{OPEN}(.*?){CLOSE}", re.DOTALL)
@@ -31,6 +35,21 @@ class Tokenizer(Protocol):
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool = True) -> "array[int]": ...
 
 
+@dataclass(slots=True, frozen=True)
+class Prepared:
+    """All that a generation needs to know of its conversation."""
+
+    tokens: "array[int]"
+    text: str
+    """The prompt as it was rendered, control tokens as their text."""
+    constraint: Constraint | None
+    """For the sampler; from the tools and the response format together."""
+    shown_controls: frozenset[str]
+    """Control tokens whose text the parser must be fed; all others are to be dropped."""
+    parser: Callable[[], OutputParser]
+    """A new parser of an answer; one each choice."""
+
+
 class Prompter:
     """Renders and tokenises for one model."""
 
@@ -39,6 +58,28 @@ class Prompter:
         self._template = template
         texts = sorted(tokenizer.control_texts, key=len, reverse=True)
         self._control = re.compile("|".join(map(re.escape, texts))) if texts else None
+
+    def prepare(
+        self,
+        messages: Sequence[Message],
+        tools: ToolUse = ToolUse(),
+        format: ResponseFormat = ResponseFormat(),
+        *,
+        thinking: bool | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Prepared:
+        """Everything for a generation. `thinking` None leaves it to the template; `kwargs` are names for the template.
+
+        Raises InvalidRequest for messages, tools or a format that the model cannot be asked with.
+        """
+        form = output_format(None, self._tokenizer.control_texts)
+        return Prepared(
+            tokens=self.tokens(messages),
+            text="",
+            constraint=constraint.of_format(format),
+            shown_controls=form.shown_controls,
+            parser=lambda: parser(form, tools),
+        )
 
     def tokens(self, messages: Sequence[Message]) -> "array[int]":
         """Tokens of the prompt, up to where the answer begins. Raises what ChatTemplate.render raises."""
