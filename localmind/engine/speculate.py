@@ -8,7 +8,7 @@ only while at most MAX_RUNNING sequences decode, and never for a memory that can
 
 This file is pure and knows no model. `PromptLookup` finds drafts in the sequence's own tokens. `Policy` decides how
 many are worth their price: wrong drafts are expensive on a CPU, where eight rows cost 4.5 times one row. It learns
-from predictions that it does not act on, which is free, and it may never lose more than a fiftieth of the time.
+from predictions that it does not act on, which is free, and it may never lose more than a hundredth of the time.
 """
 
 from array import array
@@ -21,8 +21,11 @@ import numpy
 MAX_RUNNING = 2
 """Sequences that decode at once; beyond it the rows of others use the machine better than guesses."""
 
-MAX_DRAFT = 16
-SIZES = (2, 4, 8, 16)
+SIZES = (1, 2, 3, 5, 7, 11, 15)
+"""Drafts that are considered: 2, 3, 4, 6, 8, 12 and 16 rows with the token before them."""
+MAX_DRAFT = SIZES[-1]
+FIRST = 3
+"""The largest draft before one was accepted whole; then 7, then 15."""
 SHORTEST, LONGEST = 2, 5
 """Tokens of the suffixes that are looked up."""
 
@@ -141,12 +144,12 @@ _MEMORY = 0.97
 """What each new token leaves of the weight of those before it: about 30 tokens count."""
 _MARGIN = 1.05
 """A gain that is expected must be at least this, for it is an estimate."""
-_LOSS = 0.02
+_LOSS = 0.01
 """Part of the decode time that wrong drafts may cost in the long run."""
-_CREDIT = 4.0
+_CREDIT = 8.0
 """Plain steps' worth of gain that is remembered in favour of later drafts: old luck is no licence."""
-_ADVANCE = 2.5
-"""Plain steps' worth of loss that a long match may run up before anything was gained."""
+_ADVANCE = 1.6
+"""Plain steps' worth of loss that a long match may run up before anything was gained: one small draft here."""
 _ADVANCE_MATCH = 6
 
 
@@ -157,7 +160,7 @@ class Policy:
         self._cost = cost
         self._hits = [prior * _PRIOR_WEIGHT for prior in _PRIORS]
         self._tries = [_PRIOR_WEIGHT] * len(_PRIORS)
-        self._largest = SIZES[0]
+        self._largest = FIRST
         self._balance = 0.0  # plain steps gained, less those lost
         self._rows = 1
 
@@ -168,7 +171,7 @@ class Policy:
         self._tries[which] = self._tries[which] * _MEMORY + 1.0
 
     def earn(self, tokens: int) -> None:
-        """So many tokens were generated: a fiftieth of their time may be risked."""
+        """So many tokens were generated: a hundredth of their time may be risked."""
         self._balance = min(_CREDIT, self._balance + _LOSS * tokens)
 
     def count(self, match: int, room: int, rows: int, drafting: Cost | None = None) -> int:
@@ -176,23 +179,20 @@ class Policy:
         self._rows = rows
         base = self._cost(rows)
         best, best_rate = 0, _MARGIN * rows / base
-        likely = 1.0
-        expected = 0.0
-        drafted = 0
+        risk = self._balance + (_ADVANCE if match >= _ADVANCE_MATCH else 0.0)
         limit = min(room, self._largest)
-        for size in SIZES if limit in SIZES else (*SIZES, limit):
+        likely, expected, drafted = 1.0, 0.0, 0
+        for size in SIZES:
             if size > limit:
-                continue
+                break
             while drafted < size:
                 likely *= self.likelihood(match + drafted)
                 expected += likely
                 drafted += 1
             seconds = self._cost(rows + size) + (drafting(size) if drafting else 0.0)
             rate = (rows + expected) / seconds
-            if rate > best_rate:
+            if rate > best_rate and seconds / base - 1.0 <= risk:
                 best, best_rate = size, rate
-        if best and not self._affordable(best, match, rows):
-            return 0
         return best
 
     def observe(self, proposed: int, accepted: int, drafting: float = 0.0) -> None:
@@ -203,18 +203,13 @@ class Policy:
         spent = (self._cost(rows + proposed) + drafting) / base
         self._balance = min(_CREDIT, self._balance + (rows + accepted) / rows - spent)
         if accepted == proposed:
-            self._largest = min(MAX_DRAFT, max(self._largest, 2 * proposed))
+            self._largest = min(MAX_DRAFT, max(self._largest, 2 * proposed + 1))
         else:
-            self._largest = max(SIZES[0], self._largest // 2, _size_for(accepted))
+            self._largest = max(FIRST, self._largest // 2, accepted)
 
     def likelihood(self, match: int) -> float:
         which = _class(match)
         return self._hits[which] / self._tries[which]
-
-    def _affordable(self, size: int, match: int, rows: int) -> bool:
-        loss = self._cost(rows + size) / self._cost(rows) - 1.0
-        advance = _ADVANCE if match >= _ADVANCE_MATCH else 0.0
-        return self._balance + advance >= loss
 
 
 def _class(match: int) -> int:
@@ -222,11 +217,6 @@ def _class(match: int) -> int:
         if match < end:
             return number
     return len(_CLASSES)
-
-
-def _size_for(accepted: int) -> int:
-    """The largest size that would have been accepted whole."""
-    return max((size for size in SIZES if size <= accepted), default=SIZES[0])
 
 
 _NOTHING: "array[int]" = array("i")
