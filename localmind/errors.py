@@ -116,6 +116,9 @@ class PortTaken(LocalmindError):
 class QueueFull(LocalmindError):
     """More requests wait than the engine accepts."""
 
+    retry_after_s: int = 2
+    """When a place is likely to be free; set where the engine's pace is known, and not sent between processes."""
+
 
 class TimedOut(LocalmindError):
     """Something did not answer in the time given to it."""

@@ -5,7 +5,7 @@ each room reads the fields it needs. The daemon imports it; `localmind --help` d
 """
 
 import tomllib
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import (
@@ -44,6 +44,22 @@ class Settings(BaseSettings):
 
     queue_limit: int = Field(256, ge=1, le=65536)
     """Requests that may wait for one model before the next one gets a 429."""
+
+    kv_type: Literal["f16", "q8_0", "q4_0"] = "f16"
+    """How keys and values are stored: q8_0 takes half the memory of f16, q4_0 a quarter and some quality."""
+
+    prefix_ram_mb: int = Field(512, ge=0, le=1_048_576)
+    """Megabytes of RAM for beginnings of prompts whose cells others need; 0 keeps none there."""
+
+    prefix_disk_mb: int = Field(2048, ge=0, le=16_777_216)
+    """Megabytes of disk for beginnings of prompts that outlive a restart; 0 writes none. They can be read like
+    the prompts themselves, so they lie in the private cache directory."""
+
+    speculation: bool = True
+    """Guess tokens from what the prompt repeats and check several at once, where that pays. Answers stay the same."""
+
+    draft_model: str | None = None
+    """A small model of the same family that guesses ahead for the chat model."""
 
     allowed_origins: tuple[str, ...] = ()
     """Origins of web pages that may call the API, e.g. ["http://localhost:3000"]. Empty: none may."""

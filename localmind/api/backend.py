@@ -10,6 +10,7 @@ from typing import Any
 
 from localmind.assistant.turn import Assistant
 from localmind.catalog import Catalog
+from localmind.knowledge.embedder import Embedder
 from localmind.knowledge.knowledge import Knowledge
 from localmind.machine.devices import Machine
 from localmind.models.pulls import Pulls
@@ -35,4 +36,6 @@ class Backend:
     machine: Machine
     index_workers: Callable[[], list[dict[str, Any]]]
     """The workers of the index as `status` shows them."""
+    embedder: Callable[[], Embedder | None] = lambda: None
+    """The embedder of the index, while its files are here."""
     started_at: float = field(default_factory=time.time)

@@ -19,14 +19,15 @@ from starlette.responses import Response
 
 from localmind import __version__
 from localmind.api.backend import Backend
-from localmind.api.openai_chat import ChatMessage, asker
+from localmind.api.chat_messages import ChatMessage
+from localmind.api.openai_chat import asker
 from localmind.api.streams import JSON, EventStream, native_sse, started, unless_gone
 from localmind.catalog import ModelSpec
 from localmind.errors import FolderNotFound, InvalidRequest
 from localmind.events import Done, Event, Progress, TextDelta
-from localmind.messages import SamplingParams
 from localmind.models.store import Store
 from localmind.store.transcript import Transcript
+from localmind.workers.request import Request as Generation
 
 
 class SearchRequest(BaseModel):
@@ -70,6 +71,7 @@ def router(backend: Backend) -> APIRouter:
     async def status() -> Response:
         """What runs: version, uptime, models, folders."""
         folders = await backend.knowledge.folders()
+        states = {name: _brief(state) for name, state in (await backend.engines.states()).items()}
         return JSON(
             {
                 "version": __version__,
@@ -78,7 +80,7 @@ def router(backend: Backend) -> APIRouter:
                 "port": None if backend.tcp_problem else backend.port,
                 "tcp_problem": backend.tcp_problem,
                 "socket": str(backend.paths.socket),
-                "models": backend.engines.status(),
+                "models": [{**model, "engine": states.get(model["model"])} for model in backend.engines.status()],
                 "folders": msgspec.to_builtins(folders),
                 "workers": backend.index_workers(),
             }
@@ -107,12 +109,8 @@ def router(backend: Backend) -> APIRouter:
     @routes.post("/chat")
     async def chat(body: ChatTurnRequest, request: Request) -> Response:
         """Talk to the model alone."""
-        events = backend.engines.generate_with_progress(
-            backend.engines.resolve(body.model),
-            messages=[message.plain() for message in body.messages],
-            sampling=SamplingParams(),
-            client=asker(request),
-        )
+        asked = Generation(messages=tuple(message.plain() for message in body.messages), client=asker(request))
+        events = backend.engines.generate_with_progress(backend.engines.resolve(body.model), asked)
         return EventStream(native_sse(await unless_gone(request, started(events))))
 
     @routes.get("/folders")
@@ -229,4 +227,14 @@ async def _verified(store: Store, spec: ModelSpec) -> AsyncIterator[Event]:
 
 
 def _listed(backend: Backend, spec: ModelSpec) -> dict[str, Any]:
-    return {**msgspec.to_builtins(spec), "size": spec.size, "installed": backend.store.get(spec.name) is not None}
+    return {
+        **msgspec.to_builtins(spec),
+        "size": spec.size,
+        "installed": backend.store.get(spec.name) is not None,
+        "memory": backend.engines.memory(spec),
+    }
+
+
+def _brief(state: dict[str, Any]) -> dict[str, Any]:
+    """An engine's state without its single sequences: numbers for a line of `localmind status`."""
+    return {key: value for key, value in state.items() if isinstance(value, int | float | str)}

@@ -1,7 +1,7 @@
-"""OpenAI's chat completions and model list, over our own requests and events.
+"""OpenAI's chat completions: the body into a Generation, the events into chunks or one object.
 
 Field names, chunk order and error form follow the OpenAI API reference and what the official SDKs
-parse. A parameter that we cannot honour yet is a 400 that names it: silence would be a wrong answer.
+parse. Beyond it: llama.cpp's sampling fields and timings, `reasoning_content`, and a priority.
 """
 
 import contextlib
@@ -11,131 +11,82 @@ from collections.abc import AsyncGenerator
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from localmind.api.backend import Backend
+from localmind.api.chat_messages import ChatMessage
+from localmind.api.chat_tools import ToolFields
+from localmind.api.choices import At, begun, side_by_side, together
+from localmind.api.fields import MOST_CHOICES, GenerationFields
+from localmind.api.openai_forms import Answer, CallChunks, logprobs_json, timings_json, usage_json
 from localmind.api.security import error_body
-from localmind.api.streams import JSON, EventStream, sse, started, unless_gone
+from localmind.api.streams import JSON, EventStream, sse, unless_gone
 from localmind.errors import InvalidRequest
-from localmind.events import Done, Event, Failed, TextDelta
-from localmind.messages import Message, SamplingParams, Timings, Usage
-
-ROLES: dict[str, Literal["system", "user", "assistant", "tool"]] = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "assistant": "assistant",
-    "tool": "tool",
-    "function": "tool",
-}
-
-
-class TextPart(BaseModel):
-    type: str
-    text: str = ""
-
-
-class ChatMessage(BaseModel):
-    role: str
-    content: str | list[TextPart] | None = None
-
-    def plain(self) -> Message:
-        if self.role not in ROLES:
-            raise InvalidRequest(f"messages: role {self.role!r} is not one of {', '.join(ROLES)}")
-        if isinstance(self.content, list):
-            for part in self.content:
-                if part.type not in ("text", "input_text"):
-                    raise InvalidRequest(f"messages: content of type {part.type!r} needs a model that sees or hears")
-            return Message(ROLES[self.role], "".join(part.text for part in self.content))
-        return Message(ROLES[self.role], self.content or "")
+from localmind.events import Done, Event, Failed, ReasoningDelta, TextDelta, ToolCallDelta
+from localmind.workers.request import Request as Generation
 
 
 class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class ChatRequest(BaseModel):
-    """The body of a chat completion. Fields that are not named here are ignored, as other servers do."""
+class Thinking(BaseModel):
+    type: Literal["enabled", "disabled", "adaptive"]
 
-    model_config = ConfigDict(extra="ignore")
+
+class ChatRequest(GenerationFields, ToolFields):
+    """The body of a chat completion. Fields that are not named here are ignored, as other servers do."""
 
     model: str = "default"
     messages: list[ChatMessage] = Field(min_length=1)
-    stream: bool = False
+    stream: bool | None = None
     stream_options: StreamOptions | None = None
-    temperature: float | None = Field(None, ge=0, le=5)
-    top_p: float | None = Field(None, ge=0, le=1)
-    top_k: int | None = Field(None, ge=-1, le=1_000_000)
-    min_p: float | None = Field(None, ge=0, le=1)
     max_tokens: int | None = Field(None, ge=-1, le=10_000_000)
     max_completion_tokens: int | None = Field(None, ge=-1, le=10_000_000)
-    stop: str | list[str] | None = None
-    seed: int | None = Field(None, ge=-(2**63), le=2**64)
-    ignore_eos: bool = False
-    n: int | None = None
+    n_predict: int | None = Field(None, ge=-1, le=10_000_000)
+    n: int | None = Field(None, ge=1, le=MOST_CHOICES)
     logprobs: bool | None = None
-    tools: list[Any] | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=20)
     response_format: dict[str, Any] | None = None
-    frequency_penalty: float | None = None
-    presence_penalty: float | None = None
+    reasoning_effort: str | None = Field(None, max_length=20)
+    enable_thinking: bool | None = None
+    thinking: Thinking | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
 
-    @field_validator("stop")
-    @classmethod
-    def _bounded(cls, value: str | list[str] | None) -> str | list[str] | None:
-        if isinstance(value, list) and (len(value) > 16 or any(not stop or len(stop) > 1000 for stop in value)):
-            raise ValueError("at most 16 stop strings of 1 to 1,000 characters")
-        return value
-
-    def refuse_what_we_cannot(self) -> None:
-        """Raise InvalidRequest for a parameter that would change the answer and is not honoured."""
-        kind = (self.response_format or {}).get("type", "text")
-        for name, asked in (
-            ("tools", bool(self.tools)),
-            ("n", self.n not in (None, 1)),
-            ("logprobs", bool(self.logprobs)),
-            ("response_format", kind != "text"),
-            ("frequency_penalty", bool(self.frequency_penalty)),
-            ("presence_penalty", bool(self.presence_penalty)),
-        ):
-            if asked:
-                raise InvalidRequest(
-                    f"{name} is not supported by this version of localmind", hint=f"leave out {name!r}"
-                )
-
-    def sampling(self) -> SamplingParams:
-        default = SamplingParams()
-        limit = self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
-        if limit == 0:
-            raise InvalidRequest("max_tokens must be at least 1")
-        stop = self.stop or ()
-        return SamplingParams(
-            temperature=default.temperature if self.temperature is None else self.temperature,
-            top_k=default.top_k if self.top_k is None else max(self.top_k, 0),
-            top_p=default.top_p if self.top_p is None else self.top_p,
-            min_p=default.min_p if self.min_p is None else self.min_p,
-            max_tokens=None if limit is None or limit < 0 else limit,
-            stop=(stop,) if isinstance(stop, str) else tuple(stop),
-            seed=None if self.seed is None else self.seed % 2**32,
-            ignore_eos=self.ignore_eos,
+    def generation(self, request: Request) -> Generation:
+        """As the engine takes it. Raises InvalidRequest."""
+        if self.top_logprobs and not self.logprobs:
+            raise InvalidRequest("top_logprobs needs logprobs to be true")
+        limits = (self.max_completion_tokens, self.max_tokens, self.n_predict)
+        limit = next((each for each in limits if each is not None), None)
+        thinks, kwargs = self._thinking()
+        return Generation(
+            messages=tuple(message.plain() for message in self.messages),
+            sampling=self.sampling(limit=limit, logprobs=(self.top_logprobs or 0) if self.logprobs else None),
+            client=asker(request),
+            priority=self.priority_of(request),
+            tools=self.use(),
+            format=self.constraint(self.response_format),
+            adapters=self.adapters(),
+            thinking=thinks,
+            template_kwargs=kwargs,
         )
 
-
-def usage_json(usage: Usage) -> dict[str, Any]:
-    return {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
-        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
-    }
-
-
-def timings_json(timings: Timings) -> dict[str, float]:
-    return {
-        "queue_ms": round(timings.queue_ms, 1),
-        "prefill_ms": round(timings.prefill_ms, 1),
-        "decode_ms": round(timings.decode_ms, 1),
-    }
+    def _thinking(self) -> tuple[bool | None, dict[str, Any]]:
+        """Whether the model shall think before it answers, and the variables for its template."""
+        kwargs = dict(self.chat_template_kwargs or {})
+        effort = self.reasoning_effort
+        if effort is not None and effort != "none":
+            kwargs.setdefault("reasoning_effort", effort)
+        inner = kwargs.get("enable_thinking", kwargs.get("thinking"))
+        if self.enable_thinking is not None:
+            return self.enable_thinking, kwargs
+        if isinstance(inner, bool):
+            return inner, kwargs
+        if self.thinking is not None:
+            return {"enabled": True, "disabled": False, "adaptive": None}[self.thinking.type], kwargs
+        return None if effort is None else effort != "none", kwargs
 
 
 def router(backend: Backend) -> APIRouter:
@@ -144,16 +95,15 @@ def router(backend: Backend) -> APIRouter:
     @routes.post("/chat/completions")
     async def chat_completions(body: ChatRequest, request: Request) -> Response:
         """OpenAI chat completions: `stream=true` for server-sent events."""
-        body.refuse_what_we_cannot()
-        messages = [message.plain() for message in body.messages]
+        asked = body.generation(request)
         spec = backend.engines.resolve(body.model)
-        events = backend.engines.generate(spec, messages=messages, sampling=body.sampling(), client=asker(request))
-        stream = await unless_gone(request, started(events))
+        streams = [backend.engines.generate(spec, asked.choice(index)) for index in range(body.n or 1)]
+        events = await unless_gone(request, begun(side_by_side(streams)))
         head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": spec.name}
         if body.stream:
             with_usage = body.stream_options is not None and body.stream_options.include_usage
-            return EventStream(chunks(stream, head, with_usage))
-        return JSON(await unless_gone(request, whole(stream, head)))
+            return EventStream(chunks(events, head, len(streams), with_usage=with_usage, legacy=body.legacy))
+        return JSON(await unless_gone(request, whole(events, head, len(streams), legacy=body.legacy)))
 
     @routes.get("/models")
     async def models() -> Response:
@@ -178,48 +128,60 @@ def _model(name: str) -> dict[str, Any]:
 
 
 async def chunks(
-    events: AsyncGenerator[Event, None], head: dict[str, Any], with_usage: bool
+    events: AsyncGenerator[At, None], head: dict[str, Any], n: int, *, with_usage: bool, legacy: bool
 ) -> AsyncGenerator[bytes, None]:
-    """The streamed form: role, content, finish reason, usage if asked for, `[DONE]`."""
-    base = {**head, "object": "chat.completion.chunk"} | ({"usage": None} if with_usage else {})
+    """The streamed form: role, pieces, finish reason, usage if asked for, `[DONE]`.
 
-    def chunk(delta: dict[str, str], finish: str | None = None, **more: Any) -> bytes:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+    A chunk holds one kind of thing: Continue drops tool calls that come with content, and reads whatever
+    comes with usage last. A call's name is in its first piece alone, since a second one starts a new call
+    for gptel.
+    """
+    base = {**head, "object": "chat.completion.chunk"} | ({"usage": None} if with_usage else {})
+    calls = [CallChunks(legacy) for _ in range(n)]
+    ends: list[Done] = []
+
+    def chunk(index: int, delta: dict[str, Any], finish: str | None = None, logprobs: Any = None, **more: Any) -> bytes:
+        choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
         return sse({**base, "choices": [choice], **more})
 
     async with contextlib.aclosing(events):
-        yield chunk({"role": "assistant", "content": ""})
-        async for event in events:
-            match event:
-                case TextDelta(text):
-                    yield chunk({"content": text})
-                case Done(reason, usage, timings):
-                    yield chunk({}, reason, timings=timings_json(timings))
-                    if with_usage:
-                        yield sse({**base, "choices": [], "usage": usage_json(usage)})
-                case Failed():
-                    yield sse(error_body(event.exception()))
+        for index in range(n):
+            yield chunk(index, {"role": "assistant", "content": ""})
+        async for at in events:
+            index = at.choice
+            match at.event:
+                case TextDelta(text, logprobs):
+                    yield chunk(index, {"content": text}, logprobs=logprobs_json(logprobs))
+                case ReasoningDelta(text):
+                    yield chunk(index, {"reasoning_content": text})
+                case ToolCallDelta() as piece:
+                    yield chunk(index, calls[index].delta(piece))
+                case Done() as done:
+                    ends.append(done)
+                    reason = calls[index].reason(done.finish_reason)
+                    yield chunk(index, {}, reason, timings=timings_json(done.usage, done.timings))
+                case Failed() as failed:
+                    yield sse(error_body(failed.exception()))
+        if with_usage and len(ends) == n:
+            usage, _ = together(ends)
+            yield sse({**base, "choices": [], "usage": usage_json(usage)})
         yield b"data: [DONE]\n\n"
 
 
-async def whole(events: AsyncGenerator[Event, None], head: dict[str, Any]) -> dict[str, Any]:
+async def whole(events: AsyncGenerator[At, None], head: dict[str, Any], n: int, *, legacy: bool) -> dict[str, Any]:
     """The whole answer as one object. Raises the stream's error."""
-    parts: list[str] = []
+    answers = [Answer(legacy) for _ in range(n)]
     async with contextlib.aclosing(events):
-        async for event in events:
-            match event:
-                case TextDelta(text):
-                    parts.append(text)
-                case Failed():
-                    raise event.exception()
-                case Done(reason, usage, timings):
-                    message = {"role": "assistant", "content": "".join(parts), "refusal": None}
-                    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
-                    return {
-                        **head,
-                        "object": "chat.completion",
-                        "choices": [choice],
-                        "usage": usage_json(usage),
-                        "timings": timings_json(timings),
-                    }
-    raise AssertionError("a stream ends with Done or Failed")
+        async for at in events:
+            event: Event = at.event
+            if isinstance(event, Failed):
+                raise event.exception()
+            answers[at.choice].take(event)
+    usage, timings = together([answer.done for answer in answers])
+    return {
+        **head,
+        "object": "chat.completion",
+        "choices": [answer.choice(index) for index, answer in enumerate(answers)],
+        "usage": usage_json(usage),
+        "timings": timings_json(usage, timings),
+    }

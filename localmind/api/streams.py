@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from localmind.api.security import error_body
-from localmind.errors import Cancelled, InternalError, LocalmindError, row
+from localmind.errors import Cancelled, InternalError, LocalmindError, QueueFull, row
 from localmind.events import Event, Failed, encode
 
 KEEPALIVE_S = 15.0
@@ -47,8 +47,8 @@ class JSON(Response):
 def error_response(error: LocalmindError) -> Response:
     """The OpenAI form of an error with its status and whether a retry makes sense."""
     headers = {"x-should-retry": "true" if row(error).retry else "false"}
-    if row(error).status == 429:
-        headers["retry-after"] = "2"
+    if isinstance(error, QueueFull):
+        headers["retry-after"] = str(error.retry_after_s)
     return JSON(error_body(error), row(error).status, headers)
 
 

@@ -21,6 +21,7 @@ from localmind.knowledge.knowledge import Knowledge
 from localmind.messages import Message, SamplingParams
 from localmind.store.threads import Threads
 from localmind.workers.engines import Engines
+from localmind.workers.request import Request
 
 STORE_EVERY_S = 0.25
 
@@ -130,9 +131,8 @@ class Assistant:
         sampling = SamplingParams(temperature=0.0, max_tokens=limit)
         checked = CitationFilter([passage.number for passage in passages])
         answer: list[str] = []
-        events = self._engines.generate_with_progress(
-            spec, messages=prompt(question, passages, style), sampling=sampling, client=client
-        )
+        asked = Request(messages=tuple(prompt(question, passages, style)), sampling=sampling, client=client)
+        events = self._engines.generate_with_progress(spec, asked)
         async with contextlib.aclosing(events):
             async for event in events:
                 match event:

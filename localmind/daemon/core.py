@@ -14,7 +14,7 @@ from localmind.api.backend import Backend
 from localmind.assistant.turn import Assistant
 from localmind.catalog import ModelSpec
 from localmind.errors import LocalmindError
-from localmind.knowledge.embedder import EmbedModel
+from localmind.knowledge.embedder import Embedder, EmbedModel
 from localmind.knowledge.knowledge import Knowledge
 from localmind.machine.devices import Machine
 from localmind.machine.plan import Wishes
@@ -24,7 +24,7 @@ from localmind.models.store import Store
 from localmind.paths import Paths, private_dir
 from localmind.settings import Settings
 from localmind.store.threads import Threads
-from localmind.workers.engines import Engines
+from localmind.workers.engines import Engines, Options
 from localmind.workers.supervisor import Supervisor, launcher
 
 log = logging.getLogger("localmind.daemon")
@@ -75,8 +75,15 @@ class Core:
             PlanMemory(paths.plans_file),
             self._machine,
             default_model=settings.chat_model,
-            wishes=Wishes(n_ctx=settings.context, threads=settings.threads),
-            queue_limit=settings.queue_limit,
+            wishes=Wishes(n_ctx=settings.context, threads=settings.threads, kv_type=settings.kv_type),
+            options=Options(
+                queue_limit=settings.queue_limit,
+                cache_dir=paths.cache / "prefixes" if settings.prefix_disk_mb else None,
+                prefix_ram_mb=settings.prefix_ram_mb,
+                prefix_disk_mb=settings.prefix_disk_mb,
+                speculation=settings.speculation,
+                draft_model=settings.draft_model,
+            ),
             hold=self._knowledge.hold,
             command=worker_command,
         )
@@ -93,6 +100,7 @@ class Core:
             threads=self._threads,
             machine=self._machine,
             index_workers=self.workers,
+            embedder=self._text_embedder,
         )
 
     async def start(self) -> None:
@@ -111,6 +119,11 @@ class Core:
             return None
         threads = self._settings.threads or self._machine.cores
         return EmbedModel(spec.name, self._store.locate(spec.name), self._paths.converted_dir, threads)
+
+    def _text_embedder(self) -> Embedder | None:
+        """The embedder as the API asks it for vectors of other people's texts."""
+        model = self._embed_model()
+        return Embedder(self._workers[0], model) if model is not None else None
 
     async def _installed(self, spec: ModelSpec) -> None:
         """A pull ended well: an embedder is put to work at once."""

@@ -9,27 +9,55 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from localmind.catalog import Catalog, ModelSpec
-from localmind.errors import EngineMissing, InvalidRequest, ModelNotInstalled
+from localmind.errors import (
+    EngineMissing,
+    InvalidRequest,
+    LocalmindError,
+    ModelNotInstalled,
+    QueueFull,
+    ShuttingDown,
+    TimedOut,
+    WorkerFailure,
+)
 from localmind.events import Done, Event, Progress, decode
 from localmind.machine.build import installed_binding
 from localmind.machine.devices import Machine
 from localmind.machine.plan import Plan, Wishes, make_plan
 from localmind.machine.probe import LoadReport, PlanKey, PlanMemory, load_with_canary
-from localmind.messages import Message, SamplingParams, Timings, Usage
+from localmind.messages import CacheReport, Message, Timings, Usage
 from localmind.models.gguf import read_facts
 from localmind.models.store import Store
+from localmind.paths import private_dir
 from localmind.workers.process import StreamResult, WorkerProcess
+from localmind.workers.request import Request
 from localmind.workers.supervisor import Supervisor, launcher
+from localmind.workers.tally import Tally, Watch
 
 DEFAULT_NAMES = frozenset({"", "default"})
 """Names by which a client means "whatever you have"."""
+
+STATE_TIMEOUT_S = 2.0
+"""A worker answers between two steps; whoever looks at it from outside does not wait for a long one."""
+
+
+@dataclass(slots=True, frozen=True)
+class Options:
+    """What the user set about engines, as every worker is told it."""
+
+    queue_limit: int
+    cache_dir: Path | None = None
+    """Where prefixes are kept over a restart; None keeps none."""
+    prefix_ram_mb: int = 512
+    prefix_disk_mb: int = 2048
+    speculation: bool = True
+    draft_model: str | None = None
 
 
 @dataclass(slots=True)
@@ -41,6 +69,9 @@ class Loaded:
     plan: Plan | None = None
     report: LoadReport | None = None
     running: int = 0
+    memory: dict[str, str] = field(default_factory=dict)
+    """What kind of memory the model has, and what that means: {"kind", "explanation"}."""
+    tally: Tally = field(default_factory=Tally)
 
 
 class Engines:
@@ -55,7 +86,7 @@ class Engines:
         *,
         default_model: str,
         wishes: Wishes,
-        queue_limit: int,
+        options: Options,
         hold: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
         command: Sequence[str] | None = None,
     ) -> None:
@@ -66,7 +97,7 @@ class Engines:
         self._machine = machine
         self._default = default_model
         self._wishes = wishes
-        self._queue_limit = queue_limit
+        self._options = options
         self._hold = hold
         self._command = command
         self._loaded: dict[str, Loaded] = {}
@@ -77,6 +108,19 @@ class Engines:
         spec = self._catalog.find(wanted)
         if spec.role != "chat":
             raise InvalidRequest(f"{spec.name} is a model for {spec.role}, not for chat", hint="localmind models list")
+        return self._here(spec)
+
+    def embedder(self, name: str | None) -> ModelSpec:
+        """The installed model of that name that can turn text into vectors; without a name the first there is."""
+        if name is None or name.strip().lower() in DEFAULT_NAMES:
+            of_role = self._catalog.of_role("embed")
+            return self._here(next((spec for spec in of_role if self._store.get(spec.name) is not None), of_role[0]))
+        spec = self._catalog.find(name)
+        if spec.role not in ("embed", "chat"):
+            raise InvalidRequest(f"{spec.name} is a model for {spec.role}", hint="localmind models list")
+        return self._here(spec)
+
+    def _here(self, spec: ModelSpec) -> ModelSpec:
         if self._store.get(spec.name) is None:
             raise ModelNotInstalled(
                 f"{spec.name} is not on this machine yet", hint=f"localmind models pull {spec.name}"
@@ -99,6 +143,9 @@ class Engines:
                 "deaths": [death.reason for death in entry.supervisor.deaths],
                 "plan": entry.plan.to_dict() if entry.plan else None,
                 "load": asdict(entry.report) if entry.report else None,
+                "memory": entry.memory or None,
+                "prefill_tok_s": entry.tally.prefill_tok_s,
+                "decode_tok_s": entry.tally.decode_tok_s,
             }
             for entry in self._loaded.values()
         ]
@@ -107,49 +154,86 @@ class Engines:
         """Make sure the model is in memory. Raises what a load can raise."""
         await self._entry(spec).supervisor.start()
 
-    async def generate(
-        self,
-        spec: ModelSpec,
-        *,
-        messages: Sequence[Message] = (),
-        prompt: str | None = None,
-        sampling: SamplingParams,
-        client: str,
-    ) -> AsyncGenerator[Event, None]:
-        """Stream one generation: TextDelta events, then Done. `prompt` is a raw completion without a template."""
-        params = {
-            "messages": [{"role": message.role, "content": message.content} for message in messages],
-            "prompt": prompt,
-            "sampling": msgspec.to_builtins(sampling),
-            "client": client,
-        }
+    async def states(self) -> dict[str, dict[str, Any]]:
+        """Of every live worker what it says of itself: sequences, cells, queue. One too busy to say it is left out."""
+        live = [entry for entry in self._loaded.values() if entry.supervisor.pid is not None]
+        told = await asyncio.gather(*(self._state(entry) for entry in live))
+        return {entry.spec.name: state for entry, state in zip(live, told, strict=True) if state is not None}
+
+    async def _state(self, entry: Loaded) -> dict[str, Any] | None:
+        try:
+            state: dict[str, Any] = await entry.supervisor.call("state", timeout=STATE_TIMEOUT_S)
+        except (TimedOut, ShuttingDown, WorkerFailure):
+            return None
+        return state
+
+    def tallies(self) -> dict[str, Tally]:
+        """What each model's engine has done so far."""
+        return {name: entry.tally for name, entry in self._loaded.items()}
+
+    def memory(self, spec: ModelSpec) -> dict[str, str] | None:
+        """The kind of the model's memory, found at load; None before that."""
+        entry = self._loaded.get(spec.name)
+        return entry.memory or None if entry is not None else None
+
+    async def generate(self, spec: ModelSpec, request: Request) -> AsyncGenerator[Event, None]:
+        """Stream one generation: its events, then Done. Raises LocalmindError."""
         entry = self._entry(spec)
+        watch = Watch(entry.tally)
         entry.running += 1
         try:
             with self._hold():
-                async with contextlib.aclosing(entry.supervisor.stream("generate", params)) as answers:
+                async with contextlib.aclosing(entry.supervisor.stream("generate", request.params())) as answers:
                     async for answer in answers:
                         if isinstance(answer, StreamResult):
-                            yield _done(answer.value, spec.name)
+                            done = _done(answer.value, spec.name)
+                            watch.done(done)
+                            yield done
                         else:
+                            watch.piece()
                             yield decode(answer)
+        except LocalmindError as problem:
+            watch.failed(problem.code)
+            if isinstance(problem, QueueFull):
+                entry.tally.refused(problem)
+            raise
         finally:
+            watch.end()
             entry.running -= 1
 
-    async def generate_with_progress(self, spec: ModelSpec, **request: Any) -> AsyncGenerator[Event, None]:
+    async def generate_with_progress(self, spec: ModelSpec, request: Request) -> AsyncGenerator[Event, None]:
         """The same, saying first that the model is being loaded when it is not in memory yet."""
         if self._entry(spec).supervisor.pid is None:
             yield Progress("load", 0.0, 1.0, "", f"loading {spec.name}")
             await self.load(spec)
             yield Progress("load", 1.0, 1.0, "", f"loaded {spec.name}")
-        async with contextlib.aclosing(self.generate(spec, **request)) as events:
+        async with contextlib.aclosing(self.generate(spec, request)) as events:
             async for event in events:
                 yield event
 
+    async def ask(self, spec: ModelSpec, method: str, **params: Any) -> Any:
+        """The answer to one of the worker's short calls: embed, rerank, apply_template, tokenize, adapters…"""
+        entry = self._entry(spec)
+        entry.running += 1  # a model that is at work is not taken out of memory
+        try:
+            with self._hold():
+                return await entry.supervisor.call(method, params)
+        finally:
+            entry.running -= 1
+
     async def count(self, spec: ModelSpec, messages: Sequence[Message]) -> int:
         """Tokens of the prompt that these messages become."""
-        asked = [{"role": message.role, "content": message.content} for message in messages]
-        return int(await self._entry(spec).supervisor.call("count", {"messages": asked}))
+        return int(await self.ask(spec, "count", messages=msgspec.to_builtins(messages)))
+
+    async def embed(self, spec: ModelSpec, texts: Sequence[str]) -> tuple[list[bytes], int]:
+        """A unit vector a text, float32 little-endian, and how many tokens they had together."""
+        answer = await self.ask(spec, "embed", texts=list(texts), normalize=True)
+        return answer["vectors"], int(answer["tokens"])
+
+    async def rerank(self, spec: ModelSpec, query: str, documents: Sequence[str]) -> list[float]:
+        """How well each document fits the query; higher is better."""
+        answer = await self.ask(spec, "rerank", query=query, documents=list(documents))
+        return [float(score) for score in answer["scores"]]
 
     def context(self, spec: ModelSpec) -> int:
         """Tokens that one prompt and its answer may have together; 0 before the model is loaded."""
@@ -196,7 +280,9 @@ class Engines:
 
             reports: list[dict[str, Any]] = []
             begun = time.monotonic()
+            entry.tally.launches += 1
             started.append(await launcher("engine", label, load, self._command)())
+            entry.memory = dict(reports[0].get("memory") or {})
             return LoadReport.from_worker(reports[0], seconds=time.monotonic() - begun)
 
         wishes = replace(self._wishes, backends=binding.backends)
@@ -206,7 +292,22 @@ class Engines:
         return started[-1]
 
     def _load_params(self, path: Path, plan: Plan) -> dict[str, Any]:
-        return {"path": str(path), "plan": plan.to_dict(), "queue_limit": self._queue_limit}
+        options = self._options
+        if options.cache_dir is not None:
+            private_dir(options.cache_dir)
+        return {
+            "path": str(path),
+            "plan": plan.to_dict(),
+            "queue_limit": options.queue_limit,
+            "cache_dir": str(options.cache_dir) if options.cache_dir is not None else None,
+            "prefix_ram_mb": options.prefix_ram_mb,
+            "prefix_disk_mb": options.prefix_disk_mb,
+            "speculation": options.speculation,
+            "draft_model": str(self._draft_path()) if options.draft_model else None,
+        }
+
+    def _draft_path(self) -> Path:
+        return self._store.locate(self._here(self._catalog.find(self._options.draft_model or "")).name)
 
 
 def _done(result: dict[str, Any], model: str) -> Done:
@@ -215,4 +316,5 @@ def _done(result: dict[str, Any], model: str) -> Done:
         msgspec.convert(result["usage"], Usage),
         msgspec.convert(result["timings"], Timings),
         model,
+        msgspec.convert(result.get("cache") or {}, CacheReport),
     )

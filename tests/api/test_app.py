@@ -2,76 +2,19 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, cast
 
-import httpx2
 import pytest
+from api_fakes import FakeEngines, app_with, post
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from localmind import catalog
-from localmind.api.app import create_app
-from localmind.api.backend import Backend
-from localmind.api.security import App, Gatekeeper
+from localmind.api.openai_chat import ChatRequest
 from localmind.api.streams import EventStream, ending, native_sse, started
-from localmind.catalog import ModelSpec
-from localmind.errors import ContextTooLong, ModelNotFound, WorkerDied
-from localmind.events import Done, Event, Failed, TextDelta
-from localmind.messages import Usage
-
-HEAD = {"authorization": "Bearer t", "host": "localhost:1"}
-
-
-class FakeEngines:
-    """Answers every chat with its script."""
-
-    def __init__(self, *script: Event | Exception) -> None:
-        self.script = script or (TextDelta("Hel"), TextDelta("lo"), Done("stop", Usage(3, 2)))
-
-    def resolve(self, name: str | None) -> ModelSpec:
-        if name == "unknown":
-            raise ModelNotFound("no model named 'unknown' in the catalog", hint="localmind models list")
-        return catalog.bundled()[0]
-
-    def installed(self) -> list[str]:
-        return ["smollm2:135m"]
-
-    async def generate(self, spec: ModelSpec, **request: Any) -> AsyncGenerator[Event, None]:
-        for step in self.script:
-            if isinstance(step, Exception):
-                raise step
-            yield step
-
-    generate_with_progress = generate
-
-
-def app_with(engines: FakeEngines) -> App:
-    missing = cast(Any, None)
-    backend = Backend(
-        paths=missing,
-        port=1,
-        tcp_problem=None,
-        catalog=missing,
-        store=missing,
-        pulls=missing,
-        engines=cast(Any, engines),
-        knowledge=missing,
-        assistant=missing,
-        threads=missing,
-        machine=missing,
-        index_workers=list,
-    )
-    return create_app(backend, Gatekeeper(1, "t"))
-
-
-async def post(engines: FakeEngines, body: Any, path: str = "/v1/chat/completions") -> httpx2.Response:
-    transport = httpx2.ASGITransport(app=cast(Any, app_with(engines)), raise_app_exceptions=False)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost:1") as http:
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return await http.post(path, content=content, headers=HEAD | {"content-type": "application/json"})
-
+from localmind.errors import ContextTooLong, WorkerDied
+from localmind.events import Event, Failed, TextDelta
 
 CHAT = {"messages": [{"role": "user", "content": "hi"}]}
 
@@ -121,7 +64,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
-FIELDS = ("model", "messages", "stream", "stop", "seed", "temperature", "top_p", "top_k", "max_tokens", "tools", "n")
+FIELDS = tuple(ChatRequest.model_fields)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])

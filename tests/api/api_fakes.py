@@ -1,0 +1,81 @@
+"""The application over an engine that says what its script says."""
+
+import json
+from collections.abc import AsyncGenerator
+from typing import Any, cast
+
+import httpx2
+
+from localmind import catalog
+from localmind.api.app import create_app
+from localmind.api.backend import Backend
+from localmind.api.security import App, Gatekeeper
+from localmind.catalog import ModelSpec
+from localmind.errors import ModelNotFound
+from localmind.events import Done, Event, TextDelta
+from localmind.messages import Usage
+from localmind.workers.request import Request
+
+HEAD = {"authorization": "Bearer t", "host": "localhost:1"}
+
+
+class FakeEngines:
+    """Answers every chat with its script."""
+
+    def __init__(self, *script: Event | Exception) -> None:
+        self.asked: list[Request] = []
+        self.open = 0
+        self.script = script or (TextDelta("Hel"), TextDelta("lo"), Done("stop", Usage(3, 2)))
+
+    def resolve(self, name: str | None) -> ModelSpec:
+        if name == "unknown":
+            raise ModelNotFound("no model named 'unknown' in the catalog", hint="localmind models list")
+        return catalog.bundled()[0]
+
+    embedder = resolve
+
+    def installed(self) -> list[str]:
+        return ["smollm2:135m"]
+
+    async def generate(self, spec: ModelSpec, request: Request) -> AsyncGenerator[Event, None]:
+        self.asked.append(request)
+        self.open += 1
+        try:
+            for step in self.script:
+                if isinstance(step, Exception):
+                    raise step
+                yield step
+        finally:
+            self.open -= 1
+
+    generate_with_progress = generate
+
+
+def app_with(engines: FakeEngines) -> App:
+    missing = cast(Any, None)
+    backend = Backend(
+        paths=missing,
+        port=1,
+        tcp_problem=None,
+        catalog=missing,
+        store=missing,
+        pulls=missing,
+        engines=cast(Any, engines),
+        knowledge=missing,
+        assistant=missing,
+        threads=missing,
+        machine=missing,
+        index_workers=list,
+    )
+    return create_app(backend, Gatekeeper(1, "t"))
+
+
+async def post(
+    engines: FakeEngines, body: Any, path: str = "/v1/chat/completions", *, headers: dict[str, str] | None = None
+) -> httpx2.Response:
+    transport = httpx2.ASGITransport(app=cast(Any, app_with(engines)), raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost:1") as http:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return await http.post(
+            path, content=content, headers=HEAD | {"content-type": "application/json"} | (headers or {})
+        )
