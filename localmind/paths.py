@@ -128,13 +128,14 @@ def private_dir(path: Path) -> Path:
     return path
 
 
-def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Replace `path` by `data` so that a crash leaves either the old or the new content, never half of it."""
+def write_atomic(path: Path, *parts: bytes | memoryview, mode: int = 0o600) -> None:
+    """Replace `path` by `parts`, one after the other, so that a crash leaves either the old or the new content, never half of it."""
     try:
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         try:
             with os.fdopen(descriptor, "wb") as out:
-                out.write(data)
+                for part in parts:
+                    out.write(part)
                 out.flush()
                 os.fsync(out.fileno())
             os.chmod(temporary, mode)

@@ -7,30 +7,51 @@ the worker and before anybody's request, and the daemon then tries a plan withou
 
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy
 
 from localmind.engine import llama, sampling
+from localmind.engine.backend import Sampler
+from localmind.engine.constraint import Constraint
 from localmind.engine.llama import Batch, Context, Model, SamplerChain
+from localmind.engine.pool import Kind
 from localmind.engine.sequence import Row
 from localmind.errors import LocalmindError, ModelFileBroken
 from localmind.machine.plan import Plan
 from localmind.messages import SamplingParams
 
-SLOTS = 16
-"""Sequences that may be in memory at once. Slots of an attention model cost nothing; beyond 16, a step of a small
-machine takes so long that waiting is the better service."""
+MAX_RUNNING = 16
+"""Sequences that are evaluated at once; beyond 16, a step of a small machine takes so long that waiting is the
+better service."""
 
-SLOTS_WITH_STATE = 4
+SLOTS = 40
+"""Sequences in memory at once, idle ones included. Slots of an attention model cost nothing but the row of logits
+that llama.cpp reserves for each."""
+
+RUNNING_WITH_STATE, SLOTS_WITH_STATE = 4, 8
 """For recurrent and hybrid models, where every slot reserves a state."""
+
+MAX_OUTPUTS = SLOTS
+"""Rows of logits a step: one a sequence, and those of drafts. Each takes 4 bytes × vocabulary; llama.cpp aborts when
+there are fewer than slots."""
+
+IDLE_CELLS, IDLE_CELLS_ON_GPU = 512, 8192
+"""Idle cells that may stay beside running sequences. On a CPU attention over 1,000 more cells costs each step about
+as much as a tenth of copying them away; a GPU hardly notices them, and copying crosses the bus."""
 
 CANARY_BATCH = 64
 """Tokens: enough for the matrix kernels of every backend, which single tokens do not use."""
 
 CANARY_SINGLES = 8
+
+COST_ROWS = (1, 2, 4, 8)
+COST_TIMES = 2
+COST_S = 1.0
+"""Measuring what steps of several rows cost ends after so many seconds; large models are not asked for all."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -45,20 +66,31 @@ class Canary:
 
 
 class Loaded:
-    """Implements loop.Backend. Everything but the constructor belongs to the loop's thread."""
+    """Implements backend.Backend. Everything but the constructor belongs to the loop's thread."""
 
     def __init__(self, path: Path, plan: Plan, progress: Callable[[float], bool]) -> None:
         llama.start()
         self.model = Model(path, plan, progress)
         try:
-            self.n_slots = SLOTS_WITH_STATE if self.model.has_state_per_sequence else SLOTS
-            self._context = Context(self.model, plan, n_slots=self.n_slots, n_outputs=self.n_slots)
+            stateful = self.model.has_state_per_sequence
+            self.n_slots = SLOTS_WITH_STATE if stateful else SLOTS
+            self.max_running = RUNNING_WITH_STATE if stateful else MAX_RUNNING
+            self.n_outputs = MAX_OUTPUTS
+            self.n_threads = plan.n_threads
+            self._batch_threads = plan.n_threads_batch
+            self._context = Context(self.model, plan, n_slots=self.n_slots, n_outputs=self.n_outputs)
             self.n_ctx = self._context.n_ctx
             self.n_ctx_seq = min(self.n_ctx, self.model.n_ctx_train or self.n_ctx)
             self.n_batch = self._context.n_batch
+            self.idle_cells = IDLE_CELLS_ON_GPU if plan.n_gpu_layers else IDLE_CELLS
             self._batch = Batch(self.n_batch)
             self._end_tokens = self.model.end_tokens  # found now, not while somebody waits for a first token
+            self._adapters: Hashable = ()
+            self.cell_bytes = 0
             self.canary = self._sing()
+            self.kind: Kind = "any_prefix" if self.canary.cuts_tails else "whole"
+            self.decode_costs: Mapping[int, float] = self._measure_costs() if self.canary.cuts_tails else {}
+            self._context.clear()
         except LocalmindError:
             self.close()
             raise
@@ -66,27 +98,43 @@ class Loaded:
     def evaluate(self, rows: Sequence[Row]) -> tuple[int, list[int]]:
         batch = self._batch
         batch.reset()
-        indices = [
-            batch.add(
-                row.sequence.tokens[row.start : row.start + row.count],
-                position=row.start,
-                slot=row.sequence.slot,
-                output=row.samples,
-            )
-            for row in rows
-        ]
+        indices = []
+        for row in rows:
+            tokens = row.sequence.tokens[row.start : row.start + row.count]
+            slot = row.sequence.slot
+            indices.append(batch.add(tokens, position=row.start, slot=slot, output=row.samples))
+            for place, token in enumerate(row.draft, row.start + row.count):
+                batch.add(array("i", (token,)), position=place, slot=slot, output=True)
         return self._context.decode(batch), indices
 
-    def clear(self, slot: int) -> None:
-        self._context.remove(slot)
+    def clear(self, slot: int, start: int) -> None:
+        self._context.remove(slot, start)
 
-    def sampler(self, params: SamplingParams) -> SamplerChain:
+    def share(self, source: int, target: int, end: int) -> None:
+        self._context.copy(source, target, end)
+
+    def save(self, slot: int) -> Any:
+        return self._context.save(slot)
+
+    def restore(self, slot: int, state: Any) -> bool:
+        return self._context.restore(slot, state)
+
+    def length(self, slot: int) -> int:
+        return self._context.last_position(slot) + 1
+
+    def set_threads(self, count: int) -> None:
+        self._context.set_threads(count, self._batch_threads if count == self.n_threads else count)
+
+    def use_adapters(self, adapters: Hashable) -> None:
+        self._adapters = adapters
+
+    def sampler(self, params: SamplingParams, constraint: Constraint | None, prompt: "array[int]") -> Sampler:
         chain = SamplerChain(self._context, self.model.n_vocab)
         sampling.build(chain, params, end_tokens=sorted(self._end_tokens) if params.ignore_eos else ())
         return chain
 
-    def piece(self, token: int) -> bytes:
-        return self.model.piece(token)
+    def piece(self, token: int, shown: frozenset[str]) -> bytes:
+        return self.model.piece(token) or (self.model.control_piece(token, shown) if shown else b"")
 
     def ends(self, token: int) -> bool:
         return token in self._end_tokens
@@ -107,14 +155,33 @@ class Loaded:
         for position in range(count, count + CANARY_SINGLES):
             best = self._note(array("i", [best]), position)
         ended = time.perf_counter()
+        self.cell_bytes = -(-self._context.state_size(0) // (count + CANARY_SINGLES))
         cuts = self._context.remove(0, count)
-        self._context.clear()
         return Canary(
             prefill_tok_s=round(count / (prefilled - began), 1),
             decode_tok_s=round(CANARY_SINGLES / (ended - prefilled), 1),
             tokens=count + CANARY_SINGLES,
             cuts_tails=cuts,
         )
+
+    def _measure_costs(self) -> dict[int, float]:
+        """Seconds of a step with so many rows that all want logits, as a draft's check has."""
+        position = self._context.last_position(0) + 1
+        costs: dict[int, float] = {}
+        ends = time.perf_counter() + COST_S
+        for rows in COST_ROWS * COST_TIMES:
+            if position + rows > self.n_ctx or time.perf_counter() > ends:
+                break
+            self._batch.reset()
+            for place in range(rows):
+                self._batch.add(array("i", (place + 1,)), position=position + place, slot=0, output=True)
+            began = time.perf_counter()
+            if self._context.decode(self._batch):
+                break
+            self._context.logits(0)  # waits for a device that computes in the background
+            costs[rows] = min(costs.get(rows, COST_S), time.perf_counter() - began)
+            self._context.remove(0, position)
+        return costs
 
     def _note(self, tokens: "array[int]", position: int) -> int:
         """Evaluate one run and return its likeliest next token; broken weights show as logits that are no numbers."""

@@ -1,8 +1,9 @@
 """The one thread that owns the context: it takes commands, runs steps, and hands out text.
 
 Everybody else posts a command and is answered through the request's Sink. Templates and tokenising
-happen before a request gets here, encoding happens behind the sink. A native failure ends the
-sequences whose rows were in that call and nobody else's; a mistake in one sequence ends that one.
+happen before a request gets here; parsing and encoding happen behind the sink, on the outbox's
+thread. A native failure ends the sequences whose rows were in that call and nobody else's; a mistake
+in one sequence ends that one.
 """
 
 import logging
@@ -11,14 +12,21 @@ import time
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from functools import partial
+from typing import Any, Literal
 
-from localmind.engine.scheduler import Scheduler, new_sequence
-from localmind.engine.sequence import Row, Step
+from localmind.engine import report
+from localmind.engine.backend import Backend
+from localmind.engine.generation import Ask, Generation, Sink
+from localmind.engine.memory import Memory
+from localmind.engine.outbox import Delivery, Outbox
+from localmind.engine.pace import Measured, Prefill, Threads
+from localmind.engine.scheduler import Scheduler
+from localmind.engine.sequence import Row, State, Step, new_sequence
 from localmind.engine.sequence import Sequence as TokenSequence
-from localmind.engine.text import TextStream
+from localmind.engine.shelf import Shelf
+from localmind.engine.speculate import MAX_RUNNING, Cost, Speculator, interpolated, prompt_lookup
 from localmind.errors import Cancelled, ContextTooLong, InternalError, LocalmindError, QueueFull, ShuttingDown
-from localmind.messages import SamplingParams, Timings, Usage
 
 MAX_QUEUED = 256
 """Requests that may wait. Beyond it, telling a client to come back later is more honest than a queue of minutes."""
@@ -26,61 +34,14 @@ MAX_QUEUED = 256
 NO_CELLS = 1
 """What llama_decode returns when the KV memory is full."""
 
+INVALID_BATCH = -1
+
+IDLE_S = 3.0
+"""Quiet time after which what is worth keeping is written to disk."""
+
+DELIVERY_S = 1.0
+
 log = logging.getLogger("localmind.engine")
-
-
-class Sampler(Protocol):
-    def sample(self, index: int) -> int: ...
-    def close(self) -> None: ...
-
-
-class Backend(Protocol):
-    """The loaded model as the loop sees it; all but the constants are used on the loop's thread only."""
-
-    n_ctx: int
-    """Cells of the pool that all sequences share."""
-    n_ctx_seq: int
-    """Tokens that one sequence may have: a pool can be larger than what the model was trained for."""
-    n_batch: int
-    n_slots: int
-
-    def evaluate(self, rows: Sequence[Row]) -> tuple[int, list[int]]:
-        """Run one step. Returns llama_decode's code and, for each row, the index of its last token."""
-
-    def clear(self, slot: int) -> None: ...
-    def sampler(self, params: SamplingParams) -> Sampler: ...
-    def piece(self, token: int) -> bytes: ...
-    def ends(self, token: int) -> bool: ...
-    def close(self) -> None: ...
-
-
-@dataclass(slots=True, frozen=True)
-class Outcome:
-    finish_reason: Literal["stop", "length"]
-    usage: Usage
-    timings: Timings
-
-
-class Sink(Protocol):
-    """Where a request's answer goes: any number of texts, then exactly one of done and failed."""
-
-    def text(self, text: str) -> None: ...
-    def done(self, outcome: Outcome) -> None: ...
-    def failed(self, error: LocalmindError) -> None: ...
-
-
-@dataclass(slots=True, eq=False)
-class Generation:
-    """A request on its way: its sequence, its sampler once it samples, its text, and the times."""
-
-    sequence: TokenSequence
-    params: SamplingParams
-    sink: Sink
-    text: TextStream
-    submitted: float
-    sampler: Sampler | None = None
-    started: float = 0.0
-    first_token: float = 0.0
 
 
 @dataclass(slots=True)
@@ -89,46 +50,85 @@ class _Commands:
 
     submits: list[Generation] = field(default_factory=list)
     cancels: list[TokenSequence] = field(default_factory=list)
+    endings: list[TokenSequence] = field(default_factory=list)
     calls: list[Callable[[], None]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.submits or self.cancels or self.calls)
+        return bool(self.submits or self.cancels or self.endings or self.calls)
+
+
+@dataclass(slots=True, frozen=True)
+class Limits:
+    """What the loop may use."""
+
+    max_queued: int = MAX_QUEUED
+    ram_bytes: int = 0
+    """For copies of KV cells in main memory."""
+    speculate: bool = True
+    stall_s: float = 0.25
 
 
 class Loop:
-    def __init__(self, backend: Backend, *, max_queued: int = MAX_QUEUED) -> None:
+    def __init__(self, backend: Backend, limits: Limits = Limits(), *, shelf: Shelf | None = None) -> None:
         self._backend = backend
-        self._max_queued = max_queued
-        self._scheduler = Scheduler(n_cells=backend.n_ctx, n_slots=backend.n_slots, n_batch=backend.n_batch)
+        self._limits = limits
+        self._prefill = Prefill(limits.stall_s)
+        self._threads = Threads(backend.n_threads, time.monotonic)
+        self._scheduler = Scheduler(
+            n_cells=backend.n_ctx,
+            n_slots=backend.n_slots,
+            n_batch=backend.n_batch,
+            n_outputs=backend.n_outputs,
+            max_running=backend.max_running,
+            kind=backend.kind,
+            ram_cells=limits.ram_bytes // max(backend.cell_bytes, 1),
+            idle_cells=backend.idle_cells,
+            prefill_budget=self._prefill.budget,
+        )
+        self._memory = Memory(backend, self._scheduler, shelf, self.call_soon)
+        self._costs: Cost = interpolated(backend.decode_costs) if backend.decode_costs else lambda rows: float(rows)
+        self._speculates = limits.speculate and backend.kind == "any_prefix" and bool(backend.decode_costs)
         self._generations: dict[int, Generation] = {}
+        self._outbox = Outbox()
+        self._deliveries: list[Delivery] = []
         self._wake = threading.Condition()
         self._commands = _Commands()
         self._stopping = False
         self._numbers = 0
+        self._failures = 0
+        self._totals = report.Totals()
         self._step_started = 0.0
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
     # --- for other threads
 
-    def submit(self, prompt: "array[int]", params: SamplingParams, sink: Sink, *, client: str = "") -> TokenSequence:
+    def submit(self, ask: Ask, sink: Sink) -> TokenSequence:
         """Queue a request. Raises ContextTooLong, QueueFull or ShuttingDown; then the sink hears nothing."""
         n_ctx = self._backend.n_ctx_seq
-        if len(prompt) >= n_ctx:
+        if len(ask.prompt) >= n_ctx:
             raise ContextTooLong(
-                f"the prompt has {len(prompt)} tokens and the context holds {n_ctx}, the answer included",
+                f"the prompt has {len(ask.prompt)} tokens and the context holds {n_ctx}, the answer included",
                 hint="shorten the prompt, or choose a model with a longer context",
             )
+        speculator = self._speculator(ask.prompt)
         with self._wake:
             if self._stopping:
                 raise ShuttingDown("the engine is stopping")
-            waiting = self._scheduler.queued + len(self._commands.submits)
-            if waiting >= self._max_queued:
+            waiting = self._scheduler.queued + self._memory.fetching + len(self._commands.submits)
+            if waiting >= self._limits.max_queued:
                 raise QueueFull(f"{waiting} requests are waiting already", hint="localmind status")
             self._numbers += 1
-            sequence = new_sequence(self._numbers, client, prompt, max_tokens=params.max_tokens, n_ctx=n_ctx)
-            generation = Generation(sequence, params, sink, TextStream(params.stop), time.monotonic())
-            self._commands.submits.append(generation)
+            sequence = new_sequence(
+                self._numbers,
+                ask.client,
+                ask.prompt[:],
+                max_tokens=ask.params.max_tokens,
+                n_ctx=n_ctx,
+                background=ask.background,
+                group=ask.adapters,
+            )
+            self._commands.submits.append(Generation(sequence, ask, sink, time.monotonic(), speculator))
             self._wake.notify()
         return sequence
 
@@ -138,10 +138,20 @@ class Loop:
             self._commands.cancels.append(sequence)
             self._wake.notify()
 
+    def end(self, sequence: TokenSequence) -> None:
+        """End a request well before the next step: its answer is complete, whatever the model would add."""
+        with self._wake:
+            self._commands.endings.append(sequence)
+            self._wake.notify()
+
     def inspect(self, then: Callable[[dict[str, Any]], None]) -> None:
         """Call `then` with the state, between two steps and on the loop's thread."""
+        self.call_soon(lambda: then(self._state()))
+
+    def call_soon(self, call: Callable[[], None]) -> None:
+        """Make a call on the loop's thread between two steps."""
         with self._wake:
-            self._commands.calls.append(lambda: then(self._state()))
+            self._commands.calls.append(call)
             self._wake.notify()
 
     def busy_seconds(self) -> float:
@@ -157,6 +167,10 @@ class Loop:
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
+    def _speculator(self, prompt: "array[int]") -> Speculator | None:
+        """Made by who submits: a long prompt takes milliseconds to index."""
+        return prompt_lookup(prompt, self._costs) if self._speculates else None
+
     # --- on the loop's thread
 
     def _run(self) -> None:
@@ -166,133 +180,206 @@ class Loop:
             except Exception as problem:
                 log.exception("a step failed")
                 for sequence in self._scheduler.active:
-                    self._fail(sequence, InternalError(f"{type(problem).__name__}: {problem}", hint="localmind doctor"))
+                    self._fail(
+                        sequence,
+                        InternalError(f"{type(problem).__name__}: {problem}", hint="localmind doctor"),
+                        keep=False,
+                    )
             finally:
                 self._step_started = 0.0
+                self._deliver()
         for number in list(self._generations):
             self._fail(self._generations[number].sequence, ShuttingDown("the engine is stopping"))
+        self._deliver()
+        self._outbox.close(DELIVERY_S)
+        self._memory.apply(self._scheduler.step())  # nobody is left to evaluate, but copies may still be due
+        self._memory.close()
         self._backend.close()
 
     def _take_commands(self) -> bool:
         with self._wake:
             while not (self._commands or self._stopping) and self._scheduler.idle:
-                self._wake.wait()
+                if not self._wake.wait(IDLE_S if self._memory.unwritten else None):
+                    self._commands.calls.append(self._memory.write_one)
             commands, self._commands = self._commands, _Commands()
             # Submitted under the same lock that `submit` counts with, so the bound of the queue is exact.
             for generation in commands.submits:
                 self._generations[generation.sequence.number] = generation
-                self._scheduler.submit(generation.sequence)
+                self._memory.admit(generation.sequence)
             stopping = self._stopping
         for sequence in commands.cancels:
             self._fail(sequence, Cancelled("the request was cancelled"))
+        for sequence in commands.endings:
+            if (ended := self._generations.get(sequence.number)) is not None:
+                self._finish(ended, "stop")
         for call in commands.calls:
             try:
                 call()
             except Exception:  # who asks for the state must not be able to end the loop
-                log.exception("reporting the state failed")
+                log.exception("a call on the engine's thread failed")
         return not stopping
 
     def _step(self) -> None:
+        self._draft()
         step = self._scheduler.step()
-        for slot in step.clear:
-            self._backend.clear(slot)
-        if not step.rows:
+        began = time.monotonic()
+        self._watch_parking(step, began)
+        rows = self._memory.apply(step)
+        if not rows:
             return
-        self._step_started = time.monotonic()
-        for row in step.rows:
+        self._step_started = began
+        for row in rows:
             generation = self._generations[row.sequence.number]
-            generation.started = generation.started or self._step_started
-        code, indices = self._backend.evaluate(step.rows)
+            generation.started = generation.started or began
+        self._backend.use_adapters(step.group)
+        busy = time.process_time()
+        code, indices = self._backend.evaluate(rows)
         if code:
-            self._recover(code, step)
+            self._recover(code, rows)
             return
-        self._scheduler.evaluated(step.rows)
-        for row, index in zip(step.rows, indices, strict=True):
+        self._failures = 0
+        self._measure(rows, time.monotonic() - began, time.process_time() - busy)
+        self._scheduler.evaluated(rows)
+        for row, index in zip(rows, indices, strict=True):
             if row.samples:
-                self._sample(self._generations[row.sequence.number], index)
+                self._sample(self._generations[row.sequence.number], row, index)
 
-    def _sample(self, generation: Generation, index: int) -> None:
-        """Take one token for one sequence; whatever goes wrong here is that sequence's affair alone."""
+    def _draft(self) -> None:
+        """Let speculators guess while few enough sequences decode that their guesses cost nobody else."""
+        running = [sequence for sequence in self._scheduler.running if sequence.state is State.DECODE]
+        if not self._speculates or len(running) > MAX_RUNNING or len(running) < len(self._scheduler.running):
+            return
+        for sequence in running:
+            speculator = self._generations[sequence.number].speculator
+            if speculator is not None:
+                room = min(sequence.limit - len(sequence.tokens) - 1, self._backend.n_outputs - len(running))
+                sequence.draft = speculator.propose(sequence.tokens, max(room, 0), len(running) - 1)
+
+    def _measure(self, rows: Sequence[Row], seconds: float, cpu_seconds: float) -> None:
+        decode = sum(row.n_tokens for row in rows if row.sequence.state is State.DECODE)
+        prefill = sum(row.count for row in rows if row.sequence.state is State.PREFILL)
+        measured = Measured(decode, prefill, seconds, cpu_seconds)
+        if not self._threads.trying:
+            self._prefill.measured(measured)
+        threads = self._threads.count
+        self._threads.measured(measured)
+        if self._threads.count != threads:
+            self._backend.set_threads(self._threads.count)
+        self._totals.steps += 1
+        self._totals.prefilled += prefill
+
+    def _sample(self, generation: Generation, row: Row, index: int) -> None:
+        """Take one token for one sequence, and those drafted ones that it agrees with.
+
+        Whatever goes wrong here is that sequence's affair alone.
+        """
         sequence = generation.sequence
+        draft = row.draft
+        agreed = 0
+        reason: Literal["stop", "length"] | None = None
         try:
-            if generation.sampler is None:
-                generation.sampler = self._backend.sampler(generation.params)
-            token = generation.sampler.sample(index)
-            generation.first_token = generation.first_token or time.monotonic()
-            full = self._scheduler.append(sequence, token)
-            ends = self._backend.ends(token)
-            text = "" if ends else generation.text.push(self._backend.piece(token))
-            if text:
-                generation.sink.text(text)
-            if ends or generation.text.stopped:
-                self._finish(generation, "stop")
-            elif full:
-                self._finish(generation, "length")
+            for place in range(len(draft) + 1):
+                reason = self._take(generation, index + place)
+                if reason is not None or place == len(draft) or sequence.tokens[-1] != draft[place]:
+                    break
+                agreed += 1
+            if len(draft):
+                generation.drafted += len(draft)
+                generation.accepted += agreed
+                assert generation.speculator is not None
+                generation.speculator.observe(len(draft), agreed)
+            self._scheduler.accepted(sequence, agreed)
+            if reason is not None:
+                self._finish(generation, reason)
+        except LocalmindError as problem:
+            self._fail(sequence, problem)
         except Exception as problem:
             log.exception("a sequence failed")
             self._fail(sequence, InternalError(f"{type(problem).__name__}: {problem}", hint="localmind doctor"))
 
+    def _take(self, generation: Generation, index: int) -> Literal["stop", "length"] | None:
+        """Sample one token from one row of logits. Returns why the answer ends with it, if it does."""
+        sampler = generation.sampler
+        if sampler is None:
+            ask = generation.ask
+            sampler = generation.sampler = self._backend.sampler(ask.params, ask.constraint, generation.sequence.tokens)
+        token = sampler.sample(index)
+        generation.first_token = generation.first_token or time.monotonic()
+        full = self._scheduler.append(generation.sequence, token)
+        self._totals.generated += 1
+        if self._backend.ends(token):
+            return "stop"
+        text = generation.text.push(self._backend.piece(token, generation.ask.shown))
+        if generation.ask.params.logprobs is not None and (likely := sampler.logprobs(index, token)) is not None:
+            generation.logprobs.append(likely)
+        if text:
+            self._say(generation, text)
+        if generation.text.stopped or sampler.finished:
+            return "stop"
+        return "length" if full else None
+
+    def _say(self, generation: Generation, text: str) -> None:
+        logprobs, generation.logprobs = tuple(generation.logprobs), []
+        self._deliveries.append(partial(generation.sink.text, text, logprobs))
+
+    def _deliver(self) -> None:
+        if self._deliveries:
+            self._outbox.post(self._deliveries)
+            self._deliveries = []
+
     def _finish(self, generation: Generation, reason: Literal["stop", "length"]) -> None:
-        sequence = generation.sequence
         rest = generation.text.finish()
-        if rest:
-            generation.sink.text(rest)
+        if rest or generation.logprobs:
+            self._say(generation, rest)
         if generation.text.stopped:
             reason = "stop"
-        now = time.monotonic()
-        outcome = Outcome(
-            reason,
-            Usage(sequence.prompt_length, sequence.generated),
-            Timings(
-                queue_ms=1e3 * (generation.started - generation.submitted),
-                prefill_ms=1e3 * (generation.first_token - generation.started),
-                decode_ms=1e3 * (now - generation.first_token),
-            ),
-        )
-        self._forget(sequence)
-        generation.sink.done(outcome)
+        outcome = report.outcome(generation, reason, time.monotonic())
+        self._forget(generation.sequence)
+        self._totals.count(outcome)
+        self._deliveries.append(partial(generation.sink.done, outcome))
 
-    def _fail(self, sequence: TokenSequence, error: LocalmindError) -> None:
-        generation = self._forget(sequence)
+    def _fail(self, sequence: TokenSequence, error: LocalmindError, *, keep: bool = True) -> None:
+        generation = self._forget(sequence, keep=keep)
         if generation is not None:
-            generation.sink.failed(error)
+            self._totals.failed += 1
+            self._deliveries.append(partial(generation.sink.failed, error))
 
-    def _forget(self, sequence: TokenSequence) -> Generation | None:
+    def _forget(self, sequence: TokenSequence, *, keep: bool = True) -> Generation | None:
         """Take a sequence out, in whatever state. None if it had ended already."""
         generation = self._generations.pop(sequence.number, None)
         if generation is not None:
-            self._scheduler.finish(sequence)
-            if generation.sampler is not None:
-                generation.sampler.close()
+            self._memory.finish(sequence, keep=keep)
+            generation.close()
         return generation
 
-    def _recover(self, code: int, step: Step) -> None:
-        """A native call failed. Without cells, the youngest waits; anything else ends the rows of this call."""
-        if code == NO_CELLS and self._scheduler.out_of_cells(step.rows):
+    def _watch_parking(self, step: Step, now: float) -> None:
+        """Keep the time that sequences spend parked."""
+        for sequence in self._scheduler.active:
+            generation = self._generations[sequence.number]
+            if sequence.state is State.PARKED:
+                generation.parked_since = generation.parked_since or now
+            elif generation.parked_since:
+                generation.parked += now - generation.parked_since
+                generation.parked_since = 0.0
+
+    def _recover(self, code: int, rows: Sequence[Row]) -> None:
+        """A native call failed. Without cells, the youngest waits; a batch that llama.cpp will not take is made again
+        from tokens once; anything else ends the rows of this call."""
+        self._failures += 1
+        if code == NO_CELLS and self._scheduler.out_of_cells(rows):
             log.warning("llama_decode found no cells; from now on %d are counted", self._scheduler.n_cells)
             return
-        log.error("llama_decode returned %d for %d tokens", code, step.n_tokens)
+        log.error("llama_decode returned %d for %d tokens", code, sum(row.n_tokens for row in rows))
+        if code == INVALID_BATCH and self._failures < 2:
+            for row in rows:
+                self._scheduler.lost(row.sequence)
+            return
         error = InternalError(f"llama.cpp failed to evaluate the request (code {code})", hint="localmind doctor")
-        for row in step.rows:
-            self._fail(row.sequence, error)
+        for row in rows:
+            self._fail(row.sequence, error, keep=False)
+        self._memory.resync()
 
     def _state(self) -> dict[str, Any]:
-        scheduler = self._scheduler
-        return {
-            "sequences": [
-                {
-                    "number": sequence.number,
-                    "client": sequence.client,
-                    "state": str(sequence.state),
-                    "prompt_tokens": sequence.prompt_length,
-                    "completion_tokens": sequence.generated,
-                    "cells": sequence.stored,
-                }
-                for sequence in (*scheduler.active, *scheduler.waiting)
-            ],
-            "queued": scheduler.queued,
-            "running": len(scheduler.active),
-            "cells_used": scheduler.cells_used,
-            "n_ctx": self._backend.n_ctx,
-            "n_ctx_seq": self._backend.n_ctx_seq,
-        }
+        return report.state(
+            self._scheduler, self._backend, self._totals, self._threads.count, self._prefill.rate, self._memory.fetching
+        )

@@ -1,94 +1,140 @@
 """Decides who is evaluated next: admission by cells, and one step at a time.
 
-Pure Python over counts, so that it is tested without a model. All decode rows come first, then the
-oldest prompts up to the size of a batch. Admission counts what a request is *expected* to need, not
-the worst it could; when that was too optimistic the youngest sequence gives its cells back and is
-evaluated again later, so llama_decode never runs out of cells, no request is cut short because of
-another, and the oldest always moves. It knows no clock and touches no native memory: what must be
-cleared is part of the step.
+Pure Python over counts, so that it is tested without a model. All decode rows come first, then
+prompts, as many tokens as the time budget allows. Admission counts what a request is *expected* to
+need, not the worst it could; when that was too optimistic the youngest sequence is parked in main
+memory and goes on later where it was, so llama_decode never runs out of cells, no request is cut
+short because of another, and the oldest always moves. It knows no clock and touches no native
+memory: what must be copied, shared and cleared is part of the step.
 """
 
-import heapq
-from array import array
 from bisect import insort
-from collections import deque
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable
 
+from localmind.engine.pool import Kind, Pool, Reuse
 from localmind.engine.sequence import Row, Sequence, State, Step
+from localmind.engine.waiting import WaitingLine
 
 EXPECTED_TOKENS = 512
 """Answer length that admission sets cells aside for when the request allows more. Most answers end before."""
 
+RESUME_TOKENS = 64
+"""Cells beyond its own length that a parked sequence comes back for, so that it is not parked again at once."""
+
+GROUP_STEPS = 8
+"""Steps that one adapter set keeps while another has work: switching rebuilds the compute graph."""
+
+LEAST_CHECKPOINT = 32
+
 
 class Scheduler:
-    def __init__(self, *, n_cells: int, n_slots: int, n_batch: int) -> None:
-        if n_batch <= n_slots:
-            raise ValueError(f"a batch of {n_batch} leaves no room for a prompt beside {n_slots} decode rows")
-        self.n_cells = n_cells
-        self.n_batch = n_batch
-        self._free_slots = list(range(n_slots))
-        self._queue: deque[Sequence] = deque()
-        self._active: list[Sequence] = []  # by number, oldest first
-        self._clear: list[int] = []
+    def __init__(
+        self,
+        *,
+        n_cells: int,
+        n_slots: int,
+        n_batch: int,
+        n_outputs: int = 16,
+        max_running: int = 16,
+        kind: Kind = "any_prefix",
+        ram_cells: int = 0,
+        idle_cells: int = 512,
+        prefill_budget: Callable[[int], int] = lambda decoding: 1 << 30,
+    ) -> None:
+        """`prefill_budget` gets the number of decode rows and returns how many prompt tokens a step may add."""
+        if n_batch <= max_running:
+            raise ValueError(f"a batch of {n_batch} leaves no room for a prompt beside {max_running} decode rows")
+        self.pool = Pool(n_cells=n_cells, n_slots=n_slots, kind=kind, ram_cells=ram_cells, idle_cells=idle_cells)
+        self.steps = 0
+        self.parkings = 0
+        self._n_batch = n_batch
+        self._n_outputs = n_outputs
+        self._max_running = min(max_running, n_slots, n_outputs)
+        self._prefill_budget = prefill_budget
+        self._line = WaitingLine()
+        self._running: list[Sequence] = []  # by number, oldest first
+        self._parked: list[Sequence] = []  # by number
+        self._admissions = 0
+        self._group: Hashable = ()
+        self._group_steps = 0
+
+    @property
+    def n_cells(self) -> int:
+        return self.pool.cells.capacity
 
     @property
     def queued(self) -> int:
-        return len(self._queue)
+        return len(self._line)
 
     @property
     def active(self) -> tuple[Sequence, ...]:
-        return tuple(self._active)
+        """Running and parked."""
+        return (*self._running, *self._parked)
+
+    @property
+    def running(self) -> tuple[Sequence, ...]:
+        return tuple(self._running)
 
     @property
     def waiting(self) -> tuple[Sequence, ...]:
-        return tuple(self._queue)
+        return tuple(self._line)
 
     @property
     def cells_used(self) -> int:
-        return sum(sequence.stored for sequence in self._active)
+        return self.pool.cells.used
 
     @property
     def idle(self) -> bool:
-        """Nothing to evaluate and nothing to clear."""
-        return not (self._queue or self._active or self._clear)
+        """Nothing to evaluate and nothing to do to the memory."""
+        return not (self._line or self._running or self._parked or self.pool.actions)
 
     def submit(self, sequence: Sequence) -> None:
         """Queue a new sequence. Its prompt and one token more must fit the context: the caller has checked."""
         if not 0 < sequence.prompt_length == len(sequence.tokens) < sequence.limit <= self.n_cells:
             raise ValueError(f"prompt {len(sequence.tokens)}, limit {sequence.limit}, cells {self.n_cells}")
-        self._queue.append(sequence)
+        self._line.add(sequence)
 
-    def finish(self, sequence: Sequence) -> None:
-        """End a sequence in any state; its cells are cleared by the next step."""
-        if sequence.state is State.QUEUED:
-            self._queue.remove(sequence)
-        elif sequence.state is not State.FREE:
-            self._release(sequence)
-        sequence.state = State.FREE
+    def finish(self, sequence: Sequence, *, keep: bool = True) -> None:
+        """End a sequence in any state. Its beginning stays known unless its cells are not to be trusted."""
+        match sequence.state:
+            case State.QUEUED:
+                self._line.remove(sequence)
+            case State.PREFILL | State.DECODE:
+                self._running.remove(sequence)
+                if keep:
+                    self.pool.keep(sequence)
+                else:
+                    self.pool.release(sequence)
+            case State.PARKED:
+                self._parked.remove(sequence)
+                self.pool.release(sequence)
+        if sequence.state is not State.CACHED:
+            sequence.state = State.FREE
 
     def step(self) -> Step:
         """The next step; without rows when nobody has anything to evaluate."""
-        while len(self._active) > 1 and self.n_cells - self.cells_used < self._least_cells():
-            self._preempt_youngest()
+        self.steps += 1
+        self._make_room()
+        self._resume()
         self._admit()
-        rows = [Row(sequence, sequence.stored, 1, True) for sequence in self._active if sequence.state is State.DECODE]
-        room = min(self.n_batch, self.n_cells - self.cells_used) - len(rows)
-        if not rows:
-            room = max(room, 1)  # somebody must move, if only to learn that there really is no cell
-        for sequence in self._active:
-            if room <= 0:
-                break
-            if sequence.state is State.PREFILL:
-                count = min(room, sequence.pending)
-                rows.append(Row(sequence, sequence.stored, count, count == sequence.pending))
-                room -= count
-        clear, self._clear = tuple(self._clear), []
-        return Step(clear, tuple(rows))
+        for sequence in self._running:
+            self._settle(sequence)
+        if self._running:
+            self.pool.thin(self._running)
+        rows = self._rows()
+        actions, self.pool.actions = tuple(self.pool.actions), []
+        return Step(actions, rows, self._group)
 
     def evaluated(self, rows: Iterable[Row]) -> None:
-        """The native call went well: the rows' tokens are in memory now."""
+        """The native call went well: the rows' tokens are in memory now, drafted ones too."""
         for row in rows:
-            row.sequence.stored = row.start + row.count
+            sequence = row.sequence
+            self.pool.cells.grow(sequence.slot, row.n_tokens)
+            sequence.stored = row.start + row.count
+            sequence.used_at = self.steps
+            if self.pool.kind == "whole" and LEAST_CHECKPOINT <= sequence.stored == sequence.prompt_length - 1:
+                self.pool.checkpoint(sequence)
 
     def append(self, sequence: Sequence, token: int) -> bool:
         """Take a sampled token. True when the sequence has reached its limit and must be finished."""
@@ -96,50 +142,196 @@ class Scheduler:
         sequence.state = State.DECODE
         return len(sequence.tokens) >= sequence.limit
 
+    def accepted(self, sequence: Sequence, count: int) -> None:
+        """The first `count` drafted tokens of the last step were right; the cells of the others are given up."""
+        sequence.stored += count
+        sequence.draft = sequence.tokens[:0]
+        if sequence.slot >= 0 and self.pool.cells.length(sequence.slot) > sequence.stored:
+            self.pool.trim(sequence)
+
+    def lost(self, sequence: Sequence) -> None:
+        """The native memory does not hold what we thought: the sequence is evaluated again from its tokens."""
+        self.pool.lost(sequence)
+        sequence.state = State.PREFILL
+
     def out_of_cells(self, rows: Iterable[Row]) -> bool:
         """The native memory had less room than our ledger: believe it, and let fewer in from now on.
 
-        False when a single token of the only active sequence found no cell, so that nothing is left to give up.
+        False when a single token of the only running sequence found no cell, so that nothing is left to give up.
         """
-        tokens = sum(row.count for row in rows)
-        if tokens == 1 and len(self._active) == 1:
+        tokens = sum(row.n_tokens for row in rows)
+        if tokens == 1 and len(self._running) == 1 and not self.pool.idle:
             return False
-        self.n_cells = self.cells_used + tokens // 2
+        self.pool.cells.capacity = self.cells_used + tokens // 2
         return True
 
-    def _preempt_youngest(self) -> None:
-        """Send the youngest active sequence back to the head of the queue; it keeps its tokens, not its cells."""
-        sequence = self._active[-1]
-        self._release(sequence)
-        sequence.stored = 0
-        sequence.state = State.QUEUED
-        self._queue.appendleft(sequence)
+    # --- who runs
 
-    def _least_cells(self) -> int:
-        """Cells without which this step would leave out a decode row, or move nobody."""
-        return sum(1 for sequence in self._active if sequence.state is State.DECODE) or 1
+    def _make_room(self) -> None:
+        """See to it that every decode row finds its cell, and that at least somebody moves."""
+        while self._running:
+            need = sum(1 for sequence in self._running if sequence.state is State.DECODE) or 1
+            if self.pool.free_up(need) or len(self._running) == 1:
+                return
+            self._park(self._victim())
+
+    def _victim(self) -> Sequence:
+        """The youngest, background before interactive."""
+        return max(self._running, key=lambda sequence: (sequence.background, sequence.number))
+
+    def _park(self, sequence: Sequence) -> None:
+        self._running.remove(sequence)
+        self.pool.park(sequence)
+        sequence.state = State.PARKED
+        self.parkings += 1
+        insort(self._parked, sequence, key=lambda each: each.number)
+
+    def _resume(self) -> None:
+        """Bring parked sequences back, the oldest first, while their length and a little more fits."""
+        while self._parked and len(self._running) < self._max_running:
+            sequence = min(self._parked, key=lambda each: (each.background, each.number))
+            head = self._next()
+            if sequence.background and head is not None and not head.background:
+                return
+            sequence.claim = min(sequence.limit, len(sequence.tokens) + RESUME_TOKENS)
+            if self._running and self._committed() + sequence.claim > self.n_cells:
+                return
+            if not self.pool.free_up(sequence.stored) and not self._running:
+                self.pool.unsaved(sequence)  # it no longer fits whole: evaluate it again, piece by piece
+            if self.pool.cells.free < sequence.stored or not self.pool.unpark(sequence):
+                return
+            self._parked.remove(sequence)
+            decoding = sequence.generated > 0 and sequence.pending == 1
+            self._start(sequence, State.DECODE if decoding else State.PREFILL)
+
+    def _next(self) -> Sequence | None:
+        return self._line.next(Counter(sequence.client for sequence in self._running)) if len(self._line) else None
 
     def _admit(self) -> None:
-        while self._queue and self._free_slots:
-            head = self._queue[0]
-            claim = min(head.limit, len(head.tokens) + EXPECTED_TOKENS)
-            if self._active and sum(sequence.reserved for sequence in self._active) + claim > self.n_cells:
+        while len(self._running) < self._max_running:
+            head = self._next()
+            if head is None or any(parked.background <= head.background for parked in self._parked):
                 return
-            self._queue.popleft()
-            head.claim = claim
-            head.slot = heapq.heappop(self._free_slots)
-            head.state = State.PREFILL
-            insort(self._active, head, key=lambda sequence: sequence.number)
+            if not self._try(head):
+                # Who is interactive does not wait for who is not.
+                victim = self._victim() if self._running else None
+                if head.background or victim is None or not victim.background:
+                    return
+                self._park(victim)
 
-    def _release(self, sequence: Sequence) -> None:
-        self._active.remove(sequence)
-        heapq.heappush(self._free_slots, sequence.slot)
-        self._clear.append(sequence.slot)
-        sequence.slot = -1
+    def _try(self, head: Sequence) -> bool:
+        self._admissions += 1
+        head.admitted = self._admissions
+        head.used_at = self.steps
+        reuse = self.pool.find(head)
+        claim = min(head.limit, len(head.tokens) + EXPECTED_TOKENS)
+        if self._running and self._committed() + claim - self._already_counted(reuse) > self.n_cells:
+            return False
+        if not self.pool.attach(head, reuse, self._running):
+            return False
+        self._line.remove(head)
+        head.claim = claim
+        head.waits_for, head.waits_until = reuse.waits_for, reuse.waits_until
+        self._start(head, State.PREFILL)
+        return True
 
+    def _start(self, sequence: Sequence, state: State) -> None:
+        sequence.state = state
+        insort(self._running, sequence, key=lambda each: each.number)
 
-def new_sequence(number: int, client: str, prompt: "array[int]", *, max_tokens: int | None, n_ctx: int) -> Sequence:
-    """A queued sequence whose limit is what was asked for, or the end of the context."""
-    length = len(prompt)
-    limit = n_ctx if max_tokens is None else min(n_ctx, length + max_tokens)
-    return Sequence(number=number, client=client, tokens=prompt, prompt_length=length, limit=limit)
+    def _committed(self) -> int:
+        """Cells that the running sequences hold and are expected to need."""
+        held = self.pool.cells.held(sequence.slot for sequence in self._running)
+        return held + sum(sequence.growth for sequence in self._running)
+
+    def _already_counted(self, reuse: Reuse) -> int:
+        """Cells of a newcomer's beginning that `_committed` counts for somebody else."""
+        shared = reuse.tokens if reuse.holder in self._running else 0
+        return max(shared, reuse.waits_until)
+
+    def _settle(self, sequence: Sequence) -> None:
+        """Stop waiting for a shared beginning when it is there, or will not come."""
+        other = sequence.waits_for
+        if other is None:
+            return
+        if other.state is State.PREFILL and other.stored < sequence.waits_until:
+            return
+        sequence.waits_for, sequence.waits_until = None, 0
+        self.pool.improve(sequence)
+
+    # --- what a step evaluates
+
+    def _rows(self) -> tuple[Row, ...]:
+        self._choose_group()
+        here = [sequence for sequence in self._running if sequence.group == self._group]
+        decoding = [sequence for sequence in here if sequence.state is State.DECODE]
+        prefilling = [sequence for sequence in here if sequence.state is State.PREFILL and sequence.waits_for is None]
+        free = self.pool.cells.free
+        rows = self._decode_rows(decoding, min(free, self._n_batch))
+        used = sum(row.n_tokens for row in rows)
+        if not prefilling:
+            return tuple(rows)
+        budget = min(self._n_batch - used, max(1, self._prefill_budget(used)))
+        wanted = min(budget, sum(sequence.pending for sequence in prefilling))
+        self.pool.free_up(used + wanted)
+        room = min(wanted, self.pool.cells.free - used)
+        if not rows:
+            room = max(room, 1)  # somebody must move, if only to learn that there really is no cell
+        rows += self._prefill_rows(prefilling, room, self._n_outputs - used)
+        return tuple(rows)
+
+    def _decode_rows(self, decoding: list[Sequence], room: int) -> list[Row]:
+        rows = []
+        spare = min(room, self._n_outputs) - len(decoding)
+        for sequence in decoding:
+            draft = sequence.draft[: max(0, min(spare, sequence.limit - len(sequence.tokens) - 1))]
+            spare -= len(draft)
+            rows.append(Row(sequence, sequence.stored, 1, True, draft))
+        return rows
+
+    def _prefill_rows(self, prefilling: list[Sequence], room: int, outputs: int) -> list[Row]:
+        """Half of the room is for the shortest rest, so that a short prompt passes a long one, which still moves."""
+        rows = []
+        order = self._order(prefilling)
+        shortest = min(order, key=lambda sequence: sequence.pending)
+        shares = [(shortest, max(1, room // 2))] if shortest is not order[0] else []
+        shares += [(sequence, room) for sequence in order]
+        taken: dict[Sequence, int] = {}
+        for sequence, share in shares:
+            count = min(share, room, self._chunk(sequence) - taken.get(sequence, 0))
+            if count > 0:
+                taken[sequence] = taken.get(sequence, 0) + count
+                room -= count
+        for sequence, count in taken.items():
+            samples = count == sequence.pending
+            if samples and not outputs:
+                continue
+            outputs -= samples
+            rows.append(Row(sequence, sequence.stored, count, samples))
+        return rows
+
+    def _order(self, prefilling: list[Sequence]) -> list[Sequence]:
+        """Interactive before background; the first of each client before its second."""
+        seen: Counter[str] = Counter()
+        ranked = []
+        for sequence in prefilling:
+            ranked.append((sequence.background, seen[sequence.client], sequence.number, sequence))
+            seen[sequence.client] += 1
+        return [entry[-1] for entry in sorted(ranked, key=lambda entry: entry[:3])]
+
+    def _chunk(self, sequence: Sequence) -> int:
+        """Tokens that may be evaluated at once: a memory that cannot be cut stops before the last for a checkpoint."""
+        if self.pool.kind == "whole" and sequence.pending > 1 and sequence.prompt_length > LEAST_CHECKPOINT:
+            return sequence.pending - 1
+        return sequence.pending
+
+    def _choose_group(self) -> None:
+        """Stay with an adapter set for some steps, then let the next one have its turn."""
+        groups = list(dict.fromkeys(each.group for each in self._running if each.waits_for is None))
+        if not groups or groups == [self._group]:
+            return
+        self._group_steps += 1
+        if self._group not in groups:
+            self._group, self._group_steps = groups[0], 0
+        elif self._group_steps >= GROUP_STEPS:
+            self._group, self._group_steps = groups[(groups.index(self._group) + 1) % len(groups)], 0

@@ -1,9 +1,9 @@
 """The engine worker: maps calls from the daemon to the loop of one loaded model.
 
-Three threads share the work. The reader's thread only sorts calls; the desk, one thread, loads,
-renders templates and tokenises; the loop decodes. So a long document being tokenised delays other
-new requests but no running stream. One worker holds one model, for good: another model or another
-plan is another worker.
+Four threads share the work. The reader's thread only sorts calls; the desk, one thread, loads,
+renders templates and tokenises; the loop decodes; the outbox parses and sends. So a long document
+being tokenised delays other new requests but no running stream. One worker holds one model, for
+good: another model or another plan is another worker.
 """
 
 import sys
@@ -16,93 +16,39 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import msgspec
 
-from localmind.engine import sampling
-from localmind.engine.loop import MAX_QUEUED, Loop, Outcome
+from localmind.engine import requests, sampling
+from localmind.engine.answer import Answer
+from localmind.engine.generation import Ask
+from localmind.engine.loop import Limits, Loop
 from localmind.engine.plan import read_plan
 from localmind.engine.prompt import Prompter
+from localmind.engine.requests import (
+    CountParams,
+    DetokenizeParams,
+    GenerateParams,
+    LoadParams,
+    TemplateParams,
+    TokenizeParams,
+)
 from localmind.engine.sequence import Sequence
+from localmind.engine.shelf import Shelf
 from localmind.engine.template import ChatTemplate
-from localmind.errors import Cancelled, EngineMissing, InternalError, InvalidRequest, LocalmindError, ModelFileBroken
+from localmind.errors import Cancelled, EngineMissing, InternalError, InvalidRequest, ModelFileBroken
 from localmind.events import Progress, encode
-from localmind.messages import Message, SamplingParams
 from localmind.workers.runtime import Reply, WorkerMain, as_typed
 
 if TYPE_CHECKING:
-    from array import array
-
     from localmind.engine.loaded import Loaded
 
 PROGRESS_STEPS = 20
-STOP_SECONDS = 1.0
-"""How long the end of the process waits for the step under way; the operating system frees what is left."""
+STOP_SECONDS = 2.5
+"""How long the end of the process waits for the step under way and for prefixes to be written; the operating system
+frees what is left."""
 
 SWITCH_SECONDS = 0.0005
 """CPython lets a thread keep the interpreter 5 ms by default; the loop would lose that much of a step to the desk."""
 
 T = TypeVar("T")
-
-
-class GenerateParams(msgspec.Struct, frozen=True):
-    """Either `messages`, for the model's template, or `prompt`, which is taken as it is."""
-
-    messages: tuple[Message, ...] = ()
-    prompt: str | None = None
-    sampling: SamplingParams = SamplingParams()
-    client: str = ""
-
-
-class LoadParams(msgspec.Struct, frozen=True):
-    path: str
-    plan: dict[str, Any]
-    queue_limit: int = MAX_QUEUED
-    """Requests that may wait; one more gets QueueFull."""
-
-
-class TokenizeParams(msgspec.Struct, frozen=True):
-    text: str
-    add_special: bool = False
-
-
-class CountParams(msgspec.Struct, frozen=True):
-    messages: tuple[Message, ...]
-
-
-class DetokenizeParams(msgspec.Struct, frozen=True):
-    tokens: tuple[int, ...]
-
-
-class ReplySink:
-    """A loop's Sink that writes TextDelta events to a call's reply."""
-
-    def __init__(self, reply: Reply, forget: Callable[[int], None]) -> None:
-        self._reply = reply
-        self._forget = forget
-
-    def text(self, text: str) -> None:
-        self._reply.item({"type": "TextDelta", "text": text})
-
-    def done(self, outcome: Outcome) -> None:
-        self._forget(self._reply.id)
-        usage, timings = outcome.usage, outcome.timings
-        self._reply.result(
-            {
-                "finish_reason": outcome.finish_reason,
-                "usage": {
-                    "prompt_tokens": usage.prompt_tokens,
-                    "completion_tokens": usage.completion_tokens,
-                    "cached_tokens": usage.cached_tokens,
-                },
-                "timings": {
-                    "queue_ms": timings.queue_ms,
-                    "prefill_ms": timings.prefill_ms,
-                    "decode_ms": timings.decode_ms,
-                },
-            }
-        )
-
-    def failed(self, error: LocalmindError) -> None:
-        self._forget(self._reply.id)
-        self._reply.fail(error)
 
 
 class EngineWorker:
@@ -180,7 +126,8 @@ class EngineWorker:
             loaded.close()
             raise
         self._loaded = loaded
-        self._loop = Loop(loaded, max_queued=asked.queue_limit)
+        limits = Limits(asked.queue_limit, asked.prefix_ram_mb << 20, asked.speculation)
+        self._loop = Loop(loaded, limits, shelf=_shelf(asked))
         reply.result(
             {
                 "n_ctx": loaded.n_ctx,
@@ -200,6 +147,7 @@ class EngineWorker:
                     "tokens": loaded.canary.tokens,
                     "cuts_tails": loaded.canary.cuts_tails,
                 },
+                "memory": requests.memory(loaded),
                 "build": llama.system_info(),
             }
         )
@@ -221,18 +169,38 @@ class EngineWorker:
     def _generate(self, params: dict[str, Any], reply: Reply) -> None:
         asked = msgspec.convert(params, GenerateParams)
         sampling.check(asked.sampling)
-        loop = _ready(self._loop)
-        if asked.prompt is None:
-            prompt = self._prompt_of(asked.messages)
-        else:
-            prompt = _ready(self._loaded).model.tokenize(asked.prompt, add_special=True)
-        if not prompt:
+        loop, loaded = _ready(self._loop), _ready(self._loaded)
+        prepared = requests.prepare(asked, loaded.model, _ready(self._prompter))
+        if not prepared.tokens:
             raise InvalidRequest("the prompt is empty")
+        ask = Ask(
+            prepared.tokens,
+            asked.sampling,
+            prepared.constraint,
+            prepared.shown_controls,
+            asked.client,
+            asked.priority == "background",
+            asked.adapters,
+        )
+        answer = Answer(
+            reply,
+            prepared.parser(),
+            end=lambda: self._end(reply.id),
+            forget=self._forget,
+            report=requests.reporter(prepared.tokens, loaded.model, loaded.kind) if asked.explain else None,
+        )
         with self._lock:  # held over submit, so that the sink cannot forget what is not remembered yet
-            sequence = loop.submit(prompt, asked.sampling, ReplySink(reply, self._forget), client=asked.client)
+            sequence = loop.submit(ask, answer)
             self._running[reply.id] = sequence
         if reply.cancelled:  # cancelled while we were busy with the prompt: `cancel` found nothing
             loop.cancel(sequence)
+
+    def _end(self, call_id: int) -> None:
+        """The answer is complete although the model would go on."""
+        with self._lock:
+            sequence = self._running.get(call_id)
+        if sequence is not None:
+            _ready(self._loop).end(sequence)
 
     def _forget(self, call_id: int) -> None:
         with self._lock:
@@ -243,15 +211,18 @@ class EngineWorker:
         reply.result(list(_ready(self._loaded).model.tokenize(asked.text, add_special=asked.add_special)))
 
     def _count(self, params: dict[str, Any], reply: Reply) -> None:
-        reply.result(len(self._prompt_of(msgspec.convert(params, CountParams).messages)))
+        asked = msgspec.convert(params, CountParams)
+        reply.result(len(_ready(self._prompter).prepare(asked.messages, asked.tools).tokens))
+
+    def _apply_template(self, params: dict[str, Any], reply: Reply) -> None:
+        asked = msgspec.convert(params, TemplateParams)
+        prepared = _ready(self._prompter).prepare(
+            asked.messages, asked.tools, thinking=asked.thinking, kwargs=asked.template_kwargs
+        )
+        reply.result({"prompt": prepared.text})
 
     def _detokenize(self, params: dict[str, Any], reply: Reply) -> None:
         reply.result(_ready(self._loaded).model.detokenize(msgspec.convert(params, DetokenizeParams).tokens))
-
-    def _prompt_of(self, messages: tuple[Message, ...]) -> "array[int]":
-        if not messages:
-            raise InvalidRequest("there are no messages")
-        return _ready(self._prompter).tokens(messages)
 
     # --- on the reader's thread
 
@@ -267,7 +238,15 @@ class EngineWorker:
         "tokenize": _tokenize,
         "count": _count,
         "detokenize": _detokenize,
+        "apply_template": _apply_template,
     }
+
+
+def _shelf(asked: LoadParams) -> Shelf | None:
+    if asked.cache_dir is None or not asked.prefix_disk_mb:
+        return None
+    directory = Path(asked.cache_dir) / requests.state_key(Path(asked.path), asked.plan)
+    return Shelf(directory, max_bytes=asked.prefix_disk_mb << 20)
 
 
 def _ready(part: T | None) -> T:

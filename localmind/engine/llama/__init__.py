@@ -8,7 +8,7 @@ thread; a Model's tokeniser may be used from any, because the vocabulary is neve
 
 from localmind.engine.llama.chain import SamplerChain
 from localmind.engine.llama.context import Batch, Context
-from localmind.engine.llama.library import start, system_info
+from localmind.engine.llama.library import build, start, system_info
 from localmind.engine.llama.model import Model
 
-__all__ = ["Batch", "Context", "Model", "SamplerChain", "start", "system_info"]
+__all__ = ["Batch", "Context", "Model", "SamplerChain", "build", "start", "system_info"]

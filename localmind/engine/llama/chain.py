@@ -42,6 +42,11 @@ class SamplerChain:
         """Choose a token from the logits of one batch row, and remember it."""
         return int(native.llama_sampler_sample(self._chain, self._context, index))
 
+    finished = False
+
+    def logprobs(self, index: int, token: int) -> None:
+        return None
+
     def close(self) -> None:
         if self._chain:
             native.llama_sampler_free(self._chain)

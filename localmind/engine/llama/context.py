@@ -111,9 +111,13 @@ class Context:
     def clear(self) -> None:
         native.llama_memory_clear(self._memory, True)
 
+    def state_size(self, slot: int) -> int:
+        """Bytes that `save` would return."""
+        return int(native.llama_state_seq_get_size(self.handle, slot))
+
     def save(self, slot: int) -> "numpy.ndarray[Any, numpy.dtype[numpy.uint8]]":
         """All of a slot's cells as bytes, a whole state that `restore` takes; memcpy speed on a CPU."""
-        size = native.llama_state_seq_get_size(self.handle, slot)
+        size = self.state_size(slot)
         data = numpy.empty(size, dtype=numpy.uint8)
         pointer = data.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
         written = native.llama_state_seq_get_data(self.handle, pointer, size, slot)

@@ -38,6 +38,13 @@ def system_info() -> str:
     return text.decode("utf-8", "replace").strip()
 
 
+def build() -> str:
+    """Which build of llama.cpp this is: the binding's version and what the library was compiled for."""
+    import llama_cpp
+
+    return f"{llama_cpp.__version__} {system_info()}"
+
+
 def reason() -> str:
     """The first error that llama.cpp logged since it was last asked for something, without its function's name."""
     line = next(iter(errors), "it gives no reason")

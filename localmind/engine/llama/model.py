@@ -106,8 +106,7 @@ class Model:
     @cached_property
     def control_texts(self) -> tuple[str, ...]:
         """How control tokens such as `<|im_end|>` are written."""
-        control = (t for t in range(self.n_vocab) if native.llama_vocab_is_control(self.vocab, t))
-        return tuple(text for text in map(self._special_text, control) if text)
+        return tuple(text for text in self._control_tokens.values() if text)
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool = True) -> "array[int]":
         """Token ids of `text`. `add_special` adds BOS and EOS where the model wants them."""
@@ -144,6 +143,15 @@ class Model:
         if piece is None:
             piece = self._pieces[token] = self._piece(token, special=False)
         return piece
+
+    def control_piece(self, token: int, shown: frozenset[str]) -> bytes:
+        """The text of a control token if it is one of `shown`, else nothing."""
+        text = self._control_tokens.get(token, "")
+        return text.encode() if text in shown else b""
+
+    @cached_property
+    def _control_tokens(self) -> dict[int, str]:
+        return {t: self._special_text(t) for t in range(self.n_vocab) if native.llama_vocab_is_control(self.vocab, t)}
 
     def _special_text(self, token: int) -> str:
         return self._piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""

@@ -1,0 +1,75 @@
+"""One request on its way through the loop: what was asked, who gets the answer, and its times."""
+
+from array import array
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from localmind.engine.backend import Sampler
+from localmind.engine.constraint import Constraint
+from localmind.engine.sequence import Sequence as TokenSequence
+from localmind.engine.speculate import Speculator
+from localmind.engine.text import TextStream
+from localmind.errors import LocalmindError
+from localmind.events import TokenLogprob
+from localmind.messages import SamplingParams, Timings, Usage
+
+
+@dataclass(slots=True, frozen=True)
+class Ask:
+    """A request as it enters the loop, already tokens."""
+
+    prompt: "array[int]"
+    params: SamplingParams = field(default_factory=SamplingParams)
+    constraint: Constraint | None = None
+    shown: frozenset[str] = frozenset()
+    """Control tokens whose text belongs to the answer."""
+    client: str = ""
+    background: bool = False
+    adapters: Hashable = ()
+
+
+@dataclass(slots=True, frozen=True)
+class Outcome:
+    finish_reason: Literal["stop", "length"]
+    usage: Usage
+    timings: Timings
+    sequence: TokenSequence
+    """For what it knows about reuse; it may be idle, or another's, by the time it is looked at."""
+
+
+class Sink(Protocol):
+    """Where a request's answer goes: any number of texts, then exactly one of done and failed. One thread calls it."""
+
+    def text(self, text: str, logprobs: Sequence[TokenLogprob]) -> None: ...
+    def done(self, outcome: Outcome) -> None: ...
+    def failed(self, error: LocalmindError) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class Generation:
+    sequence: TokenSequence
+    ask: Ask
+    sink: Sink
+    submitted: float
+    speculator: Speculator | None = None
+    text: TextStream = field(init=False)
+    sampler: Sampler | None = None
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+    """Of tokens whose text is still held back."""
+    started: float = 0.0
+    first_token: float = 0.0
+    parked_since: float = 0.0
+    parked: float = 0.0
+    drafted: int = 0
+    accepted: int = 0
+
+    def __post_init__(self) -> None:
+        self.text = TextStream(self.ask.params.stop)
+
+    def close(self) -> None:
+        """Free what native code holds for it."""
+        if self.sampler is not None:
+            self.sampler.close()
+        if self.speculator is not None:
+            self.speculator.close()

@@ -1,0 +1,132 @@
+"""What the daemon may ask of an engine worker, as types; and what a generate call means for its model."""
+
+import hashlib
+from array import array
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from localmind.engine import constraint, report
+from localmind.engine.answer import PlainParser
+from localmind.engine.loop import MAX_QUEUED
+from localmind.engine.pool import Kind
+from localmind.engine.prompt import Prepared, Prompter
+from localmind.engine.sequence import Sequence as TokenSequence
+from localmind.errors import InvalidRequest
+from localmind.messages import CacheReport, Message, Priority, ResponseFormat, SamplingParams, ToolUse
+
+if TYPE_CHECKING:
+    from localmind.engine.llama import Model
+    from localmind.engine.loaded import Loaded
+
+
+class Infill(msgspec.Struct, frozen=True):
+    """What stands before and after the cursor, and other files as (name, text)."""
+
+    prefix: str
+    suffix: str
+    extra: tuple[tuple[str, str], ...] = ()
+
+
+class GenerateParams(msgspec.Struct, frozen=True):
+    """Exactly one of `messages`, `prompt`, `tokens` and `infill`. A prompt is taken as it is, without the template."""
+
+    messages: tuple[Message, ...] = ()
+    prompt: str | None = None
+    tokens: tuple[int, ...] | None = None
+    infill: Infill | None = None
+    sampling: SamplingParams = SamplingParams()
+    client: str = ""
+    priority: Priority = "interactive"
+    tools: ToolUse = ToolUse()
+    format: ResponseFormat = ResponseFormat()
+    adapters: tuple[tuple[str, float], ...] = ()
+    thinking: bool | None = None
+    template_kwargs: dict[str, Any] = {}
+    explain: bool = False
+    """The result says why so much of the prompt was evaluated."""
+
+
+class LoadParams(msgspec.Struct, frozen=True):
+    path: str
+    plan: dict[str, Any]
+    queue_limit: int = MAX_QUEUED
+    """Requests that may wait; one more gets QueueFull."""
+    cache_dir: str | None = None
+    """Where prefixes may be kept over a restart."""
+    prefix_ram_mb: int = 0
+    prefix_disk_mb: int = 0
+    speculation: bool = True
+    draft_model: str | None = None
+
+
+class TokenizeParams(msgspec.Struct, frozen=True):
+    text: str
+    add_special: bool = False
+
+
+class DetokenizeParams(msgspec.Struct, frozen=True):
+    tokens: tuple[int, ...]
+
+
+class CountParams(msgspec.Struct, frozen=True):
+    messages: tuple[Message, ...]
+    tools: ToolUse = ToolUse()
+
+
+class TemplateParams(msgspec.Struct, frozen=True):
+    messages: tuple[Message, ...]
+    tools: ToolUse = ToolUse()
+    thinking: bool | None = None
+    template_kwargs: dict[str, Any] = {}
+
+
+def prepare(asked: GenerateParams, model: "Model", prompter: Prompter) -> Prepared:
+    """Tokens, grammar and parser of a request. Raises InvalidRequest for what the model cannot be asked."""
+    ways = [bool(asked.messages), asked.prompt is not None, asked.tokens is not None, asked.infill is not None]
+    if sum(ways) != 1:
+        raise InvalidRequest("there are no messages" if not any(ways) else "messages and a prompt exclude each other")
+    if asked.messages:
+        return prompter.prepare(
+            asked.messages, asked.tools, asked.format, thinking=asked.thinking, kwargs=asked.template_kwargs
+        )
+    if asked.tokens is not None:
+        if any(not 0 <= token < model.n_vocab for token in asked.tokens):
+            raise InvalidRequest(f"a token id is outside the vocabulary of {model.n_vocab}")
+        tokens = array("i", asked.tokens)
+    elif asked.prompt is not None:
+        tokens = model.tokenize(asked.prompt, add_special=True)
+    else:
+        raise InvalidRequest("infill is not available for this model")
+    return Prepared(tokens, asked.prompt or "", constraint.of_format(asked.format), frozenset(), PlainParser)
+
+
+def reporter(tokens: "array[int]", model: "Model", kind: Kind) -> Callable[[TokenSequence], CacheReport]:
+    """How a finished sequence explains its cache hit or miss."""
+
+    def text_of(ids: Sequence[int]) -> str:
+        return model.detokenize(ids)
+
+    return lambda sequence: report.cache_report(sequence, tokens, text_of, whole_only=kind == "whole")
+
+
+def state_key(path: Path, plan: dict[str, Any]) -> str:
+    """Names everything that a KV state depends on: the file, the build of llama.cpp, and how it is laid out."""
+    from localmind.engine import llama
+
+    stat = path.stat()
+    layout = {name: value for name, value in plan.items() if name not in ("n_threads", "n_threads_batch")}
+    parts = (str(path.resolve()), stat.st_size, stat.st_mtime_ns, llama.build(), sorted(layout.items()))
+    return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
+
+
+def memory(loaded: "Loaded") -> dict[str, str]:
+    """The kind of the model's memory, for `models show`."""
+    if loaded.kind == "any_prefix":
+        return {"kind": loaded.kind, "explanation": "any common beginning of two prompts is evaluated once"}
+    return {
+        "kind": loaded.kind,
+        "explanation": "recurrent state: a prompt is reused when it begins with a whole earlier one",
+    }
