@@ -11,7 +11,8 @@ at the first character of the JSON and ends at the last: it eats no white space 
 A schema that cannot be expressed raises InvalidRequest with the keyword and its JSON pointer.
 """
 
-from localmind.engine.grammar.gbnf import check_gbnf, literal, render
+from localmind.engine.grammar.gbnf import literal, render
+from localmind.engine.grammar.judge import check_gbnf
 from localmind.engine.grammar.schema import rules, schema_to_gbnf
 
 __all__ = ["check_gbnf", "literal", "render", "rules", "schema_to_gbnf"]
