@@ -4,7 +4,7 @@
     python benchmarks/random_gguf.py lora OUT
 
 Two uses: speed, which does not depend on the weights, for `llama-1b` (the shape of Llama 3.2 1B; 0.7 GB at Q4_0);
-and tests, for which the tiny kinds are a few hundred KB, are written in a fraction of a second, and have every kind
+and tests, for which the tiny kinds are 1 to 2 MB, are written in a fraction of a second, and have every kind
 of memory that llama.cpp knows. They are deterministic in the seed and answer with nonsense that varies, not with one
 token for ever. The vocabulary is our own (bytes and some words), so nothing has to be downloaded first.
 """
@@ -45,11 +45,11 @@ class Tensor:
 
 @dataclass(slots=True, frozen=True)
 class Shape:
-    embd: int = 64
+    embd: int = 128
     layers: int = 4
     heads: int = 4
     kv_heads: int = 2
-    ff: int = 128
+    ff: int = 256
     ctx: int = 2048
     vocab: int | None = None
     """Pads the vocabulary to so many tokens."""
@@ -208,7 +208,8 @@ def bert(shape: Shape, n_vocab: int) -> Parts:
 class Kind:
     build: Callable[[Shape, int], Parts]
     shape: Shape
-    type: str = "q8_0"
+    type: str = "f16"
+    """F16 for tests: with quantised weights a step of other shape rounds so differently that it hides mistakes."""
 
     @property
     def architecture(self) -> str:
