@@ -43,6 +43,8 @@ class Backend(Protocol):
     """Rows of logits a step."""
     n_threads: int
     kind: Kind
+    window: int
+    """Tokens that layers with a sliding window look back on; 0 without such layers."""
     cell_bytes: int
     """Bytes of one cell over all layers."""
     idle_cells: int

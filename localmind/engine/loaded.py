@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy
 
-from localmind.engine import llama, sampling
+from localmind.engine import llama, memory_kind, sampling
 from localmind.engine.backend import Sampler
 from localmind.engine.constraint import Constraint
 from localmind.engine.llama import Batch, Context, Model, SamplerChain
@@ -87,9 +87,11 @@ class Loaded:
             self._end_tokens = self.model.end_tokens  # found now, not while somebody waits for a first token
             self._adapters: Hashable = ()
             self.cell_bytes = 0
+            self.memory = memory_kind.probe(self.model, self._context, self._batch)
+            self.kind: Kind = "any_prefix" if self.memory.cuts_tails else "whole"
+            self.window = self.memory.window
             self.canary = self._sing()
-            self.kind: Kind = "any_prefix" if self.canary.cuts_tails else "whole"
-            self.decode_costs: Mapping[int, float] = self._measure_costs() if self.canary.cuts_tails else {}
+            self.decode_costs: Mapping[int, float] = self._measure_costs() if self.memory.cuts_tails else {}
             self._context.clear()
         except LocalmindError:
             self.close()
@@ -156,12 +158,11 @@ class Loaded:
             best = self._note(array("i", [best]), position)
         ended = time.perf_counter()
         self.cell_bytes = -(-self._context.state_size(0) // (count + CANARY_SINGLES))
-        cuts = self._context.remove(0, count)
         return Canary(
             prefill_tok_s=round(count / (prefilled - began), 1),
             decode_tok_s=round(CANARY_SINGLES / (ended - prefilled), 1),
             tokens=count + CANARY_SINGLES,
-            cuts_tails=cuts,
+            cuts_tails=self.memory.cuts_tails,
         )
 
     def _measure_costs(self) -> dict[int, float]:

@@ -83,11 +83,13 @@ class Loop:
             kind=backend.kind,
             ram_cells=limits.ram_bytes // max(backend.cell_bytes, 1),
             idle_cells=backend.idle_cells,
+            window=backend.window,
             prefill_budget=self._prefill.budget,
         )
         self._memory = Memory(backend, self._scheduler, shelf, self.call_soon)
         self._costs: Cost = interpolated(backend.decode_costs) if backend.decode_costs else lambda rows: float(rows)
-        self._speculates = limits.speculate and backend.kind == "any_prefix" and bool(backend.decode_costs)
+        self.speculates = limits.speculate and backend.kind == "any_prefix" and bool(backend.decode_costs)
+        """For requests from now on; never for a memory that cannot give up cells again."""
         self._generations: dict[int, Generation] = {}
         self._outbox = Outbox()
         self._deliveries: list[Delivery] = []
@@ -169,7 +171,7 @@ class Loop:
 
     def _speculator(self, prompt: "array[int]") -> Speculator | None:
         """Made by who submits: a long prompt takes milliseconds to index."""
-        return prompt_lookup(prompt, self._costs) if self._speculates else None
+        return prompt_lookup(prompt, self._costs) if self.speculates else None
 
     # --- on the loop's thread
 
@@ -247,7 +249,7 @@ class Loop:
     def _draft(self) -> None:
         """Let speculators guess while few enough sequences decode that their guesses cost nobody else."""
         running = [sequence for sequence in self._scheduler.running if sequence.state is State.DECODE]
-        if not self._speculates or len(running) > MAX_RUNNING or len(running) < len(self._scheduler.running):
+        if not self.speculates or len(running) > MAX_RUNNING or len(running) < len(self._scheduler.running):
             return
         for sequence in running:
             speculator = self._generations[sequence.number].speculator

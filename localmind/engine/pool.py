@@ -48,8 +48,11 @@ class Reuse:
 
 
 class Pool:
-    def __init__(self, *, n_cells: int, n_slots: int, kind: Kind, ram_cells: int, idle_cells: int) -> None:
-        """`ram_cells`: how many cells may be kept in main memory; `idle_cells`: how many beside running ones."""
+    def __init__(
+        self, *, n_cells: int, n_slots: int, kind: Kind, ram_cells: int, idle_cells: int, window: int = 0
+    ) -> None:
+        """`ram_cells`: how many cells may be kept in main memory; `idle_cells`: how many beside running ones;
+        `window`: tokens that layers with a sliding window look back on, 0 without such layers."""
         self.cells = Cells(n_cells)
         self.kind = kind
         self.actions: list[Action] = []
@@ -58,6 +61,7 @@ class Pool:
         self.evictions = 0
         self._ram_cells = ram_cells
         self._idle_cells = idle_cells
+        self._window = window
         self._free_slots = list(range(n_slots))
         self._tree: PrefixTree[Sequence] = PrefixTree()
         self._idle: dict[Sequence, None] = {}
@@ -108,19 +112,29 @@ class Pool:
                 return holder.stored if common >= holder.stored else 0
             if holder.slot < 0 and common * MOST_RESTORED < holder.stored:
                 return 0
-            return min(common, holder.stored)
+            return self._complete(holder, min(common, holder.stored))
         if self.kind == "any_prefix" and holder.slot >= 0:
-            return min(common, holder.stored)
+            return self._complete(holder, min(common, holder.stored))
         return 0
+
+    def _complete(self, holder: Sequence, count: int) -> int:
+        """`count`, if all that the next token looks back on is in the first `count` cells of the holder, else 0."""
+        first = holder.first if holder.slot >= 0 else self._first_of_copy(holder)
+        return count if first <= max(0, count - self._window + 1) else 0
+
+    def _first_of_copy(self, holder: Sequence) -> int:
+        return max(holder.first, holder.stored - self._window) if self._window else 0
 
     def attach(self, sequence: Sequence, reuse: Reuse, running: Iterable[Sequence]) -> bool:
         """Give a sequence a slot with its beginning in it. False when no slot is left."""
         holder, tokens = reuse.holder, reuse.tokens
         source: Source = "none"
+        first = holder.first if holder is not None else 0
         if holder is not None and holder.slot < 0:
             protected = {holder}
             if self.free_up(holder.stored, protected) and (slot := self._take_slot(protected)) >= 0:
                 source = "disk" if holder.source == "disk" else "ram"
+                first = self._first_of_copy(holder)
                 self._restore(holder, slot, tokens)
             else:
                 holder, tokens = None, 0
@@ -136,13 +150,13 @@ class Pool:
                 self.cells.share(holder.slot, slot, tokens)
                 holder.used_at = max(holder.used_at, sequence.used_at)
         if holder is None:
-            tokens = 0
+            tokens, first = 0, 0
             slot = self._take_slot(set())
         if slot < 0:
             return False
         if tokens and self.kind == "any_prefix":
             self.actions.append(Clear(slot, tokens))  # whatever is there beyond: it must not meet our tokens
-        sequence.slot, sequence.stored = slot, tokens
+        sequence.slot, sequence.stored, sequence.first = slot, tokens, first
         if sequence.cached is None:
             sequence.cached, sequence.source = tokens, source
         if sequence not in self._tree:
@@ -163,7 +177,7 @@ class Pool:
             self.cells.clear(sequence.slot)
         self.actions.append(Share(holder.slot, sequence.slot, reuse.tokens))
         self.cells.share(holder.slot, sequence.slot, reuse.tokens)
-        sequence.stored = reuse.tokens
+        sequence.stored, sequence.first = reuse.tokens, holder.first
         if not sequence.generated:
             sequence.cached = (sequence.cached or 0) + gained
             sequence.source = "running"
@@ -210,7 +224,7 @@ class Pool:
         known = self._tree.match(copy.tokens, sequence.group)
         if any(each.stored == copy.prompt_length == same for each, same in known.items() if each in self._idle):
             return
-        copy.group, copy.used_at = sequence.group, sequence.used_at
+        copy.group, copy.used_at, copy.first = sequence.group, sequence.used_at, sequence.first
         copy.saved = SAVING
         self.actions.append(Save(copy, sequence.slot))
         self.adopt(copy)
@@ -244,7 +258,7 @@ class Pool:
             self._parked.add(sequence)
             self._fit_ram(sequence)
         else:
-            sequence.stored = 0
+            sequence.stored = sequence.first = 0
         sequence.waits_for = None
         sequence.waits_until = 0
         self._clear_slot(sequence)
@@ -257,6 +271,7 @@ class Pool:
         sequence.slot = slot
         if sequence.saved is not None:
             self._parked.discard(sequence)
+            sequence.first = self._first_of_copy(sequence)
             self.actions.append(Restore(sequence, slot, drop=True))
             self.cells.grow(slot, sequence.stored)
         return True
@@ -271,7 +286,7 @@ class Pool:
         if sequence.slot >= 0:
             self.actions.append(Clear(sequence.slot))
             self.cells.clear(sequence.slot)
-        sequence.stored = 0
+        sequence.stored = sequence.first = 0
 
     def unsaved(self, sequence: Sequence) -> None:
         """There was no memory for a copy."""
@@ -280,7 +295,7 @@ class Pool:
             self._forget(sequence)
         else:
             self._parked.discard(sequence)
-            sequence.stored = 0
+            sequence.stored = sequence.first = 0
 
     # --- room
 

@@ -124,9 +124,4 @@ def state_key(path: Path, plan: dict[str, Any]) -> str:
 
 def memory(loaded: "Loaded") -> dict[str, str]:
     """The kind of the model's memory, for `models show`."""
-    if loaded.kind == "any_prefix":
-        return {"kind": loaded.kind, "explanation": "any common beginning of two prompts is evaluated once"}
-    return {
-        "kind": loaded.kind,
-        "explanation": "recurrent state: a prompt is reused when it begins with a whole earlier one",
-    }
+    return {"kind": loaded.memory.kind, "explanation": loaded.memory.explanation}

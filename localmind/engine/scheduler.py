@@ -40,12 +40,15 @@ class Scheduler:
         kind: Kind = "any_prefix",
         ram_cells: int = 0,
         idle_cells: int = 512,
+        window: int = 0,
         prefill_budget: Callable[[int], int] = lambda decoding: 1 << 30,
     ) -> None:
         """`prefill_budget` gets the number of decode rows and returns how many prompt tokens a step may add."""
         if n_batch <= max_running:
             raise ValueError(f"a batch of {n_batch} leaves no room for a prompt beside {max_running} decode rows")
-        self.pool = Pool(n_cells=n_cells, n_slots=n_slots, kind=kind, ram_cells=ram_cells, idle_cells=idle_cells)
+        self.pool = Pool(
+            n_cells=n_cells, n_slots=n_slots, kind=kind, ram_cells=ram_cells, idle_cells=idle_cells, window=window
+        )
         self.steps = 0
         self.parkings = 0
         self._n_batch = n_batch

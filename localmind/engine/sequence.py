@@ -41,6 +41,9 @@ class Sequence:
     """The llama.cpp sequence id while cells are owned, else -1."""
     stored: int = 0
     """The first `stored` of `tokens` have been evaluated: in cells, or in `saved`."""
+    first: int = 0
+    """Its cells are complete from this position on: a state that was copied back holds no more of layers with a
+    sliding window than the window."""
     claim: int = 0
     """Length that admission expects it to reach; growth beyond it is allowed while there are free cells."""
     admitted: int = 0
