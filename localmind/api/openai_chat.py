@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncGenerator
 from typing import Any, Literal
 
+import msgspec
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
@@ -35,17 +36,13 @@ class Thinking(BaseModel):
     type: Literal["enabled", "disabled", "adaptive"]
 
 
-class ChatRequest(GenerationFields, ToolFields):
-    """The body of a chat completion. Fields that are not named here are ignored, as other servers do."""
+class AnswerFields(GenerationFields, ToolFields):
+    """What can be asked of an answer, whatever it continues. Fields not named here are ignored, as other servers do."""
 
     model: str = "default"
-    messages: list[ChatMessage] = Field(min_length=1)
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
     max_tokens: int | None = Field(None, ge=-1, le=10_000_000)
     max_completion_tokens: int | None = Field(None, ge=-1, le=10_000_000)
     n_predict: int | None = Field(None, ge=-1, le=10_000_000)
-    n: int | None = Field(None, ge=1, le=MOST_CHOICES)
     logprobs: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=20)
     response_format: dict[str, Any] | None = None
@@ -54,15 +51,14 @@ class ChatRequest(GenerationFields, ToolFields):
     thinking: Thinking | None = None
     chat_template_kwargs: dict[str, Any] | None = None
 
-    def generation(self, request: Request) -> Generation:
-        """As the engine takes it. Raises InvalidRequest."""
+    def answer(self, request: Request) -> Generation:
+        """As the engine takes it, without what is to be continued. Raises InvalidRequest."""
         if self.top_logprobs and not self.logprobs:
             raise InvalidRequest("top_logprobs needs logprobs to be true")
         limits = (self.max_completion_tokens, self.max_tokens, self.n_predict)
         limit = next((each for each in limits if each is not None), None)
         thinks, kwargs = self._thinking()
         return Generation(
-            messages=tuple(message.plain() for message in self.messages),
             sampling=self.sampling(limit=limit, logprobs=(self.top_logprobs or 0) if self.logprobs else None),
             client=asker(request),
             priority=self.priority_of(request),
@@ -87,6 +83,20 @@ class ChatRequest(GenerationFields, ToolFields):
         if self.thinking is not None:
             return {"enabled": True, "disabled": False, "adaptive": None}[self.thinking.type], kwargs
         return None if effort is None else effort != "none", kwargs
+
+
+class ChatRequest(AnswerFields):
+    """The body of a chat completion."""
+
+    messages: list[ChatMessage] = Field(min_length=1)
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: int | None = Field(None, ge=1, le=MOST_CHOICES)
+
+    def generation(self, request: Request) -> Generation:
+        """As the engine takes it. Raises InvalidRequest."""
+        messages = tuple(message.plain() for message in self.messages)
+        return msgspec.structs.replace(self.answer(request), messages=messages)
 
 
 def router(backend: Backend) -> APIRouter:

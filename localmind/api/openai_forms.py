@@ -106,6 +106,11 @@ def new_call_id() -> str:
     return f"call_{secrets.token_hex(12)}"
 
 
+def text_reason(reason: str) -> str:
+    """Text completions know "stop" and "length" only."""
+    return "stop" if reason == "tool_calls" else _reason(reason, False)
+
+
 def _reason(reason: str, legacy: bool) -> str:
     """OpenAI knows no "cancelled": such an answer was cut as by a limit."""
     if reason == "tool_calls" and legacy:

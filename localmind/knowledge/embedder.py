@@ -43,6 +43,10 @@ class Embedder:
         width = len(data) // len(texts)
         return [data[start : start + width] for start in range(0, len(data), width)]
 
+    async def count(self, texts: Sequence[str]) -> int:
+        """Tokens that the model reads of these texts together."""
+        return sum(await self._calls.call("count_tokens", self._params(texts=list(texts)), timeout=TIMEOUT_S))
+
     async def load(self) -> dict[str, int]:
         """Load the model now: `{dim, max_tokens}`. The first time converts it (about a second)."""
         loaded: dict[str, int] = await self._calls.call("load", self._params(), timeout=TIMEOUT_S * 5)

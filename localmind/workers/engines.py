@@ -169,6 +169,8 @@ class Engines:
 
     def tallies(self) -> dict[str, Tally]:
         """What each model's engine has done so far."""
+        for entry in self._loaded.values():
+            entry.tally.deaths = entry.supervisor.died
         return {name: entry.tally for name, entry in self._loaded.items()}
 
     def memory(self, spec: ModelSpec) -> dict[str, str] | None:

@@ -52,6 +52,8 @@ class Supervisor:
         self._worker: WorkerProcess | None = None
         self._launching: asyncio.Task[WorkerProcess] | None = None
         self._deaths: collections.deque[tuple[float, Death]] = collections.deque(maxlen=DEATHS_ALLOWED)
+        self.died = 0
+        """Deaths since the daemon started."""
         self._watcher: asyncio.Task[None] | None = None
         self._stopped = False
         self._quarantine: str | None = None
@@ -150,6 +152,7 @@ class Supervisor:
         death = await worker.wait_dead()
         log.warning("%s %s; last lines: %s", self.label, death.reason, " | ".join(death.log_tail[-5:]))
         now = self._clock()
+        self.died += 1
         self._deaths.append((now, death))
         if len(self._deaths) == DEATHS_ALLOWED and now - self._deaths[0][0] <= DEATHS_WINDOW_S:
             self._quarantine = (

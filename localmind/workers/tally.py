@@ -58,6 +58,8 @@ class Tally:
     decode_tok_s: float | None = None
     """Of the latest request that was long enough to tell."""
     launches: int = 0
+    """Worker processes that were started for it, those of the canary's ladder included."""
+    deaths: int = 0
     ends: collections.deque[float] = field(default_factory=lambda: collections.deque(maxlen=RECENT))
 
     def retry_after(self) -> int:

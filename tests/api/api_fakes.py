@@ -1,10 +1,12 @@
 """The application over an engine that says what its script says."""
 
 import json
-from collections.abc import AsyncGenerator
+import struct
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, cast
 
 import httpx2
+import msgspec
 
 from localmind import catalog
 from localmind.api.app import create_app
@@ -15,6 +17,7 @@ from localmind.errors import ModelNotFound
 from localmind.events import Done, Event, TextDelta
 from localmind.messages import Usage
 from localmind.workers.request import Request
+from localmind.workers.tally import Tally
 
 HEAD = {"authorization": "Bearer t", "host": "localhost:1"}
 
@@ -25,6 +28,8 @@ class FakeEngines:
     def __init__(self, *script: Event | Exception) -> None:
         self.asked: list[Request] = []
         self.open = 0
+        self.live: dict[str, dict[str, Any]] = {}
+        self.tally = Tally()
         self.script = script or (TextDelta("Hel"), TextDelta("lo"), Done("stop", Usage(3, 2)))
 
     def resolve(self, name: str | None) -> ModelSpec:
@@ -32,7 +37,27 @@ class FakeEngines:
             raise ModelNotFound("no model named 'unknown' in the catalog", hint="localmind models list")
         return catalog.bundled()[0]
 
-    embedder = resolve
+    def embedder(self, name: str | None) -> ModelSpec:
+        spec = catalog.bundled()[1]
+        gguf = catalog.bundled()[0].files
+        return (
+            spec if name == spec.name else msgspec.structs.replace(spec, name="tiny-embed", format="gguf", files=gguf)
+        )
+
+    async def embed(self, spec: ModelSpec, texts: Sequence[str]) -> tuple[list[bytes], int]:
+        return [struct.pack("<4f", 0.5, 0.5, 0.5, 0.5)] * len(texts), 3 * len(texts)
+
+    async def rerank(self, spec: ModelSpec, query: str, documents: Sequence[str]) -> list[float]:
+        return [float(len(document)) for document in documents]
+
+    async def ask(self, spec: ModelSpec, method: str, **params: Any) -> Any:
+        return f"{method} {params}"
+
+    async def states(self) -> dict[str, dict[str, Any]]:
+        return self.live
+
+    def tallies(self) -> dict[str, Tally]:
+        return {"smollm2:135m": self.tally}
 
     def installed(self) -> list[str]:
         return ["smollm2:135m"]
@@ -71,7 +96,12 @@ def app_with(engines: FakeEngines) -> App:
 
 
 async def post(
-    engines: FakeEngines, body: Any, path: str = "/v1/chat/completions", *, headers: dict[str, str] | None = None
+    engines: FakeEngines,
+    body: Any,
+    path: str = "/v1/chat/completions",
+    *,
+    method: str = "POST",
+    headers: dict[str, str] | None = None,
 ) -> httpx2.Response:
     transport = httpx2.ASGITransport(app=cast(Any, app_with(engines)), raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=transport, base_url="http://localhost:1") as http:

@@ -11,7 +11,11 @@ from api_fakes import FakeEngines, app_with, post
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from localmind.api.embeddings import EmbeddingsRequest, RerankRequest
+from localmind.api.llamacpp import InfillRequest
+from localmind.api.native_engine import GenerateRequest
 from localmind.api.openai_chat import ChatRequest
+from localmind.api.openai_text import CompletionRequest
 from localmind.api.streams import EventStream, ending, native_sse, started
 from localmind.errors import ContextTooLong, WorkerDied
 from localmind.events import Event, Failed, TextDelta
@@ -65,6 +69,30 @@ json_values = st.recursive(
     max_leaves=8,
 )
 FIELDS = tuple(ChatRequest.model_fields)
+
+
+ROUTES = {
+    "/v1/chat/completions": ChatRequest,
+    "/v1/completions": CompletionRequest,
+    "/v1/embeddings": EmbeddingsRequest,
+    "/v1/rerank": RerankRequest,
+    "/infill": InfillRequest,
+    "/localmind/v1/generate": GenerateRequest,
+}
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_no_route_answers_a_5xx_whatever_its_fields_hold(data: st.DataObject) -> None:
+    path = data.draw(st.sampled_from(sorted(ROUTES)))
+    fields = sorted(ROUTES[path].model_fields)
+    body = data.draw(st.dictionaries(st.sampled_from(fields), json_values, max_size=6))
+    if path == "/v1/chat/completions":
+        body.setdefault("messages", CHAT["messages"])
+    reply = asyncio.run(post(FakeEngines(), body, path))
+    assert reply.status_code < 500, reply.text
+    if reply.status_code >= 400:
+        assert reply.json()["error"]["message"]
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -159,8 +187,9 @@ def test_the_schema_lists_every_route_under_its_dialect() -> None:
 
     app = cast(FastAPI, cast(Any, app_with(FakeEngines()))._app)
     paths = set(app.openapi()["paths"])
-    assert {"/health", "/v1/models", "/v1/chat/completions", "/localmind/v1/ask", "/localmind/v1/search"} <= paths
-    assert all(path.startswith(("/v1/", "/localmind/v1/", "/health")) for path in paths)
+    own = {"/localmind/v1/ask", "/localmind/v1/search", "/localmind/v1/generate", "/localmind/v1/engine/sequences"}
+    assert {"/health", "/metrics", "/infill", "/v1/models", "/v1/chat/completions", "/v1/completions"} | own <= paths
+    assert all(path.startswith(("/v1/", "/localmind/v1/", "/health", "/metrics", "/infill")) for path in paths)
 
 
 @pytest.fixture(autouse=True)

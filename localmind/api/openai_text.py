@@ -1,0 +1,214 @@
+"""OpenAI's text completions: raw prompts without a template, several at once, with echo, suffix and old logprobs.
+
+A prompt is taken as it is, control tokens included, because editors write fill-in-the-middle prompts by
+hand; with `suffix` the engine does that by the vocabulary's own tokens. Token ids are the model's own.
+"""
+
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Request
+from pydantic import Field
+from starlette.responses import Response
+
+from localmind.api.backend import Backend
+from localmind.api.choices import At, begun, side_by_side, together
+from localmind.api.fields import MOST_CHOICES, GenerationFields
+from localmind.api.openai_chat import StreamOptions, asker
+from localmind.api.openai_forms import Answer, finite, text_reason, timings_json, usage_json
+from localmind.api.security import error_body
+from localmind.api.streams import JSON, EventStream, sse, unless_gone
+from localmind.catalog import ModelSpec
+from localmind.errors import InvalidRequest
+from localmind.events import Done, Failed, TextDelta, TokenLogprob
+from localmind.messages import Usage
+from localmind.workers.request import Infill
+from localmind.workers.request import Request as Generation
+
+MOST_PROMPTS = 256
+MOST_AT_ONCE = 256
+"""Prompts times choices in one request."""
+
+TokenIds = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)]
+Prompt = str | TokenIds | Annotated[list[str | TokenIds], Field(min_length=1, max_length=MOST_PROMPTS)]
+
+
+class CompletionRequest(GenerationFields):
+    """The body of a text completion."""
+
+    model: str = "default"
+    prompt: Prompt
+    suffix: str | None = None
+    max_tokens: int | None = Field(16, ge=-1, le=10_000_000)
+    n_predict: int | None = Field(None, ge=-1, le=10_000_000)
+    n: int | None = Field(None, ge=1, le=MOST_CHOICES)
+    best_of: int | None = Field(None, ge=1, le=MOST_CHOICES)
+    echo: bool | None = None
+    logprobs: int | None = Field(None, ge=0, le=20)
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    response_format: dict[str, Any] | None = None
+
+    @property
+    def prompts(self) -> list[str | list[int]]:
+        if isinstance(self.prompt, str):
+            return [self.prompt]
+        prompts = [each for each in self.prompt if not isinstance(each, int)]
+        return prompts or [[each for each in self.prompt if isinstance(each, int)]]
+
+    def generations(self, request: Request) -> list[Generation]:
+        """One a choice, prompt by prompt. Raises InvalidRequest."""
+        n = self.n or 1
+        if self.best_of is not None and self.best_of > n:
+            raise InvalidRequest("best_of above n is not supported by localmind", hint="leave out 'best_of'")
+        if len(self.prompts) * n > MOST_AT_ONCE:
+            raise InvalidRequest(f"{len(self.prompts)} prompts with n = {n} are more than {MOST_AT_ONCE} answers")
+        if self.echo and self.logprobs is not None:
+            raise InvalidRequest("echo with logprobs is not supported by localmind", hint="leave out 'echo'")
+        limit = self.n_predict if self.n_predict is not None else self.max_tokens
+        base = Generation(
+            sampling=self.sampling(limit=16 if limit is None else limit, logprobs=self.logprobs),
+            client=asker(request),
+            priority=self.priority_of(request),
+            format=self.constraint(self.response_format),
+            adapters=self.adapters(),
+        )
+        return [self._continuing(base, prompt).choice(index) for prompt in self.prompts for index in range(n)]
+
+    def _continuing(self, base: Generation, prompt: str | list[int]) -> Generation:
+        if self.suffix:
+            if not isinstance(prompt, str):
+                raise InvalidRequest("suffix needs the prompt as text")
+            return msgspec.structs.replace(base, infill=Infill(prompt, self.suffix))
+        if isinstance(prompt, str):
+            if not prompt:
+                raise InvalidRequest("the prompt is empty")
+            return msgspec.structs.replace(base, prompt=prompt)
+        return msgspec.structs.replace(base, tokens=tuple(prompt))
+
+
+@dataclass(slots=True, frozen=True)
+class Shape:
+    """How the choices of an answer are grouped, and what stands before their text."""
+
+    n: int
+    echoes: tuple[str, ...]
+    """One a choice."""
+
+    def usage(self, ends: Sequence[Done]) -> Usage:
+        """A prompt counts once for its n answers."""
+        groups = [together(ends[start : start + self.n])[0] for start in range(0, len(ends), self.n)]
+        return Usage(
+            sum(group.prompt_tokens for group in groups),
+            sum(group.completion_tokens for group in groups),
+            sum(group.cached_tokens for group in groups),
+        )
+
+
+def router(backend: Backend) -> APIRouter:
+    routes = APIRouter(prefix="/v1")
+
+    @routes.post("/completions")
+    async def completions(body: CompletionRequest, request: Request) -> Response:
+        """OpenAI text completions: `stream=true` for server-sent events."""
+        spec = backend.engines.resolve(body.model)
+        asked = body.generations(request)
+        n = body.n or 1
+        texts = (
+            [await _echo(backend, spec, prompt) for prompt in body.prompts] if body.echo else [""] * len(body.prompts)
+        )
+        shape = Shape(n, tuple(text for text in texts for _ in range(n)))
+        streams = [backend.engines.generate(spec, each) for each in asked]
+        events = await unless_gone(request, begun(side_by_side(streams)))
+        head = {"id": f"cmpl-{secrets.token_hex(12)}", "object": "text_completion", "created": int(time.time())}
+        head["model"] = spec.name
+        if body.stream:
+            with_usage = body.stream_options is not None and body.stream_options.include_usage
+            return EventStream(chunks(events, head, shape, with_usage))
+        return JSON(await unless_gone(request, whole(events, head, shape)))
+
+    return routes
+
+
+async def _echo(backend: Backend, spec: ModelSpec, prompt: str | list[int]) -> str:
+    return prompt if isinstance(prompt, str) else str(await backend.engines.ask(spec, "detokenize", tokens=prompt))
+
+
+async def chunks(
+    events: AsyncGenerator[At, None], head: dict[str, Any], shape: Shape, with_usage: bool
+) -> AsyncGenerator[bytes, None]:
+    """Pieces of text, each choice's finish reason, usage if asked for, `[DONE]`."""
+    base = {**head} | ({"usage": None} if with_usage else {})
+    ends: dict[int, Done] = {}
+    lengths = [len(text) for text in shape.echoes]
+
+    def chunk(index: int, text: str, finish: str | None = None, logprobs: Any = None, **more: Any) -> bytes:
+        choice = {"text": text, "index": index, "logprobs": logprobs, "finish_reason": finish}
+        return sse({**base, "choices": [choice], **more})
+
+    async with contextlib.aclosing(events):
+        for index, text in enumerate(shape.echoes):
+            if text:
+                yield chunk(index, text)
+        async for at in events:
+            match at.event:
+                case TextDelta(text, logprobs):
+                    yield chunk(at.choice, text, logprobs=legacy_logprobs(logprobs, lengths[at.choice]))
+                    lengths[at.choice] += len(text)
+                case Done() as done:
+                    ends[at.choice] = done
+                    timings = timings_json(done.usage, done.timings)
+                    yield chunk(at.choice, "", text_reason(done.finish_reason), timings=timings)
+                case Failed() as failed:
+                    yield sse(error_body(failed.exception()))
+        if with_usage and len(ends) == len(shape.echoes):
+            usage = shape.usage([done for _, done in sorted(ends.items())])
+            yield sse({**base, "choices": [], "usage": usage_json(usage)})
+        yield b"data: [DONE]\n\n"
+
+
+async def whole(events: AsyncGenerator[At, None], head: dict[str, Any], shape: Shape) -> dict[str, Any]:
+    """The whole answer as one object. Raises the stream's error."""
+    answers = [Answer() for _ in shape.echoes]
+    async with contextlib.aclosing(events):
+        async for at in events:
+            if isinstance(at.event, Failed):
+                raise at.event.exception()
+            answers[at.choice].take(at.event)
+    ends = [answer.done for answer in answers]
+    usage = shape.usage(ends)
+    return {
+        **head,
+        "choices": [
+            {
+                "text": echo + answer.text,
+                "index": index,
+                "logprobs": legacy_logprobs(answer.logprobs, len(echo)),
+                "finish_reason": text_reason(answer.done.finish_reason),
+            }
+            for index, (answer, echo) in enumerate(zip(answers, shape.echoes, strict=True))
+        ],
+        "usage": usage_json(usage),
+        "timings": timings_json(usage, together(ends)[1]),
+    }
+
+
+def legacy_logprobs(tokens: Sequence[TokenLogprob], offset: int) -> dict[str, Any] | None:
+    """The form of text completions: parallel lists; `offset` is where the first token's text begins."""
+    if not tokens:
+        return None
+    offsets: list[int] = []
+    for each in tokens:
+        offsets.append(offset)
+        offset += len(each.chosen.token)
+    return {
+        "tokens": [each.chosen.token for each in tokens],
+        "token_logprobs": [finite(each.chosen.logprob) for each in tokens],
+        "top_logprobs": [{other.token: finite(other.logprob) for other in each.top} for each in tokens],
+        "text_offset": offsets,
+    }
