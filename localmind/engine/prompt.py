@@ -1,26 +1,33 @@
 """From messages to prompt tokens, so that nothing a message says can act as a control token.
 
-A retrieved document or a pasted text may hold `<|im_end|>` and pretend to be the system. A template
-joins everything into one string, so where such a text occurs the contents are marked, and the marked
-parts are tokenised as plain text. Messages without it, nearly all, take the straight way and get
-exactly the tokens that every other engine gives them.
+A retrieved document, a tool's result or a pasted text may hold `<|im_end|>` and pretend to be the system.
+A template joins everything into one string, so where any text from outside could spell a control token
+the conversation is rendered again with a mark inside every such place, and what the marks give away is
+tokenised as plain text. Conversations without it, nearly all, take the straight way and get exactly the
+tokens that every other engine gives them.
 """
 
+import bisect
+import itertools
 import re
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from localmind.engine import constraint
 from localmind.engine.constraint import Constraint
+from localmind.engine.layout import Layout, Page
 from localmind.engine.output import OutputParser, output_format, parser
-from localmind.engine.template import ChatTemplate
+from localmind.engine.output.constrain import answer_constraint
+from localmind.engine.output.reader import opens
+from localmind.engine.template import BREAK, OURS, ChatTemplate
+from localmind.errors import InvalidRequest
 from localmind.messages import Message, ResponseFormat, ToolUse
 
-OPEN, CLOSE = "\ue000", "\ue001"  # of Unicode's private use area
-_marked = re.compile(f"{OPEN}(.*?){CLOSE}", re.DOTALL)
-_marks = re.compile(f"[{OPEN}{CLOSE}]")
+NO_TOOLS = ToolUse()
+ANY_TEXT = ResponseFormat()
+END = 200
+"""Characters of the prompt's end that a parser is shown."""
 
 
 class Tokenizer(Protocol):
@@ -55,53 +62,123 @@ class Prompter:
 
     def __init__(self, tokenizer: Tokenizer, template: ChatTemplate) -> None:
         self._tokenizer = tokenizer
-        self._template = template
+        self.layout = Layout(template, output_format(template.source, tokenizer.control_texts))
         texts = sorted(tokenizer.control_texts, key=len, reverse=True)
         self._control = re.compile("|".join(map(re.escape, texts))) if texts else None
+        first = "".join(sorted({text[0] for text in texts}))
+        self._suspect = re.compile(f"[{re.escape(first)}]") if texts else None
 
     def prepare(
         self,
         messages: Sequence[Message],
-        tools: ToolUse = ToolUse(),
-        format: ResponseFormat = ResponseFormat(),
+        tools: ToolUse = NO_TOOLS,
+        format: ResponseFormat = ANY_TEXT,
         *,
         thinking: bool | None = None,
         kwargs: Mapping[str, Any] | None = None,
     ) -> Prepared:
         """Everything for a generation. `thinking` None leaves it to the template; `kwargs` are names for the template.
 
-        Raises InvalidRequest for messages, tools or a format that the model cannot be asked with.
+        A conversation that ends with the assistant's text is continued there. Under the choice "none" the tools are
+        not even described. Raises InvalidRequest for messages, tools or a format that the model cannot be asked with.
         """
-        form = output_format(None, self._tokenizer.control_texts)
+        names = self._names(thinking, kwargs or {})
+        offered = () if tools.choice == "none" else tools.tools
+        page, segments = self._render(messages, offered, names)
+        closing = ""
+        if thinking is False and opens(page.form, page.text):
+            closing = page.form.thought[1] + "\n\n"  # this template always opens: no thoughts are these
+            segments.append((closing, True))
+        text = page.text + closing
+        opened = opens(page.form, text)
+        thinks = thinking is not False and not page.prefilled and not text.rstrip().endswith(page.form.thought[1])
         return Prepared(
-            tokens=self.tokens(messages),
-            text="",
-            constraint=constraint.of_format(format),
-            shown_controls=form.shown_controls,
-            parser=lambda: parser(form, tools),
+            tokens=self._tokens(segments),
+            text=text,
+            constraint=answer_constraint(page.form, tools, format, opened=opened, thinks=thinks),
+            shown_controls=self.layout.form.shown_controls,
+            parser=lambda: parser(page.form, tools, prompt_end=text[-END:], prefilled=page.prefilled),
         )
 
     def tokens(self, messages: Sequence[Message]) -> "array[int]":
-        """Tokens of the prompt, up to where the answer begins. Raises what ChatTemplate.render raises."""
-        hostile = self._control is not None and any(self._control.search(message.content) for message in messages)
-        text = self._template.render(
-            [
-                {"role": message.role, "content": _mark(message.content) if hostile else message.content}
-                for message in messages
-            ]
-        )
+        """Tokens of the prompt, up to where the answer begins."""
+        return self.prepare(messages).tokens
+
+    def _names(self, thinking: bool | None, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        refused = OURS & kwargs.keys()
+        if refused:
+            raise InvalidRequest(f"the template's variable {min(refused)} cannot be set")
+        names: dict[str, Any] = {}
+        if thinking is not None:
+            names.update(enable_thinking=thinking, thinking=thinking)
+            if not thinking:
+                names["reasoning_effort"] = "low"
+        return {**names, **kwargs}
+
+    def _render(
+        self, messages: Sequence[Message], tools: Sequence[Any], names: Mapping[str, Any]
+    ) -> tuple[Page, list[tuple[str, bool]]]:
+        """The page, and its text in segments, each with whether control tokens are to be looked for in it."""
+        suspicious = False
+
+        def look(text: str) -> str:
+            nonlocal suspicious
+            suspicious = suspicious or (self._suspect is not None and bool(self._suspect.search(text)))
+            return text
+
+        checked = _strings_through(names, look)
+        page = self.layout.render(messages, tools, checked, guard=look)
+        if not suspicious:
+            return page, [(page.text, True)]
+        marked = self.layout.render(messages, tools, _strings_through(names, self._mark), guard=self._mark)
+        segments = list(self._segments(marked.text))
+        ours = all(special for _, special in segments)
+        if ours and self._count(page.text) == self._count("".join(part for part, _ in segments)):
+            return page, [(page.text, True)]
+        text = "".join(part for part, _ in segments)
+        return Page(text, marked.form, marked.prefilled), segments
+
+    def _mark(self, text: str) -> str:
+        """`text` with a mark behind every character that could begin a control token."""
+        if self._suspect is None:
+            return text
+        return self._suspect.sub(lambda found: found[0] + BREAK, text.replace(BREAK, ""))
+
+    def _segments(self, marked: str) -> Iterator[tuple[str, bool]]:
+        """The text without marks; control tokens that are not the template's own stand alone, as plain text."""
+        pieces = marked.split(BREAK)
+        text = "".join(pieces)
+        breaks = list(itertools.accumulate(map(len, pieces)))[:-1]
+        start = 0
+        for found in self._control.finditer(text) if self._control else ():
+            after = bisect.bisect_right(breaks, found.start())
+            if after < len(breaks) and breaks[after] <= found.end():
+                if text[start : found.start()]:
+                    yield text[start : found.start()], True
+                yield found[0], False
+                start = found.end()
+        if start < len(text) or start == 0:
+            yield text[start:], True
+
+    def _count(self, text: str) -> int:
+        return sum(1 for _ in self._control.finditer(text)) if self._control else 0
+
+    def _tokens(self, segments: Sequence[tuple[str, bool]]) -> "array[int]":
         model = self._tokenizer
-        # Many templates write BOS themselves; a second one makes some models answer nonsense.
-        add_bos = model.adds_bos and not (model.bos_text and text.startswith(model.bos_text))
-        if not hostile:
-            return model.tokenize(text, add_special=add_bos)
         tokens = array("i")
-        for number, part in enumerate(_marked.split(text)):  # odd parts are what stood between the marks
-            plain = _marks.sub("", part)
-            if plain:
-                tokens += model.tokenize(plain, add_special=add_bos and not tokens, parse_special=number % 2 == 0)
+        for text, special in segments:
+            # Many templates write BOS themselves; a second one makes some models answer nonsense.
+            has_bos = special and model.bos_text and text.startswith(model.bos_text)
+            add_bos = model.adds_bos and not tokens and not has_bos
+            tokens += model.tokenize(text, add_special=add_bos, parse_special=special)
         return tokens
 
 
-def _mark(content: str) -> str:
-    return OPEN + _marks.sub("", content) + CLOSE
+def _strings_through(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list | tuple):
+        return [_strings_through(item, change) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _strings_through(item, change) for key, item in value.items()}
+    return value

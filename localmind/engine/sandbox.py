@@ -63,6 +63,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             self.globals.pop(name, None)
         for name in REFUSED_FILTERS:
             self.filters.pop(name, None)
+        self.filters["safe"] = str  # Markup would escape what is joined to it; nothing here is HTML
         for name, function in self.filters.items():
             self.filters[name] = self._bounded(function)
         self.filters["indent"] = self._bounded(_indent)

@@ -2,10 +2,10 @@
 
 A template is a program from the internet, so it runs in our bounded sandbox and never elsewhere. The
 names it may expect are those of Hugging Face transformers, whose `apply_chat_template` is the
-reference. It knows nothing of tokens.
+reference. It renders what it is given; what to try when a template refuses is turns.py's and
+layout.py's to know.
 """
 
-import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -14,10 +14,13 @@ from typing import Any
 from jinja2 import TemplateError
 
 from localmind.engine.sandbox import MAX_SIZE, Sandbox, TooMuch
-from localmind.errors import InvalidRequest, ModelFileBroken
+from localmind.errors import ModelFileBroken
 
 SECONDS = 1.0
 """For compiling and for each rendering. A real template takes milliseconds for a hundred messages."""
+
+BREAK, ESCAPED_BREAK = "\ue000", "\\ue000"
+"""Of Unicode's private use area: prompt.py's mark inside a user's text that could be read as a control token."""
 
 MAX_TEMPLATE = 256 * 1024
 
@@ -28,8 +31,12 @@ CHATML = (
 """For a model file without a template; llama.cpp does the same."""
 
 
-class _Objection(Exception):
-    """The template itself refuses the messages, by `raise_exception`."""
+OURS = frozenset({"messages", "tools", "documents", "add_generation_prompt", "bos_token", "eos_token"})
+"""Names that a request may not set for a template."""
+
+
+class Refusal(Exception):
+    """The template refuses these messages, by `raise_exception` or by failing on them. Never leaves the engine."""
 
 
 class ChatTemplate:
@@ -39,8 +46,9 @@ class ChatTemplate:
         self._sandbox = Sandbox()
         self._sandbox.add_filter("tojson", _tojson)
         self._sandbox.globals.update(raise_exception=_raise_exception, strftime_now=_strftime_now)
-        self._names = {"bos_token": bos, "eos_token": eos, "tools": None, "documents": None}
+        self._names = {"bos_token": bos, "eos_token": eos, "documents": None}
         source = CHATML if source is None else source
+        self.source = source
         if len(source) > MAX_TEMPLATE:
             raise ModelFileBroken(f"its chat template has {len(source)} characters", hint="localmind models verify")
         try:
@@ -51,57 +59,45 @@ class ChatTemplate:
                 f"its chat template is not valid: {_words(problem)}", hint="localmind models verify"
             ) from problem
 
-    def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
-        """The prompt, ending where the assistant's answer begins.
+    def render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        names: Mapping[str, Any] | None = None,
+        *,
+        open_answer: bool = True,
+    ) -> str:
+        """The prompt, with `open_answer` ending where the assistant's answer begins.
 
-        Some templates refuse a system message, or two messages of one role in a row; they get the same words with the
-        system's put in front of the first user message and neighbours joined. InvalidRequest when that is refused
-        too, ModelFileBroken when the template itself misbehaves.
+        `names` are variables such as enable_thinking. Raises Refusal, and ModelFileBroken when the template goes over
+        its bounds.
         """
-        plain = [dict(message) for message in messages]
-        try:
-            return self._run(plain)
-        except _Objection as problem:
-            folded = _folded(plain)
-            if folded != plain:
-                with contextlib.suppress(_Objection):
-                    return self._run(folded)
-            raise InvalidRequest(f"the model's chat template refuses these messages: {problem}") from problem
-
-    def _run(self, messages: list[dict[str, Any]]) -> str:
         self._sandbox.allow(SECONDS)
+        given = {
+            **(names or {}),
+            **self._names,
+            "messages": [dict(message) for message in messages],
+            "tools": [dict(tool) for tool in tools] if tools else None,
+            "add_generation_prompt": open_answer,
+        }
         parts: list[str] = []
         size = 0
         try:
-            for part in self._template.generate(
-                {"messages": messages, "add_generation_prompt": True, **self._names},
-            ):
+            for part in self._template.generate(given):
                 size += len(part)
                 if size > MAX_SIZE:
                     raise TooMuch(f"it writes more than {MAX_SIZE} characters")
                 self._sandbox.tick()
                 parts.append(part)
-        except _Objection:
+        except Refusal:
             raise
         except TooMuch as problem:
             raise ModelFileBroken(
                 f"the model's chat template was stopped: {problem}", hint="localmind models verify"
             ) from problem
         except Exception as problem:  # a template can raise whatever Python's operators raise
-            raise InvalidRequest(f"the model's chat template fails on these messages: {_words(problem)}") from problem
+            raise Refusal(f"it fails on them: {_words(problem)}") from problem
         return "".join(parts)
-
-
-def _folded(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The same words for a template that knows only user and assistant, in turns."""
-    folded: list[dict[str, Any]] = []
-    for message in messages:
-        role = "user" if message["role"] == "system" else message["role"]
-        if folded and folded[-1]["role"] == role:
-            folded[-1]["content"] += "\n\n" + message["content"]
-        else:
-            folded.append({**message, "role": role})
-    return folded
 
 
 def _words(problem: BaseException) -> str:
@@ -109,7 +105,7 @@ def _words(problem: BaseException) -> str:
 
 
 def _raise_exception(message: Any) -> None:
-    raise _Objection(str(message)[:500])
+    raise Refusal(str(message)[:500])
 
 
 def _strftime_now(pattern: str) -> str:
@@ -125,4 +121,5 @@ def _tojson(
 ) -> str:
     """As transformers has it: no HTML escapes, unlike Jinja's own."""
     indent = None if indent is None else min(indent, 16)
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+    text = json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+    return text.replace(ESCAPED_BREAK, BREAK) if ensure_ascii else text

@@ -4,8 +4,11 @@ import time
 
 import pytest
 
-from localmind.engine.template import ChatTemplate
+from localmind.engine.layout import Layout
+from localmind.engine.output import output_format
+from localmind.engine.template import ChatTemplate, Refusal
 from localmind.errors import InvalidRequest, LocalmindError, ModelFileBroken
+from localmind.messages import Message
 
 HELLO = [{"role": "user", "content": "Hello"}]
 
@@ -57,33 +60,32 @@ def test_a_macro_may_be_called_with_any_argument_names():
     assert template.render(HELLO) == "123"
 
 
+def layout(source: str) -> Layout:
+    return Layout(ChatTemplate(source), output_format(source, ()))
+
+
 def test_the_order_of_roles_that_a_template_refuses_is_the_requests_fault():
-    template = ChatTemplate("{{ raise_exception('roles must alternate') }}")
     with pytest.raises(InvalidRequest, match="roles must alternate"):
-        template.render(HELLO)
+        layout("{{ raise_exception('roles must alternate') }}").render([Message("user", "Hello")])
 
 
 def test_a_template_without_a_system_role_gets_the_system_words_in_the_first_user_message():
-    template = ChatTemplate(
+    strict = layout(
         "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
         "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
         "{{ raise_exception('Conversation roles must alternate') }}{% endif %}"
-        "[{{ m.role }}: {{ m.content }}]{% endfor %}"
+        "[{{ m.role }}: {{ m.content }}]{% endfor %}{% if add_generation_prompt %}>{% endif %}"
     )
-    talk = [
-        {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": "Hi"},
-        {"role": "user", "content": "there"},
-        {"role": "assistant", "content": "Yes?"},
-    ]
-    assert template.render(talk) == "[user: Be brief.\n\nHi\n\nthere][assistant: Yes?]"
-    with pytest.raises(InvalidRequest, match="must alternate"):
-        template.render([{"role": "assistant", "content": "me first"}])
+    talk = [Message("system", "Be brief."), Message("user", "Hi"), Message("user", "there")]
+    assert strict.render(talk).text == "[user: Be brief.\n\nHi\n\nthere]>"
+    assert strict.render([Message("assistant", "me first"), Message("user", "Hi")]).text == (
+        "[user: (no message)][assistant: me first][user: Hi]>"
+    )
 
 
 def test_a_template_that_fails_on_the_messages_says_what_went_wrong():
-    with pytest.raises(InvalidRequest, match="fails on these messages"):
-        ChatTemplate("{{ messages[0].content + 1 }}").render(HELLO)
+    with pytest.raises(InvalidRequest, match="fails on them"):
+        layout("{{ messages[0].content + 1 }}").render([Message("user", "Hello")])
 
 
 @pytest.mark.parametrize("source", ["{% for %}", "{{", "{% include 'x' %}{% endfor %}", "{{ 1 | nosuchfilter }}"])
@@ -138,7 +140,7 @@ def test_an_endless_template_source_is_not_even_compiled():
 )
 def test_a_hostile_template_is_stopped_within_two_seconds(source):
     began = time.monotonic()
-    with pytest.raises(LocalmindError):
+    with pytest.raises((LocalmindError, Refusal)):
         ChatTemplate(source).render(HELLO)
     assert time.monotonic() - began < 2
 

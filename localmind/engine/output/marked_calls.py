@@ -5,6 +5,7 @@ not offered.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from localmind.engine.output.json_calls import arguments, call_object, objects, whole_call
@@ -105,6 +106,19 @@ def deepseek(stream: Stream, marker: str) -> Steps[None]:
             stream.at = 0
             break
     yield from stream.closing(DEEPSEEK_CALLS_END)
+
+
+def write_deepseek(separate: bool, calls: Sequence[Mapping[str, Any]]) -> str:
+    """The same in the other direction."""
+    written = []
+    for call in calls:
+        name = call["function"]["name"]
+        text = json.dumps(call["function"]["arguments"], ensure_ascii=False)
+        inner = f"{name}{DEEPSEEK_SEPARATOR}{text}"
+        if not separate:
+            inner = f"function{DEEPSEEK_SEPARATOR}{name}\n```json\n{text}\n```"
+        written.append(DEEPSEEK_CALL + inner + DEEPSEEK_CALL_END)
+    return DEEPSEEK_CALLS + ("" if separate else "\n").join(written) + DEEPSEEK_CALLS_END
 
 
 def fenced(stream: Stream, marker: str) -> Steps[None]:
