@@ -106,6 +106,5 @@ async def post(
     transport = httpx2.ASGITransport(app=cast(Any, app_with(engines)), raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=transport, base_url="http://localhost:1") as http:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return await http.post(
-            path, content=content, headers=HEAD | {"content-type": "application/json"} | (headers or {})
-        )
+        sent = HEAD | {"content-type": "application/json"} | (headers or {})
+        return await http.request(method, path, content=content, headers=sent)
