@@ -91,17 +91,32 @@ class GgufFacts:
     has_template: bool
 
 
-def read_facts(path: Path) -> GgufFacts:
+@dataclass(slots=True, frozen=True)
+class Header:
+    """What stands before the weights. Of lists only the first numbers are kept, of lists of texts nothing."""
+
+    keys: dict[str, Any]
+    tensors: tuple[Tensor, ...]
+    data_offset: int
+    file_size: int
+
+
+def read_header(path: Path) -> Header:
     """Read and check a header. Raises ModelFileBroken, also when the file ends before its last tensor."""
     try:
         size = path.stat().st_size
         with path.open("rb") as source:
-            return _facts(_Reader(source, size, path.name), size, path.name)
+            return _header(_Reader(source, size, path.name), size, path.name)
     except OSError as problem:
         raise ModelFileBroken(f"{path} cannot be read: {problem.strerror}", hint="localmind models list") from problem
 
 
-def _facts(reader: "_Reader", file_size: int, label: str) -> GgufFacts:
+def read_facts(path: Path) -> GgufFacts:
+    """Read and check a model's header. Raises ModelFileBroken as `read_header` does."""
+    return _summary(read_header(path), path.name)
+
+
+def _header(reader: "_Reader", file_size: int, label: str) -> Header:
     if reader.take(4) != MAGIC:
         raise _broken(label, "is not a GGUF file")
     version = reader.number("I")
@@ -119,7 +134,7 @@ def _facts(reader: "_Reader", file_size: int, label: str) -> GgufFacts:
         raise _broken(label, "has a senseless alignment")
     data_offset = -(-reader.at // alignment) * alignment
     _check_extents(tensors, data_offset, file_size, label)
-    return _summary(meta, tensors, data_offset, file_size, label)
+    return Header(meta, tuple(tensors), data_offset, file_size)
 
 
 def _tensor(reader: "_Reader") -> Tensor:
@@ -144,7 +159,8 @@ def _check_extents(tensors: list[Tensor], data_offset: int, file_size: int, labe
         )
 
 
-def _summary(meta: dict[str, Any], tensors: list[Tensor], data_offset: int, file_size: int, label: str) -> GgufFacts:
+def _summary(header: Header, label: str) -> GgufFacts:
+    meta, tensors = header.keys, header.tensors
     arch = meta.get("general.architecture")
     if not isinstance(arch, str) or not arch:
         raise _broken(label, "does not name its architecture")
@@ -196,8 +212,8 @@ def _summary(meta: dict[str, Any], tensors: list[Tensor], data_offset: int, file
         ),
         layer_bytes=tuple(by_layer),
         other_bytes=other,
-        data_offset=data_offset,
-        file_size=file_size,
+        data_offset=header.data_offset,
+        file_size=header.file_size,
         has_template=isinstance(meta.get("tokenizer.chat_template"), str),
     )
 
