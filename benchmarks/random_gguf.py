@@ -244,7 +244,7 @@ def write(path: Path, kind: str, *, type: str | None = None, seed: int = 0, voca
     return path
 
 
-def write_lora(path: Path, *, seed: int = 1, rank: int = 4, alpha: float = 8.0, embd: int | None = None) -> Path:
+def write_lora(path: Path, *, seed: int = 1, rank: int = 4, alpha: float | str = 8.0, embd: int | None = None) -> Path:
     """A LoRA adapter for the tiny `llama`, on the attention of all its layers; with another `embd` it does not fit."""
     shape = KINDS["llama"].shape
     shape = replace(shape, embd=embd or shape.embd)

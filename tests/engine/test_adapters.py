@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy
 import pytest
 import random_gguf
-from gguf import GGUFWriter
 from tiny import Tiny, same
 
 from localmind.engine.adapters import Adapters
@@ -100,13 +99,7 @@ def test_files_that_are_no_adapter_of_this_model_are_refused_before_native_code_
     adapters = Adapters(tiny.model, tiny.context)
     with pytest.raises(ModelFileBroken, match="not a LoRA adapter"):
         adapters.load("model", tiny_model("llama"))
-    wrong = tmp_path / "wrong.gguf"
-    writer = GGUFWriter(str(wrong), "llama")
-    for key in ("general.type", "adapter.type", "adapter.lora.alpha"):
-        writer.add_string(key, {"general.type": "adapter", "adapter.type": "lora"}.get(key, "eight"))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.close()
+    wrong = random_gguf.write_lora(tmp_path / "wrong.gguf", alpha="eight")
     with pytest.raises(ModelFileBroken, match="alpha"):
         adapters.load("wrong", wrong)
     cut = tmp_path / "cut.gguf"
