@@ -17,7 +17,7 @@ import numpy
 from localmind.engine import llama, memory_kind, sampling
 from localmind.engine.backend import Sampler
 from localmind.engine.constraint import Constraint
-from localmind.engine.llama import Batch, Context, Model, SamplerChain
+from localmind.engine.llama import Batch, Context, Model
 from localmind.engine.pool import Kind
 from localmind.engine.sequence import Row
 from localmind.errors import LocalmindError, ModelFileBroken
@@ -131,9 +131,7 @@ class Loaded:
         self._adapters = adapters
 
     def sampler(self, params: SamplingParams, constraint: Constraint | None, prompt: "array[int]") -> Sampler:
-        chain = SamplerChain(self._context, self.model.n_vocab)
-        sampling.build(chain, params, end_tokens=sorted(self._end_tokens) if params.ignore_eos else ())
-        return chain
+        return sampling.make_sampler(self._context, self.model, params, constraint, prompt)
 
     def piece(self, token: int, shown: frozenset[str]) -> bytes:
         return self.model.piece(token) or (self.model.control_piece(token, shown) if shown else b"")
