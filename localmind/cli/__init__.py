@@ -24,6 +24,7 @@ COMMANDS = {
     "serve": ("localmind.cli.serve:serve", "Run the daemon in the foreground."),
     "doctor": ("localmind.cli.doctor:doctor", "Check this machine and explain what localmind found."),
     "engine": ("localmind.cli.engine:engine", "Show or rebuild the llama.cpp binding."),
+    "bench": ("localmind.cli.bench:bench", "Measure how fast a model is on this machine."),
     "token": ("localmind.cli.status:token", "Print the token that other programs may use."),
 }
 

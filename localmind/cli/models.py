@@ -68,6 +68,8 @@ def show(name: str, as_json: bool) -> None:
             value = found[key]
             click.echo(f"{key:13} {clean_line(', '.join(value) if isinstance(value, list) else str(value))}")
     click.echo(f"{'size':13} {size(found['size'])}")
+    if found["memory"]:
+        click.echo(f"{'memory':13} {clean_line(found['memory']['kind'] + ': ' + found['memory']['explanation'])}")
     click.echo(f"{'here':13} {'yes' if found['installed'] else 'no: localmind models pull ' + found['name']}")
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from typing import Any
 
 import click
 
@@ -31,14 +32,34 @@ def status(as_json: bool) -> None:
     print(f"localmind {state['version']}, pid {state['pid']}, up {state['uptime_s']:.0f} s, {where}")  # noqa: T201
     if state["models"]:
         table(
-            ("MODEL", "STATE", "PID", "RUNNING"),
-            [(m["model"], m["state"], str(m["pid"] or "-"), str(m["running"])) for m in state["models"]],
+            ("MODEL", "STATE", "PID", "RUNNING", "QUEUED", "CELLS", "PROMPT", "ANSWER"),
+            [_model(model) for model in state["models"]],
         )
     if state["folders"]:
         table(
             ("FOLDER", "FILES", "CHUNKS", "STATE"),
             [(f["path"], str(f["files"]), str(f["chunks"]), f["state"]) for f in state["folders"]],
         )
+
+
+def _model(model: dict[str, Any]) -> tuple[str, ...]:
+    """A line of the table. Speeds are those of the latest request that was long enough to tell."""
+    engine = model.get("engine") or {}
+
+    def known(value: Any, unit: str = "") -> str:
+        return "-" if value is None else f"{value}{unit}"
+
+    cells = f"{engine['cells_used']}/{engine['n_ctx']}" if "cells_used" in engine else "-"
+    return (
+        model["model"],
+        model["state"],
+        known(model["pid"]),
+        str(model["running"]),
+        known(engine.get("queued")),
+        cells,
+        known(model["prefill_tok_s"], " tok/s"),
+        known(model["decode_tok_s"], " tok/s"),
+    )
 
 
 @click.command()
