@@ -56,6 +56,9 @@ class Wishes:
     threads: int | None = None
     gpu_layers: int | None = None
     kv_type: KvType = "f16"
+    n_ctx_seq: int | None = None
+    """Tokens that one stream may have. More than the model was trained for stretches its positions, which costs
+    quality everywhere: only when asked."""
     backends: frozenset[str] | None = None
     """GPU backends of the installed binding; None if not known, which means all."""
 
@@ -77,6 +80,8 @@ class Plan:
     """None: llama.cpp decides by device."""
     kv_type: KvType = "f16"
     use_mmap: bool = True
+    n_ctx_seq: int = 0
+    """Above what the model was trained for: positions are stretched to it by YaRN. 0: not stretched."""
     reasons: tuple[str, ...] = field(default=(), compare=False)
     """Why it is so, for people."""
 
@@ -115,12 +120,22 @@ def make_plan(machine: Machine, facts: ModelFacts, wishes: Wishes = Wishes()) ->
     """The plan to try first. Never fails: a model too big for the memory gets the smallest plan and a warning."""
     reasons: list[str] = []
     gpus = machine.usable_gpus(wishes.backends)
+    stretched = wishes.n_ctx_seq if wishes.n_ctx_seq and wishes.n_ctx_seq > facts.ctx_train else 0
+    if stretched:
+        wishes = replace(wishes, n_ctx=max(stretched, wishes.n_ctx or 0))
     n_ctx, layers = _on_gpus(machine, gpus, facts, wishes, reasons) if gpus else (0, 0)
     if not n_ctx:
         n_ctx = _cells(_room(machine), _weights(facts), facts, wishes, reasons)
     if machine.gpus and not gpus:
         reasons.append(
             f"{machine.gpus[0].name} is not used: the installed engine is built without {machine.gpus[0].backend}"
+        )
+    stretched = stretched if n_ctx > facts.ctx_train else 0
+    if stretched:
+        stretched = min(stretched, n_ctx)
+        reasons.append(
+            f"streams of up to {stretched} tokens as you asked, {stretched / facts.ctx_train:.1f} times what the model "
+            "was trained for: positions are stretched, and answers get a little worse"
         )
     threads = wishes.threads or machine.cores
     batch_threads = wishes.threads or max(machine.cores, machine.cores_usable)
@@ -135,6 +150,7 @@ def make_plan(machine: Machine, facts: ModelFacts, wishes: Wishes = Wishes()) ->
         n_threads_batch=batch_threads,
         n_gpu_layers=layers,
         kv_type=wishes.kv_type,
+        n_ctx_seq=stretched,
         # A quantised cache needs flash attention, so it is not left to be decided.
         flash_attn=None if wishes.kv_type == "f16" else True,
         reasons=tuple(reasons),

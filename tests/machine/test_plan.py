@@ -138,3 +138,12 @@ def test_every_machine_gets_a_plan_that_fits_its_devices(total, available, limit
     for rung in ladder(plan):
         assert rung.differences(before)
         before = rung
+
+
+def test_a_stream_longer_than_trained_is_planned_only_when_asked_for() -> None:
+    assert make_plan(LAPTOP, SMOL, Wishes(n_ctx=SMOL.ctx_train * 4)).n_ctx_seq == 0
+    assert make_plan(LAPTOP, SMOL, Wishes(n_ctx_seq=SMOL.ctx_train)).n_ctx_seq == 0
+    plan = make_plan(LAPTOP, SMOL, Wishes(n_ctx_seq=SMOL.ctx_train * 4))
+    assert plan.n_ctx_seq == SMOL.ctx_train * 4 <= plan.n_ctx
+    assert any("4.0 times" in reason for reason in plan.reasons)
+    assert ladder(plan)[0].n_ctx_seq == plan.n_ctx_seq

@@ -75,6 +75,8 @@ class Context:
         params.type_k = params.type_v = KV_TYPES[plan.kv_type]
         params.kv_unified = True
         params.no_perf = True
+        if plan.n_ctx_seq > model.n_ctx_train:
+            _stretch(params, model, plan.n_ctx_seq)
         errors.clear()
         self.handle = native.llama_init_from_model(model.handle, params)
         if not self.handle:
@@ -135,3 +137,13 @@ class Context:
     def logits(self, index: int) -> Any:
         """A float32 view of one row's logits, valid until the next decode."""
         return numpy.ctypeslib.as_array(native.llama_get_logits_ith(self.handle, index), (self._n_vocab,))
+
+
+def _stretch(params: Any, model: Model, n_ctx_seq: int) -> None:
+    """Let positions reach further than trained by YaRN. llama.cpp then reports the new length as the trained one."""
+    architecture = model.metadata("general.architecture")
+    original = int(model.metadata(f"{architecture}.rope.scaling.original_context_length") or 0)
+    original = original or model.n_ctx_train
+    params.rope_scaling_type = native.LLAMA_ROPE_SCALING_TYPE_YARN
+    params.rope_freq_scale = original / n_ctx_seq
+    params.yarn_orig_ctx = original
