@@ -14,6 +14,8 @@ from localmind.engine.template import ChatTemplate, Refusal
 from localmind.errors import ModelFileBroken
 
 NAME, KEY, VALUE, OTHER, RESULT = "probe_tool", "probe_key", "probe value", "probe other", "probe result"
+TEXT = "probe text"
+HELLO = {"role": "user", "content": "Hello"}
 LONG_ID, SHORT_ID = "call_probe0123456789abcd", "probe0123"
 TOOL: dict[str, Any] = {
     "type": "function",
@@ -41,6 +43,10 @@ class Abilities:
     """What stands for no content beside calls."""
     several: bool = False
     """Two calls may be in one message."""
+    beside_text: bool = True
+    """Calls are written when there is text beside them, too."""
+    list_of_none: bool = False
+    """Wants an empty list where there are no tools, instead of none."""
     short_ids: bool = False
     """Ids of calls must be nine letters or digits."""
 
@@ -55,10 +61,12 @@ def probe(template: ChatTemplate) -> Abilities:
 
 def _probe(template: ChatTemplate) -> Abilities:
     tools = _tools(template)
+    list_of_none = not _render(template, [HELLO], None) and bool(_render(template, [HELLO], []))
     given = [TOOL] if tools == "argument" else None
     for short, text, empty in itertools.product((False, True), (False, True), ("", None)):
         shown = _render(template, _conversation([VALUE], short=short, text=text, empty=empty), given)
         if _has_call(shown, VALUE):
+            beside = _render(template, _conversation([VALUE], short=short, text=text, empty=TEXT), given)
             several = _render(template, _conversation([VALUE, OTHER], short=short, text=text, empty=empty), given)
             return Abilities(
                 tools=tools,
@@ -67,18 +75,20 @@ def _probe(template: ChatTemplate) -> Abilities:
                 text_arguments=text,
                 empty_content="" if empty == "" else None,
                 several=_has_call(several, VALUE) and _has_call(several, OTHER),
+                beside_text=_has_call(beside, VALUE),
+                list_of_none=list_of_none,
                 short_ids=short,
             )
     told = [turn for turn in _conversation([VALUE], short=False, text=False, empty="") if "tool_calls" not in turn]
-    return Abilities(tools=tools, results=tools != "none" and RESULT in _render(template, told, given))
+    results = tools != "none" and RESULT in _render(template, told, given)
+    return Abilities(tools=tools, results=results, list_of_none=list_of_none)
 
 
 def _tools(template: ChatTemplate) -> Literal["argument", "system", "none"]:
-    hello = [{"role": "user", "content": "Hello"}]
-    if NAME in _render(template, hello, [TOOL]):
+    if NAME in _render(template, [HELLO], [TOOL]):
         return "argument"
     system = {"role": "system", "content": "Help.", "tools": f'[{{"name": "{NAME}"}}]'}
-    return "system" if NAME in _render(template, [system, *hello], None) else "none"
+    return "system" if NAME in _render(template, [system, HELLO], None) else "none"
 
 
 def _conversation(values: Sequence[str], *, short: bool, text: bool, empty: str | None) -> list[dict[str, Any]]:

@@ -66,7 +66,7 @@ class Layout:
             conversation = self._adapted(wired, described, told)
             for change in changes:
                 conversation = change(conversation)
-            conversation = [turn for turn in conversation if turn] or [{"role": "user", "content": turns.NOTHING_SAID}]
+            conversation = conversation or [{"role": "user", "content": turns.NOTHING_SAID}]
             if (told, conversation) in tried:
                 continue
             tried.append((told, conversation))
@@ -84,17 +84,18 @@ class Layout:
 
     def _ladder(self) -> list[tuple[bool, tuple[Change, ...]]]:
         """Sets of changes from light to heavy; the flag says that we tell tools, calls and results ourselves."""
-        front, orphans = turns.systems_first, turns.orphans_told
-        no_system = (front, orphans, turns.joined, turns.systems_in_user, turns.user_first, turns.joined)
+        front, orphans, blanks = turns.systems_first, turns.orphans_told, turns.blanks_dropped
+        no_system = (front, orphans, blanks, turns.joined, turns.systems_in_user, turns.user_first, turns.joined)
         return [
             (False, ()),
             (False, (front,)),
             (False, (front, orphans)),
             (False, (front, orphans, turns.joined)),
-            (False, (front, orphans, turns.joined, turns.user_first)),
+            (False, (front, orphans, blanks, turns.joined)),
+            (False, (front, orphans, blanks, turns.joined, turns.user_first)),
             (False, no_system),
-            (True, (front, turns.joined)),
-            (True, (front, turns.joined, turns.user_first)),
+            (True, (front, blanks, turns.joined)),
+            (True, (front, blanks, turns.joined, turns.user_first)),
             (True, no_system),
         ]
 
@@ -107,6 +108,8 @@ class Layout:
                 lambda calls: write_calls(form, calls), calls=not able.calls, results=not able.results
             )
             conversation = change(conversation)
+        if able.calls and not able.beside_text:
+            conversation = turns.text_before_calls(conversation)
         if able.calls and not able.several:
             conversation = turns.one_call_each(conversation)
         if described and able.tools != "argument":
@@ -126,7 +129,8 @@ class Layout:
     def _page(
         self, conversation: list[Turn], described: Sequence[Turn], names: Mapping[str, Any] | None, *, told: bool
     ) -> Page:
-        tools = described if self.abilities.tools == "argument" and not told else None
+        tools = described if self.abilities.tools == "argument" and not told else ()
+        tools = tools or ([] if self.abilities.list_of_none else None)
         form = GENERIC_FORMAT if told and described else self.form
         ready = [self._ready(turn) for turn in conversation]
         last = ready[-1]

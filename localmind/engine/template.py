@@ -6,14 +6,16 @@ reference. It renders what it is given; what to try when a template refuses is t
 layout.py's to know.
 """
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import GeneratorType
 from typing import Any
 
 from jinja2 import TemplateError
 
-from localmind.engine.sandbox import MAX_SIZE, Sandbox, TooMuch
+from localmind.engine.sandbox import MAX_PARTS, MAX_SIZE, Sandbox, TooMuch
 from localmind.errors import ModelFileBroken
 
 SECONDS = 1.0
@@ -77,7 +79,7 @@ class ChatTemplate:
             **(names or {}),
             **self._names,
             "messages": [dict(message) for message in messages],
-            "tools": [dict(tool) for tool in tools] if tools else None,
+            "tools": None if tools is None else [dict(tool) for tool in tools],
             "add_generation_prompt": open_answer,
         }
         parts: list[str] = []
@@ -112,6 +114,13 @@ def _strftime_now(pattern: str) -> str:
     return datetime.now().astimezone().strftime(str(pattern)[:100])
 
 
+def _listed(value: Any) -> list[Any]:
+    """What `map` and `select` give, as a list; anything else is no JSON."""
+    if not isinstance(value, GeneratorType):
+        raise TypeError(f"{type(value).__name__} is not JSON")
+    return list(itertools.islice(value, MAX_PARTS))
+
+
 def _tojson(
     value: Any,
     ensure_ascii: bool = False,
@@ -121,5 +130,12 @@ def _tojson(
 ) -> str:
     """As transformers has it: no HTML escapes, unlike Jinja's own."""
     indent = None if indent is None else min(indent, 16)
-    text = json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+    text = json.dumps(
+        value,
+        ensure_ascii=ensure_ascii,
+        indent=indent,
+        separators=separators,
+        sort_keys=sort_keys,
+        default=_listed,
+    )
     return text.replace(ESCAPED_BREAK, BREAK) if ensure_ascii else text

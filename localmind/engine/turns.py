@@ -34,12 +34,28 @@ def orphans_told(turns: list[Turn]) -> list[Turn]:
     open_calls = 0
     for turn in turns:
         if turn["role"] == "tool":
-            told.append(turn if open_calls else {"role": "user", "content": result_in_words(turn)})
+            told.append(turn if open_calls else {"role": "user", "content": f"Result of a call:\n{turn['content']}"})
             open_calls = max(0, open_calls - 1)
         else:
             open_calls = len(turn.get("tool_calls") or ())
             told.append(turn)
     return told
+
+
+def blanks_dropped(turns: list[Turn]) -> list[Turn]:
+    """Without messages that say nothing."""
+    return [turn for turn in turns if turn["content"].strip() or turn.get("tool_calls") or turn["role"] == "tool"]
+
+
+def text_before_calls(turns: list[Turn]) -> list[Turn]:
+    """What was said beside calls as a message of its own before them."""
+    split: list[Turn] = []
+    for turn in turns:
+        if turn.get("tool_calls") and turn["content"]:
+            split.append(_with_calls(turn, []))
+            turn = {**turn, "content": ""}
+        split.append(turn)
+    return split
 
 
 def joined(turns: list[Turn]) -> list[Turn]:

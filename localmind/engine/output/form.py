@@ -127,7 +127,7 @@ def _family(text: str, controls: frozenset[str]) -> str:
         return "function-gemma"
     if "<|tool_call>" in text:
         return "gemma4"
-    if "<|tool_call_start|>" in text or "<|tool_list_start|>" in text:
+    if "<|tool_call_start|>" in text or "<|tool_call_start|>" in controls:
         return "pythonic"
     if "tool▁calls▁begin" in text or ("<｜Assistant｜>" in text and marked_calls.DEEPSEEK_CALLS in controls):
         return "deepseek"

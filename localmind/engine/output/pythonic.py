@@ -2,7 +2,8 @@
 
 import ast
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 def python_calls(source: str, offered: Sequence[str]) -> list[tuple[str, str]]:
@@ -13,6 +14,12 @@ def python_calls(source: str, offered: Sequence[str]) -> list[tuple[str, str]]:
         return [_call(node, offered) for node in nodes]
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return []
+
+
+def write_python(calls: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+    """The same in the other direction, in LFM2's tokens."""
+    written = (f"{name}({', '.join(f'{key}={value!r}' for key, value in values.items())})" for name, values in calls)
+    return f"<|tool_call_start|>[{', '.join(written)}]<|tool_call_end|>"
 
 
 def _call(node: ast.expr, offered: Sequence[str]) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from localmind.engine.output import marked_calls
 from localmind.engine.output.form import OutputFormat
+from localmind.engine.output.pythonic import write_python
 
 INTRODUCTION = "You may call functions. These are offered, each with a JSON Schema of its arguments:"
 ENDING = (
@@ -35,6 +36,8 @@ def write_calls(form: OutputFormat, calls: Sequence[Mapping[str, Any]]) -> str:
     ]
     if form.family == "array":
         return "<|tool_call|>[" + ", ".join(objects) + "]" + ("<|/tool_call|>" if form.closes else "")
+    if form.family == "pythonic":
+        return write_python([(call["function"]["name"], call["function"]["arguments"]) for call in calls])
     if form.family == "deepseek":
         return marked_calls.write_deepseek(form.separate_calls, calls)
     return "\n".join(f"<tool_call>\n{text}\n</tool_call>" for text in objects)
