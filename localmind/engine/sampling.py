@@ -13,6 +13,7 @@ from typing import Protocol
 
 from localmind.engine.adjust import Adjustments, DryPenalty
 from localmind.engine.constraint import Constraint
+from localmind.engine.grammar import printable_ascii
 from localmind.engine.lazy import Lazy
 from localmind.engine.llama import Context, Model
 from localmind.engine.llama import chain as native
@@ -33,6 +34,7 @@ MAX_BREAKER_LENGTH = 40
 """Bytes; native code cuts longer ones."""
 
 MAX_LOOK_BACK = 1 << 20
+MARGIN = 8.0
 MAX_TOP_LOGPROBS = 20
 
 
@@ -58,6 +60,13 @@ def top_k(params: SamplingParams) -> int:
     """Candidates that the stages behind top_k can see. Mirostat drops tokens by surprise, of which the first thousand
     hold all that its start of 2 × tau bits lets through."""
     return params.top_k if params.top_k > 0 and not params.mirostat else TOP_K_OFF
+
+
+def margin(params: SamplingParams) -> float:
+    """Units below the best logit under which nothing is chosen: min_p drops it, or it is one in 3,000."""
+    if params.min_p > 0 and not params.mirostat:
+        return min(MARGIN, 1 - math.log(params.min_p))
+    return MARGIN
 
 
 def build(chain: Chain, params: SamplingParams) -> None:
@@ -90,11 +99,12 @@ def make_sampler(
     if constraint is not None and constraint.triggers:
 
         def start(gbnf: str, root: str) -> native.Grammar:
-            return native.Grammar(work, model, gbnf, root)
+            return native.Grammar(work, model, gbnf, root, printable_ascii=printable_ascii(gbnf))
 
         grammar = Lazy(constraint, start, lambda token: native.token_text(model, token), model.end_tokens)
     elif constraint is not None:
-        grammar = native.Grammar(work, model, constraint.gbnf)
+        simple = printable_ascii(constraint.gbnf)
+        grammar = native.Grammar(work, model, constraint.gbnf, printable_ascii=simple)
     chosen_by: ChosenBy = Greedy()
     if not greedy(params):
         chain = native.SamplerChain(work, model.n_vocab)
@@ -107,6 +117,7 @@ def make_sampler(
         grammar,
         Vocabulary(work.every_token, model.end_tokens, lambda token: native.token_text(model, token)),
         wanted=1 if greedy(params) else top_k(params),
+        margin=margin(params),
         top=params.logprobs,
     )
 

@@ -12,7 +12,7 @@ A schema that cannot be expressed raises InvalidRequest with the keyword and its
 """
 
 from localmind.engine.grammar.gbnf import literal, render
-from localmind.engine.grammar.judge import check_gbnf
+from localmind.engine.grammar.judge import check_gbnf, printable_ascii
 from localmind.engine.grammar.schema import rules, schema_to_gbnf
 
-__all__ = ["check_gbnf", "literal", "render", "rules", "schema_to_gbnf"]
+__all__ = ["check_gbnf", "literal", "printable_ascii", "render", "rules", "schema_to_gbnf"]

@@ -7,6 +7,7 @@ that decodes for everybody, so a grammar that could is an InvalidRequest.
 """
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 from localmind.engine.grammar.parse import Characters, Item, Reference, Rules, parse
 from localmind.errors import InvalidRequest
@@ -26,10 +27,26 @@ MAX_CHAIN = 1000
 MAX_VISITS = 1_000_000
 MAX_EMPTY = 16
 
+PRINTABLE = (9, 10, 13, *range(32, 127))
+
 
 def check_gbnf(text: str, *, root: str = "root") -> None:
     """Raise InvalidRequest for a grammar that llama.cpp would not take, or would never get done with."""
     judge(parse(text), root)
+
+
+@lru_cache(maxsize=64)
+def printable_ascii(text: str) -> bool:
+    """Whether every character that a grammar asks for can be a printable one of ASCII, so that trying those shows
+    whether anything can follow. Kept, since the same grammar comes with many requests."""
+    return all(
+        any(symbol.hold(code) for code in PRINTABLE)
+        for alternatives in parse(text).values()
+        for alternative in alternatives
+        for item in alternative
+        for symbol in item.symbols
+        if isinstance(symbol, Characters)
+    )
 
 
 def judge(rules: Rules, root: str = "root") -> None:

@@ -70,9 +70,8 @@ class Workspace:
     def __init__(self, model: Model) -> None:
         self.candidates = Candidates(model.n_vocab)
         self.every_token: Ids = numpy.arange(model.n_vocab, dtype=numpy.int32)
-        alphabet = {token for code in range(9, 127) for token in model.tokenize(chr(code), add_special=False)}
-        self.probes: Ids = numpy.array(sorted(alphabet - model.end_tokens), dtype=numpy.int32)
-        """Tokens of single characters: what may follow at all is mostly seen from them."""
+        self.probes, self.probes_complete = _single_characters(model)
+        """Tokens of one ASCII character, and whether there is one for every printable one."""
         self._dry: dict[tuple[Any, ...], Any] = {}
 
     def dry(self, model: Model, key: tuple[Any, ...]) -> Any:
@@ -102,6 +101,17 @@ def workspace(context: Context, model: Model) -> Workspace:
         found = _workspaces[context] = Workspace(model)
         weakref.finalize(context, found.close)
     return found
+
+
+def _single_characters(model: Model) -> tuple[Ids, bool]:
+    """Tokenisers put spaces in front of a text's first word, hence several places to look for a token in."""
+    found: dict[bytes, int] = {}
+    for code in (9, 10, 13, *range(32, 127)):
+        for before in ("", "\n", "0"):
+            for token in model.tokenize(before + chr(code), add_special=False):
+                if token_text(model, token) == bytes([code]):
+                    found[bytes([code])] = token
+    return numpy.array(sorted(found.values()), dtype=numpy.int32), len(found) == 98
 
 
 def token_text(model: Model, token: int) -> bytes:
@@ -167,8 +177,12 @@ class SamplerChain:
 class Grammar:
     """A grammar at some place in a text. Raises InvalidRequest for text that the native parser does not take."""
 
-    def __init__(self, work: Workspace, model: Model, gbnf: str, root: str = "root") -> None:
+    def __init__(
+        self, work: Workspace, model: Model, gbnf: str, root: str = "root", *, printable_ascii: bool = False
+    ) -> None:
+        """`printable_ascii`: every character that the grammar asks for can be one of those (see grammar.judge)."""
         self._work = work
+        self._probes_decide = printable_ascii and work.probes_complete
         self._ends = frozenset(model.end_tokens)
         self._end = numpy.array(sorted(model.end_tokens)[:1], dtype=numpy.int32)
         self._sampler = native.llama_sampler_init_grammar(model.vocab, gbnf.encode(), root.encode())
@@ -202,6 +216,8 @@ class Grammar:
         """Whether nothing else is."""
         if not self.may_end or self.allowed(self._work.probes).any():
             return False
+        if self._probes_decide:
+            return True
         every = self._work.every_token
         return set(every[self.allowed(every)].tolist()) <= self._ends
 
