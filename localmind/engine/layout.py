@@ -129,8 +129,8 @@ class Layout:
     def _page(
         self, conversation: list[Turn], described: Sequence[Turn], names: Mapping[str, Any] | None, *, told: bool
     ) -> Page:
-        tools = described if self.abilities.tools == "argument" and not told else ()
-        tools = tools or ([] if self.abilities.list_of_none else None)
+        given = self.abilities.tools == "argument" and not told and described
+        tools = described if given else [] if self.abilities.list_of_none else None
         form = GENERIC_FORMAT if told and described else self.form
         ready = [self._ready(turn) for turn in conversation]
         last = ready[-1]
