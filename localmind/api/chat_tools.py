@@ -70,7 +70,9 @@ class ToolFields(BaseModel):
             raise InvalidRequest(f"tool_choice names {chosen.name[:80]!r}, which is not among the tools")
         if not offered:
             return ToolUse()
-        parallel = not self.legacy and self.parallel_tool_calls is not False
+        # A model that must call cannot end its turn instead: a weak one would repeat the call until its limit.
+        default = chosen.choice != "required"
+        parallel = not self.legacy and (default if self.parallel_tool_calls is None else self.parallel_tool_calls)
         return ToolUse(offered, chosen.choice, chosen.name, parallel)
 
     def _offered(self) -> tuple[Tool, ...]:

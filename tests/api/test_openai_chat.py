@@ -169,7 +169,11 @@ async def test_a_tool_choice_reaches_the_engine(choice: Any, expected: tuple[str
     use = (await asked({"tools": [WEATHER], "tool_choice": choice})).tools
     assert (use.choice, use.name) == expected
     assert use.tools == (Tool("get_weather", "Tells the weather.", WEATHER["function"]["parameters"]),)  # type: ignore[index]  # a plain dict
-    assert use.parallel
+    assert use.parallel == (use.choice != "required"), "who must call is asked for one call, unless it says otherwise"
+
+
+async def test_several_forced_calls_can_be_asked_for() -> None:
+    assert (await asked({"tools": [WEATHER], "tool_choice": "required", "parallel_tool_calls": True})).tools.parallel
 
 
 async def test_parallel_calls_can_be_forbidden_and_a_tool_can_be_strict() -> None:
