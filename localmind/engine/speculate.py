@@ -207,6 +207,16 @@ class Policy:
         else:
             self._largest = max(FIRST, self._largest // 2, accepted)
 
+    def spend(self, seconds: float) -> None:
+        """Time that went into a draft which came to nothing."""
+        self._balance -= seconds / self._cost(self._rows)
+
+    def forget(self) -> None:
+        """Believe half of what was learnt: a drafter that is no longer asked cannot show that it got better."""
+        for which, prior in enumerate(_PRIORS):
+            self._hits[which] = (self._hits[which] + prior * _PRIOR_WEIGHT) / 2
+            self._tries[which] = (self._tries[which] + _PRIOR_WEIGHT) / 2
+
     def likelihood(self, match: int) -> float:
         which = _class(match)
         return self._hits[which] / self._tries[which]
@@ -274,3 +284,27 @@ class LookupSpeculator:
 def prompt_lookup(prompt: "array[int]", cost: Cost) -> Speculator:
     """The Speculator of a sequence that starts with `prompt`."""
     return LookupSpeculator(PromptLookup(prompt), cost)
+
+
+class Either:
+    """The drafts of the first of two speculators, or else those of the second."""
+
+    def __init__(self, first: Speculator, second: Speculator) -> None:
+        self._first = first
+        self._second = second
+        self._asked = first
+
+    def propose(self, tokens: "array[int]", room: int, others: int = 0) -> "array[int]":
+        self._asked = self._first
+        draft = self._first.propose(tokens, room, others)
+        if not draft:
+            self._asked = self._second
+            draft = self._second.propose(tokens, room, others)
+        return draft
+
+    def observe(self, proposed: int, accepted: int) -> None:
+        self._asked.observe(proposed, accepted)
+
+    def close(self) -> None:
+        self._first.close()
+        self._second.close()
