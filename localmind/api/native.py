@@ -109,7 +109,8 @@ def router(backend: Backend) -> APIRouter:
     @routes.post("/chat")
     async def chat(body: ChatTurnRequest, request: Request) -> Response:
         """Talk to the model alone."""
-        asked = Generation(messages=tuple(message.plain() for message in body.messages), client=asker(request))
+        messages = tuple(message.plain() for message in body.messages)
+        asked = Generation(messages=messages, client=asker(request), explain=True)
         events = backend.engines.generate_with_progress(backend.engines.resolve(body.model), asked)
         return EventStream(native_sse(await unless_gone(request, started(events))))
 

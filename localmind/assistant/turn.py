@@ -131,7 +131,9 @@ class Assistant:
         sampling = SamplingParams(temperature=0.0, max_tokens=limit)
         checked = CitationFilter([passage.number for passage in passages])
         answer: list[str] = []
-        asked = Request(messages=tuple(prompt(question, passages, style)), sampling=sampling, client=client)
+        asked = Request(
+            messages=tuple(prompt(question, passages, style)), sampling=sampling, client=client, explain=True
+        )
         events = self._engines.generate_with_progress(spec, asked)
         async with contextlib.aclosing(events):
             async for event in events:

@@ -4,11 +4,12 @@ import json
 import re
 from typing import Any
 
+import msgspec
 import pytest
 from api_fakes import FakeEngines, post
 
 from localmind.api.metrics import render
-from localmind.events import Done, TextDelta
+from localmind.events import Done, Event, TextDelta, ToolCallDelta, decode, encode
 from localmind.messages import CacheReport, Timings, Usage
 from localmind.workers.request import Infill
 from localmind.workers.tally import Tally, Watch
@@ -150,3 +151,14 @@ async def test_a_native_generation_continues_anything(body: dict[str, Any], fiel
 @pytest.mark.parametrize("body", [{}, {"prompt": "a", "tokens": [1]}, {"tokens": []}, {"messages": []}])
 async def test_a_native_generation_continues_exactly_one_thing(body: dict[str, Any]) -> None:
     assert (await post(FakeEngines(), body, "/localmind/v1/generate")).status_code == 400
+
+
+@pytest.mark.parametrize("event", [TextDelta("x"), Done(cache=CacheReport(1)), ToolCallDelta(0, "c", "f", "{}")])
+def test_an_event_survives_the_way_from_a_worker(event: Event) -> None:
+    assert decode(encode(event)) == event
+
+
+@pytest.mark.parametrize("data", [None, 5, {}, {"type": "X"}, {"type": ["TextDelta"]}, {"type": "TextDelta"}])
+def test_what_is_no_event_is_refused(data: Any) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        decode(data)
