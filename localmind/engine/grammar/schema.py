@@ -334,8 +334,8 @@ class _Compiler:
         first = f"({extra} {after})?" if extra else ""
         for member, needed in reversed(members):
             first = f"{member} {after}" if needed else self.add("first", f"{member} {after} | {first or chr(34) * 2}")
-            more = f"{self.comma()} {member} {after}"
-            after = self.add("after", more if needed else f"({more})?")
+            following = f"{self.comma()} {member}"
+            after = self.add("after", f"{following if needed else f'({following})?'} {after}")
         return self.add("object", f'"{{" {first} "}}"')
 
     def extra(self, others: Any, names: list[str], pointer: str, depth: int) -> str | None:

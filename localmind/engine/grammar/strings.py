@@ -78,7 +78,8 @@ def _shared(one: str, other: str) -> int:
 def none_of(names: Sequence[str], character: str, add: Callable[[str, str], str]) -> str:
     """The rest of a string, closing quote included, that is none of `names`; it has no escapes, by which a name could
     be written in another way. `character` is the rule of a plain character."""
-    return add("key", _none_of(sorted(set(names)), character, add))
+    plain = {name for name in names if all(one >= " " and one not in '"\\\x7f' for one in name)}
+    return add("key", _none_of(sorted(plain), character, add))
 
 
 def _none_of(names: list[str], character: str, add: Callable[[str, str], str]) -> str:
