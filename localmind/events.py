@@ -4,7 +4,7 @@ Each event is a frozen struct with its class name as tag, consumed with `match`.
 `decode` turn them into builtins for msgpack and JSON. A stream ends with exactly one Done or Failed.
 """
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import msgspec
 
@@ -135,5 +135,4 @@ def decode(data: Any) -> Event:
     """The inverse of `encode`; raises msgspec.ValidationError for anything else."""
     # msgspec prepares a union anew with every call, which takes 10 µs a token; a class it remembers.
     kind = _KINDS.get(str(data.get("type"))) if isinstance(data, dict) else None
-    event: Event = msgspec.convert(data, kind or Event)
-    return event
+    return cast(Event, msgspec.convert(data, kind or Event))
