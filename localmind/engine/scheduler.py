@@ -42,6 +42,7 @@ class Scheduler:
         idle_cells: int = 512,
         window: int = 0,
         prefill_budget: Callable[[int], int] = lambda decoding: 1 << 30,
+        expected_tokens: int = EXPECTED_TOKENS,
     ) -> None:
         """`prefill_budget` gets the number of decode rows and returns how many prompt tokens a step may add."""
         if n_batch <= max_running:
@@ -51,6 +52,8 @@ class Scheduler:
         )
         self.steps = 0
         self.parkings = 0
+        self._n_ctx = n_cells
+        self._expected_tokens = expected_tokens
         self._n_batch = n_batch
         self._n_outputs = n_outputs
         self._max_running = min(max_running, n_slots, n_outputs)
@@ -94,8 +97,9 @@ class Scheduler:
 
     def submit(self, sequence: Sequence) -> None:
         """Queue a new sequence. Its prompt and one token more must fit the context: the caller has checked."""
-        if not 0 < sequence.prompt_length == len(sequence.tokens) < sequence.limit <= self.n_cells:
-            raise ValueError(f"prompt {len(sequence.tokens)}, limit {sequence.limit}, cells {self.n_cells}")
+        # Not against `n_cells`: when the memory proved smaller than it said, whoever needs it all learns so by trying.
+        if not 0 < sequence.prompt_length == len(sequence.tokens) < sequence.limit <= self._n_ctx:
+            raise ValueError(f"prompt {len(sequence.tokens)}, limit {sequence.limit}, cells {self._n_ctx}")
         self._line.add(sequence)
 
     def finish(self, sequence: Sequence, *, keep: bool = True) -> None:
@@ -163,7 +167,7 @@ class Scheduler:
         False when a single token of the only running sequence found no cell, so that nothing is left to give up.
         """
         tokens = sum(row.n_tokens for row in rows)
-        if tokens == 1 and len(self._running) == 1 and not self.pool.idle:
+        if tokens == 1 and len(self._running) == 1 and not any(each.slot >= 0 for each in self.pool.idle):
             return False
         self.pool.cells.capacity = self.cells_used + tokens // 2
         return True
@@ -211,23 +215,24 @@ class Scheduler:
         return self._line.next(Counter(sequence.client for sequence in self._running)) if len(self._line) else None
 
     def _admit(self) -> None:
-        while len(self._running) < self._max_running:
+        while True:
             head = self._next()
             if head is None or any(parked.background <= head.background for parked in self._parked):
                 return
-            if not self._try(head):
-                # Who is interactive does not wait for who is not.
-                victim = self._victim() if self._running else None
-                if head.background or victim is None or not victim.background:
-                    return
-                self._park(victim)
+            if len(self._running) < self._max_running and self._try(head):
+                continue
+            # Who is interactive does not wait for who is not.
+            victim = self._victim() if self._running else None
+            if head.background or victim is None or not victim.background:
+                return
+            self._park(victim)
 
     def _try(self, head: Sequence) -> bool:
         self._admissions += 1
         head.admitted = self._admissions
         head.used_at = self.steps
         reuse = self.pool.find(head)
-        claim = min(head.limit, len(head.tokens) + EXPECTED_TOKENS)
+        claim = min(head.limit, len(head.tokens) + self._expected_tokens)
         if self._running and self._committed() + claim - self._already_counted(reuse) > self.n_cells:
             return False
         if not self.pool.attach(head, reuse, self._running):
@@ -269,6 +274,7 @@ class Scheduler:
         here = [sequence for sequence in self._running if sequence.group == self._group]
         decoding = [sequence for sequence in here if sequence.state is State.DECODE]
         prefilling = [sequence for sequence in here if sequence.state is State.PREFILL and sequence.waits_for is None]
+        self.pool.free_up(len(decoding))  # who came back since `_make_room` may have taken what that had freed
         free = self.pool.cells.free
         rows = self._decode_rows(decoding, min(free, self._n_batch))
         used = sum(row.n_tokens for row in rows)
@@ -293,11 +299,12 @@ class Scheduler:
         return rows
 
     def _prefill_rows(self, prefilling: list[Sequence], room: int, outputs: int) -> list[Row]:
-        """Half of the room is for the shortest rest, so that a short prompt passes a long one, which still moves."""
+        """Half of the room is for the shortest rest, so that a short prompt passes a long one, which still moves: an
+        only token is the long one's."""
         rows = []
         order = self._order(prefilling)
         shortest = min(order, key=lambda sequence: sequence.pending)
-        shares = [(shortest, max(1, room // 2))] if shortest is not order[0] else []
+        shares = [(shortest, room // 2)] if shortest is not order[0] else []
         shares += [(sequence, room) for sequence in order]
         taken: dict[Sequence, int] = {}
         for sequence, share in shares:
