@@ -183,10 +183,11 @@ class Pool:
             sequence.source = "running"
 
     def _restore(self, holder: Sequence, slot: int, tokens: int) -> None:
-        whole = tokens == holder.stored
-        self.actions.append(Restore(holder, slot, drop=whole))
+        # A state that can only be used whole is no longer there once its sequence has gone on, so its copy stays.
+        last = tokens == holder.stored and self.kind == "any_prefix"
+        self.actions.append(Restore(holder, slot, drop=last))
         self.cells.grow(slot, holder.stored)
-        if whole:
+        if last:
             self._forget(holder)
         else:
             self.cells.trim(slot, tokens)
@@ -199,6 +200,8 @@ class Pool:
         if sequence.stored < LEAST_KEPT or sequence.slot < 0:
             self.release(sequence)
             return
+        if self.cells.length(sequence.slot) > sequence.stored:
+            self.trim(sequence)  # drafts that nobody judged, because sampling failed
         self._tree.remove(sequence)
         del sequence.tokens[sequence.stored :]
         sequence.draft = sequence.tokens[:0]
@@ -304,38 +307,38 @@ class Pool:
         for each in self._idle_in_pool(protected):
             if self.cells.free >= count:
                 break
-            self._evict(each)
+            self._evict(each, protected)
         return self.cells.free >= count
 
     def thin(self, running: Iterable[Sequence]) -> None:
         """Take the least recently used idle sequence out of the way of the running ones, one a step."""
         beside = self.cells.used - self.cells.held(sequence.slot for sequence in running)
         if beside > self._idle_cells and (least := next(self._idle_in_pool(frozenset()), None)) is not None:
-            self._evict(least)
+            self._evict(least, frozenset())
 
     def _idle_in_pool(self, protected: "set[Sequence] | frozenset[Sequence]") -> Iterator[Sequence]:
         return (each for each in self.idle if each.slot >= 0 and each not in protected)
 
-    def _evict(self, sequence: Sequence) -> None:
+    def _evict(self, sequence: Sequence, protected: "set[Sequence] | frozenset[Sequence]") -> None:
         """From the pool to main memory, or away when it is too large or all its cells are others' as well."""
         if self.cells.own(sequence.slot) and sequence.stored <= self._ram_cells:
             self.actions.append(Save(sequence, sequence.slot))
             sequence.saved = SAVING
             self._clear_slot(sequence)
-            self._fit_ram(sequence)
+            self._fit_ram(sequence, protected)
         else:
             self.forget(sequence)
 
     def _fits_ram(self, cells: int) -> bool:
         return cells + sum(each.stored for each in self._parked) <= self._ram_cells
 
-    def _fit_ram(self, newcomer: Sequence) -> None:
-        """Drop the least recently used copies until the budget holds."""
+    def _fit_ram(self, newcomer: Sequence, protected: "set[Sequence] | frozenset[Sequence]" = frozenset()) -> None:
+        """Drop the least recently used copies until the budget holds, but not one that is about to be restored."""
         over = self.ram_used - self._ram_cells
         for each in self.idle:
             if over <= 0:
                 return
-            if each.saved is not None and each.slot < 0 and each is not newcomer:
+            if each.saved is not None and each.slot < 0 and each is not newcomer and each not in protected:
                 over -= each.stored
                 self.forget(each)
         if over > 0 and newcomer in self._idle:
@@ -346,7 +349,7 @@ class Pool:
             least = next(self._idle_in_pool(protected), None)
             if least is None:
                 return -1
-            self._evict(least)
+            self._evict(least, protected)
         return heapq.heappop(self._free_slots)
 
     def _clear_slot(self, sequence: Sequence) -> None:
