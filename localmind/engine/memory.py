@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from localmind.engine.backend import Backend
+from localmind.engine.prefix_tree import common_length
 from localmind.engine.scheduler import Scheduler
 from localmind.engine.sequence import Clear, Restore, Row, Save, Sequence, Share, State, Step
 from localmind.engine.shelf import Shelf
@@ -54,8 +55,7 @@ class Memory:
         """Queue a request, once what is on disk for it is in memory."""
         if self._shelf is not None and sequence.group == () and sequence.prompt_length >= LEAST_FETCHED:
             name, common = self._shelf.find(sequence.tokens)
-            known = self._scheduler.pool.find(sequence).expected
-            if name not in self._resident and min(common, sequence.prompt_length - 1) >= known + LEAST_FETCHED:
+            if name not in self._resident and self._gains(sequence, common):
                 self._fetching[sequence.number] = sequence
                 self._shelf.load(name, partial(self._loaded, name, sequence))
                 return
@@ -65,13 +65,23 @@ class Memory:
         self._call_soon(lambda: self._adopt(name, sequence, tokens, state))
 
     def _adopt(self, name: str, sequence: Sequence, tokens: "array[int]", state: Any) -> None:
-        if state is not None and name not in self._resident:
+        # Somebody else may have brought back, or evaluated, as much in the meantime.
+        if (
+            state is not None
+            and name not in self._resident
+            and self._gains(sequence, common_length(tokens, sequence.tokens))
+        ):
             kept = Sequence(0, "", tokens, len(tokens), 0, source="disk", used_at=self._scheduler.steps)
             kept.saved, kept.disk_key = state, name
             self._resident[name] = kept
             self._scheduler.pool.adopt(kept)
         if self._fetching.pop(sequence.number, None) is not None:
             self._scheduler.submit(sequence)
+
+    def _gains(self, sequence: Sequence, common: int) -> bool:
+        """A state on disk with so many common tokens is worth reading, after all that is in memory."""
+        known = self._scheduler.pool.find(sequence).expected
+        return min(common, sequence.prompt_length - 1) >= known + LEAST_FETCHED
 
     def finish(self, sequence: Sequence, *, keep: bool) -> None:
         if self._fetching.pop(sequence.number, None) is None:
@@ -98,7 +108,8 @@ class Memory:
                         self._scheduler.pool.unsaved(sequence)
                 case Restore(source, slot, drop):
                     restored = True
-                    if not self._backend.restore(slot, source.saved):
+                    # It may have been saved in this very step, in vain.
+                    if source.saved is None or not self._backend.restore(slot, source.saved):
                         log.warning("llama.cpp took no copy of %d cells back", source.stored)
                     if drop:
                         source.saved = None
