@@ -21,8 +21,9 @@ END = 256
 
 WAIT = 10.0
 
-Cell = tuple[int, Hashable]
-"""The token that a cell was computed from, and the adapters that it was computed with."""
+Cell = tuple[int, Hashable, bool]
+"""The token that a cell was computed from, the adapters that it was computed with, and whether all layers have it:
+what a copy brings back beyond the window is missing in the layers that have one."""
 
 
 class FakeMemory:
@@ -31,6 +32,7 @@ class FakeMemory:
     def __init__(self, capacity: int, kind: str = "any_prefix") -> None:
         self.capacity = capacity
         self.kind = kind
+        self.window = 0
         self.slots: dict[int, list[int]] = {}
         self._cells: dict[int, Cell] = {}
         self._references: dict[int, int] = {}
@@ -127,6 +129,7 @@ class FakeBackend:
         self.n_threads = 1
         self.kind = kind
         self.cell_bytes = 1
+        self.window = 0
         self.idle_cells = idle_cells
         self.decode_costs = {1: 1.0, 16: 1.0} if free_drafts else {}
         self.answer = answer
@@ -160,7 +163,7 @@ class FakeBackend:
             assert row.samples or not row.draft
         code = self.before_step(rows)
         if code in (2, -3):  # parts of the batch may have been evaluated
-            self.memory.add(rows[0].sequence.slot, [(0, "unfinished")])
+            self.memory.add(rows[0].sequence.slot, [(0, "unfinished", True)])
         if code:
             return code, []
         if self.memory.used + n_tokens > self.memory.capacity:
@@ -170,10 +173,13 @@ class FakeBackend:
         self.outputs, indices, index = {}, [], -1
         for row in rows:
             tokens = row.sequence.tokens
+            content = self.memory.content(row.sequence.slot)
             expected = [(token, self._adapters) for token in tokens[: row.start]]
-            assert self.memory.content(row.sequence.slot) == expected, "a slot holds its sequence's beginning"
+            assert [cell[:2] for cell in content] == expected, "a slot holds its sequence's beginning"
+            seen = content[max(0, row.start - self.window + 1) :] if self.window else content
+            assert all(complete for _, _, complete in seen), "no row looks back on what a copy did not bring"
             new = [*tokens[row.start : row.start + row.count], *row.draft]
-            assert self.memory.add(row.sequence.slot, [(token, self._adapters) for token in new])
+            assert self.memory.add(row.sequence.slot, [(token, self._adapters, True) for token in new])
             index += row.count
             indices.append(index)
             if row.samples:
@@ -193,15 +199,22 @@ class FakeBackend:
         if self.refuse_save():
             raise MemoryError
         known = self._known_adapters
-        pairs = [(token, known.index(group)) for token, group in self.memory.content(slot)]
-        return numpy.array(pairs, dtype=numpy.int32).reshape(-1).view(numpy.uint8)
+        cells = [(token, known.index(group), complete) for token, group, complete in self.memory.content(slot)]
+        return numpy.array(cells, dtype=numpy.int32).reshape(-1).view(numpy.uint8)
 
     def restore(self, slot: int, state: "numpy.ndarray") -> bool:
         assert not self.memory.slots.get(slot), "a state goes into an empty slot"
-        pairs = state.view(numpy.int32).reshape(-1, 2).tolist()
         if self.refuse_restore():
             return False
-        return self.memory.add(slot, [(token, self._known_adapters[group]) for token, group in pairs])
+        cells = state.view(numpy.int32).reshape(-1, 3).tolist()
+        first = len(cells) - self.window if self.window else 0
+        return self.memory.add(
+            slot,
+            [
+                (token, self._known_adapters[group], bool(complete) and place >= first)
+                for place, (token, group, complete) in enumerate(cells)
+            ],
+        )
 
     def length(self, slot: int) -> int:
         return self.memory.length(slot)

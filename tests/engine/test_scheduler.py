@@ -1,125 +1,175 @@
-"""The scheduler against a memory that remembers what llama.cpp would."""
+"""Random schedules against every promise of the scheduler, and its rules one by one."""
 
 from array import array
+from itertools import pairwise
 
 import pytest
+from fake_machine import ALPHABET, Machine, alone, next_token
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from localmind.engine.scheduler import EXPECTED_TOKENS, Scheduler, new_sequence
-from localmind.engine.sequence import Sequence, State
+from localmind.engine.scheduler import EXPECTED_TOKENS, GROUP_STEPS, Scheduler
+from localmind.engine.sequence import Sequence, State, new_sequence
+
+DOCUMENTS = [[next_token([number, place]) for place in range(90)] for number in range(3)]
+"""What prompts begin with, so that they share long and short beginnings."""
+
+LONGEST = 150
+
+prompts = st.builds(
+    lambda one, start, other, end, rest: DOCUMENTS[one][:start] + DOCUMENTS[other][:end] + rest,
+    st.integers(0, 2),
+    st.sampled_from([1, 20, 45, 70, 90]),
+    st.integers(0, 2),
+    st.sampled_from([0, 0, 1, 40]),
+    st.lists(st.integers(0, ALPHABET - 1), max_size=4),
+)
+submits = st.tuples(
+    st.just("submit"),
+    prompts,
+    st.sampled_from([1, 2, 5, 12, 25, None]),
+    st.fixed_dictionaries(
+        {
+            "client": st.sampled_from("abc"),
+            "background": st.sampled_from([False, False, True]),
+            "group": st.sampled_from([(), (), (), "lora"]),
+        }
+    ),
+)
+events = st.lists(
+    st.one_of(
+        submits,
+        submits,
+        st.tuples(st.just("run"), st.integers(1, 12)),
+        st.tuples(st.just("cancel"), st.integers(0, 20), st.booleans()),
+    ),
+    min_size=2,
+    max_size=16,
+)
+machines = st.fixed_dictionaries(
+    {
+        "n_cells": st.sampled_from([160, 200, 320, 600]),
+        "n_slots": st.integers(2, 9),
+        "n_batch": st.sampled_from([8, 30, 70, 200]),
+        "n_outputs": st.sampled_from([6, 8, 16]),
+        "max_running": st.sampled_from([1, 2, 4, 6]),
+        "ram_cells": st.sampled_from([0, 0, 60, 150, 400, 10_000]),
+        "idle_cells": st.sampled_from([0, 60, 1 << 20]),
+        "prefill": st.sampled_from([1, 16, 64, 1 << 30]),
+        "expected_tokens": st.sampled_from([0, 3, 512]),
+        "seed": st.integers(0, 1 << 16),
+    }
+)
 
 
-def queued(number: int, length: int, *, max_tokens: int | None, n_ctx: int) -> Sequence:
-    return new_sequence(number, "test", array("i", range(length)), max_tokens=max_tokens, n_ctx=n_ctx)
+def play(machine: Machine, events) -> None:
+    """All that happens, then everything to its end: each request whole, whoever its neighbours were."""
+    asked: list[tuple[Sequence, list[int]]] = []
+    cancelled: set[int] = set()
+    for event in events:
+        match event:
+            case "submit", prompt, answer, about:
+                answer = LONGEST - len(prompt) + 10 if answer is None else answer
+                asked.append((machine.submit(prompt, answer, **about), prompt))
+            case "run", count:
+                for _ in range(count):
+                    machine.step()
+            case "cancel", which, keep if asked:
+                sequence, _ = asked[which % len(asked)]
+                cancelled |= {sequence.number} if sequence in machine.live else set()
+                machine.cancel(sequence, keep=keep)
+                machine.cancel(sequence, keep=keep)  # twice does no harm
+    # The oldest moves at every step, or at GROUP_STEPS of every 2 × GROUP_STEPS: nobody waits without end.
+    machine.run(50 + 3 * sum(len(prompt) + 60 for _, prompt in asked))
+    assert [each.number for each in machine.live] == []
+    assert sorted([each.number for each in machine.finished] + list(cancelled)) == [each.number for each, _ in asked]
+    for sequence, prompt in asked:
+        if sequence.number not in cancelled:
+            assert machine.answers[sequence.number] == alone(prompt, sequence.limit)
+            assert 0 <= sequence.cached < len(prompt)
+            assert (sequence.source == "none") == (sequence.cached == 0)
 
 
-class Machine:
-    """Evaluates steps into a model of the KV memory; the next token is a function of everything before it."""
-
-    def __init__(self, n_cells: int, n_slots: int, n_batch: int) -> None:
-        self.scheduler = Scheduler(n_cells=n_cells, n_slots=n_slots, n_batch=n_batch)
-        self.cells: dict[int, list[int]] = {}
-        self.finished: list[Sequence] = []
-
-    def step(self) -> bool:
-        scheduler = self.scheduler
-        step = scheduler.step()
-        for slot in step.clear:
-            self.cells.pop(slot, None)
-        assert step.n_tokens <= scheduler.n_batch
-        assert scheduler.cells_used + step.n_tokens <= scheduler.n_cells
-        kinds = [row.sequence.state for row in step.rows]
-        assert kinds == sorted(kinds, key=[State.DECODE, State.PREFILL].index), "decode rows come first"
-        decoding = [sequence for sequence in scheduler.active if sequence.state is State.DECODE]
-        assert [row.sequence for row in step.rows[: len(decoding)]] == decoding, "no decoding sequence is left out"
-        if scheduler.active:
-            assert step.rows[0].sequence is scheduler.active[0] or kinds[0] is State.DECODE
-            assert scheduler.active[0] in [row.sequence for row in step.rows], "the oldest always moves"
-        slots = [sequence.slot for sequence in scheduler.active]
-        assert len(set(slots)) == len(slots)
-        for row in step.rows:
-            stored = self.cells.setdefault(row.sequence.slot, [])
-            assert len(stored) == row.start, "a slot holds its own sequence and nothing else"
-            stored.extend(row.sequence.tokens[row.start : row.start + row.count])
-        scheduler.evaluated(step.rows)
-        assert scheduler.cells_used == sum(map(len, self.cells.values()))
-        for row in step.rows:
-            if row.samples:
-                assert self.cells[row.sequence.slot] == list(row.sequence.tokens)
-                if scheduler.append(row.sequence, next_token(row.sequence.tokens)):
-                    scheduler.finish(row.sequence)
-                    self.finished.append(row.sequence)
-        return bool(step.rows)
-
-    def run(self, limit: int = 100_000) -> None:
-        while self.step():
-            limit -= 1
-            assert limit, "the scheduler does not come to an end"
+@settings(deadline=None, max_examples=500)
+@given(machines, events)
+def test_every_request_gets_its_whole_answer_whatever_the_others_do(about, events):
+    play(Machine(**about), events)
 
 
-def next_token(tokens: "array[int]") -> int:
-    return hash(tuple(tokens[-8:])) % 1000
+@settings(deadline=None, max_examples=300)
+@given(machines, events, st.sampled_from([4, 30, 100]))
+def test_every_request_gets_its_whole_answer_from_a_memory_with_a_window(about, events, window):
+    play(Machine(**about, window=window), events)
 
 
-def alone(length: int, limit: int) -> list[int]:
-    tokens = array("i", range(length))
-    while len(tokens) < limit:
-        tokens.append(next_token(tokens))
-    return list(tokens)
+@settings(deadline=None, max_examples=300)
+@given(machines, events)
+def test_every_request_gets_its_whole_answer_from_a_memory_that_cannot_be_cut(about, events):
+    play(Machine(**about, kind="whole"), events)
 
 
-requests = st.lists(st.tuples(st.integers(1, 90), st.one_of(st.none(), st.integers(1, 200))), min_size=1, max_size=12)
+@settings(deadline=None, max_examples=300)
+@given(machines, events, st.sampled_from(["any_prefix", "whole"]))
+def test_copies_that_fail_cost_time_and_no_request(about, events, kind):
+    play(Machine(**about, kind=kind, trouble=0.3), events)
 
 
-@settings(deadline=None, max_examples=150)
-@given(requests, st.integers(1, 6), st.integers(8, 40), st.data())
-def test_every_request_gets_its_whole_answer_whatever_the_others_do(wanted, n_slots, n_batch, data):
-    machine = Machine(100, n_slots, n_batch)
-    sequences = []
-    for number, (length, max_tokens) in enumerate(wanted):
-        sequences.append(queued(number, length, max_tokens=max_tokens, n_ctx=100))
-        machine.scheduler.submit(sequences[-1])
-        for _ in range(data.draw(st.integers(0, 5))):
-            machine.step()
-    machine.run()
-    assert sorted(s.number for s in machine.finished) == list(range(len(wanted)))
-    for sequence in sequences:
-        assert list(sequence.tokens) == alone(sequence.prompt_length, sequence.limit)
-    assert machine.scheduler.cells_used == 0
-    assert machine.scheduler.idle or machine.scheduler.step().rows == ()
+def queued(number: int, length: int, *, max_tokens: int | None, n_ctx: int, **about) -> Sequence:
+    """Prompts of different numbers have nothing in common."""
+    tokens = array("i", range(1000 * number, 1000 * number + length))
+    return new_sequence(number, about.pop("client", "test"), tokens, max_tokens=max_tokens, n_ctx=n_ctx, **about)
 
 
-@settings(deadline=None, max_examples=150)
-@given(requests, st.integers(1, 6), st.data())
-def test_finishing_anybody_at_any_time_frees_its_cells_and_disturbs_nobody(wanted, n_slots, data):
-    machine = Machine(100, n_slots, 16)
-    sequences = []
-    for number, (length, max_tokens) in enumerate(wanted):
-        sequences.append(queued(number, length, max_tokens=max_tokens, n_ctx=100))
-        machine.scheduler.submit(sequences[-1])
-    cancelled = set()
-    for _ in range(data.draw(st.integers(0, 8))):
-        for _ in range(data.draw(st.integers(0, 6))):
-            machine.step()
-        victim = data.draw(st.sampled_from(sequences))
-        machine.scheduler.finish(victim)
-        machine.scheduler.finish(victim)  # twice does no harm
-        if victim not in machine.finished:
-            cancelled.add(victim.number)
-    machine.run()
-    assert {s.number for s in machine.finished} == {s.number for s in sequences} - cancelled
-    assert machine.scheduler.cells_used == 0
-    assert not machine.scheduler.active
+def plain(step) -> list[tuple[int, int, bool]]:
+    return [(row.sequence.number, row.count, row.samples) for row in step.rows]
+
+
+def go(scheduler: Scheduler):
+    """A step in which everybody gets the token 7."""
+    step = scheduler.step()
+    scheduler.evaluated(step.rows)
+    for row in step.rows:
+        if row.samples:
+            scheduler.append(row.sequence, 7)
+    return step
 
 
 def test_decode_rows_come_first_and_a_prompt_takes_what_the_batch_has_left():
-    machine = Machine(1000, 4, 32)
-    machine.scheduler.submit(queued(1, 10, max_tokens=50, n_ctx=1000))
-    machine.step()
-    machine.scheduler.submit(queued(2, 100, max_tokens=50, n_ctx=1000))
-    step = machine.scheduler.step()
-    assert [(row.sequence.number, row.count, row.samples) for row in step.rows] == [(1, 1, True), (2, 31, False)]
+    scheduler = Scheduler(n_cells=1000, n_slots=4, n_batch=32)
+    scheduler.submit(queued(1, 10, max_tokens=50, n_ctx=1000))
+    go(scheduler)
+    scheduler.submit(queued(2, 100, max_tokens=50, n_ctx=1000))
+    assert plain(scheduler.step()) == [(1, 1, True), (2, 31, False)]
+
+
+def test_a_prompt_takes_no_more_of_a_step_than_its_time_allows():
+    asked = []
+
+    def budget(decoding: int) -> int:
+        asked.append(decoding)
+        return 16
+
+    scheduler = Scheduler(n_cells=1000, n_slots=4, n_batch=512, prefill_budget=budget)
+    scheduler.submit(queued(1, 10, max_tokens=50, n_ctx=1000))
+    go(scheduler)
+    scheduler.submit(queued(2, 100, max_tokens=50, n_ctx=1000))
+    assert plain(scheduler.step()) == [(1, 1, True), (2, 16, False)]
+    assert asked == [0, 1]
+
+
+def test_a_short_prompt_passes_a_long_one_which_still_moves():
+    scheduler = Scheduler(n_cells=1000, n_slots=4, n_batch=32)
+    scheduler.submit(queued(1, 400, max_tokens=5, n_ctx=1000))
+    scheduler.submit(queued(2, 20, max_tokens=5, n_ctx=1000))
+    assert sorted(plain(go(scheduler))) == [(1, 16, False), (2, 16, False)]
+    assert sorted(plain(go(scheduler))) == [(1, 28, False), (2, 4, True)]
+
+
+def test_where_there_is_room_for_one_token_the_oldest_prompt_gets_it():
+    scheduler = Scheduler(n_cells=1000, n_slots=4, n_batch=32, prefill_budget=lambda decoding: 1)
+    scheduler.submit(queued(1, 40, max_tokens=5, n_ctx=1000))
+    scheduler.submit(queued(2, 20, max_tokens=5, n_ctx=1000))
+    assert plain(scheduler.step()) == [(1, 1, False)]
 
 
 def test_admission_leaves_room_for_the_answer_that_is_expected_not_for_the_worst_case():
@@ -138,22 +188,101 @@ def test_a_short_answer_claims_only_what_it_may_use():
     assert len(scheduler.active) == 9
 
 
-def test_when_cells_run_out_the_youngest_goes_back_to_the_queue_and_keeps_its_tokens():
-    machine = Machine(1100, 2, 600)
-    old, young = (queued(number, 500, max_tokens=None, n_ctx=1100) for number in (1, 2))
-    machine.scheduler.submit(old)
-    machine.scheduler.submit(young)
-    young.limit = old.limit = 520  # what admission expected ...
+def test_a_shared_beginning_is_claimed_once():
+    machine = Machine(400, n_slots=12, n_batch=200, max_running=12, n_outputs=16, prefill=512)
+    document = DOCUMENTS[0] + DOCUMENTS[1]
+    sequences = [machine.submit([*document, number % ALPHABET, number // ALPHABET], 10) for number in range(8)]
     machine.step()
-    machine.step()
-    assert [s.state for s in (old, young)] == [State.DECODE, State.DECODE]
-    young.limit = old.limit = 1100  # ... and what it turned out to be
-    while young.state is not State.QUEUED:
+    assert {each.state for each in sequences} == {State.PREFILL} | {State.DECODE}
+    machine.run(100)
+    assert machine.scheduler.parkings == 0
+    assert all(each.cached >= 180 for each in sequences[1:])
+
+
+def test_eight_at_once_behind_one_beginning_evaluate_it_once():
+    machine = Machine(2000, n_slots=12, n_batch=64, max_running=8)
+    machine.drafts = False
+    document = DOCUMENTS[0] + DOCUMENTS[1]
+    for number in range(8):
+        machine.submit([*document, number % ALPHABET, 1, 2], 3)
+    evaluated = 0
+    while not machine.scheduler.idle:
+        evaluated += sum(row.count for row in machine.step().rows)
+    assert evaluated <= len(document) + 8 * (3 + 3)
+
+
+def test_when_cells_run_out_the_youngest_is_parked_and_goes_on_where_it_was():
+    machine = Machine(200, n_slots=4, n_batch=200, ram_cells=1000, expected_tokens=4)
+    machine.drafts = False
+    prompts = [DOCUMENTS[0][:80], DOCUMENTS[1][:80]]
+    old, young = (machine.submit(prompt, 100) for prompt in prompts)
+    while young.state is not State.PARKED:
         machine.step()
     assert old.state is State.DECODE
     assert young.generated > 0
-    machine.run()
-    assert list(young.tokens) == alone(500, 1100)
+    assert young.stored == len(young.tokens) - 1
+    stored, steps = young.stored, 0
+    while young.state is State.PARKED:
+        steps += 1
+        machine.step()
+    assert (young.state, young.stored) == (State.DECODE, stored + 1)
+    machine.run(500)
+    assert [machine.answers[number] for number in (1, 2)] == [alone(prompt, 180) for prompt in prompts]
+
+
+def test_without_main_memory_the_parked_one_is_evaluated_again_and_loses_nothing():
+    machine = Machine(200, n_slots=4, n_batch=200, ram_cells=0, expected_tokens=4)
+    prompts = [DOCUMENTS[0][:80], DOCUMENTS[1][:80]]
+    for prompt in prompts:
+        machine.submit(prompt, 100)
+    machine.run(500)
+    assert machine.scheduler.parkings >= 1
+    assert [machine.answers[number] for number in (1, 2)] == [alone(prompt, 180) for prompt in prompts]
+
+
+def test_an_interactive_request_is_admitted_at_once_though_background_fills_every_place():
+    machine = Machine(1000, n_slots=8, max_running=3, ram_cells=1000)
+    for number in range(5):
+        machine.submit(DOCUMENTS[number % 3][:30], 60, background=True, client="indexer")
+    machine.step()
+    person = machine.submit(DOCUMENTS[0][:40], 5, client="person")
+    machine.step()
+    assert person.state is not State.QUEUED
+    machine.run(1000)
+    assert machine.finished[0] is person
+    assert len(machine.finished) == 6
+
+
+def test_adapter_sets_take_turns_of_some_steps():
+    machine = Machine(1000, n_slots=8, n_batch=64)
+    machine.drafts = False
+    machine.submit(DOCUMENTS[0][:20], 40)
+    machine.submit(DOCUMENTS[0][:20], 40, group="lora")
+    groups = [machine.step().group for _ in range(6 * GROUP_STEPS)]
+    changes = [place for place in range(1, len(groups)) if groups[place] != groups[place - 1]]
+    assert len(changes) >= 3
+    assert min(after - before for before, after in pairwise(changes)) >= GROUP_STEPS
+    machine.run(500)
+    assert [each.cached for each in machine.finished] == [0, 0], "cells of other adapters are never shared"
+
+
+def test_drafts_never_take_the_rows_or_cells_of_others():
+    scheduler = Scheduler(n_cells=64, n_slots=4, n_batch=12, n_outputs=6, max_running=4)
+    for number in (1, 2, 3):
+        scheduler.submit(queued(number, 3, max_tokens=18, n_ctx=64))
+    go(scheduler)
+    for sequence in scheduler.running:
+        sequence.draft = array("i", [1] * 9)
+    step = scheduler.step()
+    assert [(row.count, len(row.draft)) for row in step.rows] == [(1, 3), (1, 0), (1, 0)]
+
+
+def test_a_draft_never_leads_beyond_the_limit():
+    scheduler = Scheduler(n_cells=64, n_slots=4, n_batch=32)
+    scheduler.submit(queued(1, 3, max_tokens=4, n_ctx=64))
+    go(scheduler)
+    scheduler.running[0].draft = array("i", [1] * 9)
+    assert [len(row.draft) for row in scheduler.step().rows] == [2]
 
 
 def test_a_sequence_that_cannot_fit_is_refused_before_anything_is_queued():
@@ -177,11 +306,29 @@ def test_a_memory_smaller_than_the_ledger_is_believed_and_only_a_lone_token_give
     step = scheduler.step()
     assert scheduler.out_of_cells(step.rows)
     assert scheduler.n_cells == 8
+    assert plain(go(scheduler)) == [(1, 8, True)]
     step = scheduler.step()
-    assert [row.count for row in step.rows] == [8]
-    scheduler.evaluated(step.rows)
-    scheduler.append(step.rows[0].sequence, 1)
-    step = scheduler.step()
-    assert [(row.sequence.number, row.count) for row in step.rows] == [(1, 1)]
-    assert [sequence.number for sequence in scheduler.waiting] == [2]
+    assert plain(step) == [(1, 1, True)]
+    assert [sequence.number for sequence in scheduler.running] == [1]
     assert not scheduler.out_of_cells(step.rows)
+
+
+def test_a_lone_token_gives_up_though_copies_lie_in_main_memory():
+    machine = Machine(100, ram_cells=1000, idle_cells=0)
+    machine.run_one(DOCUMENTS[0][:40])
+    machine.submit(DOCUMENTS[1][:20], 9)
+    machine.step()
+    machine.drafts = False
+    step = machine.scheduler.step()
+    assert step.n_tokens == 1
+    assert [each.slot for each in machine.scheduler.pool.idle] == [-1]
+    assert not machine.scheduler.out_of_cells(step.rows)
+
+
+def test_after_the_memory_was_found_smaller_a_request_for_all_of_it_is_still_taken():
+    scheduler = Scheduler(n_cells=100, n_slots=3, n_batch=32)
+    scheduler.submit(queued(1, 20, max_tokens=1, n_ctx=100))
+    assert scheduler.out_of_cells(scheduler.step().rows)
+    assert scheduler.n_cells < 100
+    scheduler.submit(queued(2, 50, max_tokens=None, n_ctx=100))
+    assert scheduler.queued == 1
