@@ -63,10 +63,10 @@ class Prompter:
     def __init__(self, tokenizer: Tokenizer, template: ChatTemplate) -> None:
         self._tokenizer = tokenizer
         self.layout = Layout(template, output_format(template.source, tokenizer.control_texts))
-        texts = sorted(tokenizer.control_texts, key=len, reverse=True)
-        self._control = re.compile("|".join(map(re.escape, texts))) if texts else None
-        first = "".join(sorted({text[0] for text in texts}))
-        self._suspect = re.compile(f"[{re.escape(first)}]") if texts else None
+        self._controls = frozenset(tokenizer.control_texts)
+        self._lengths = sorted({len(text) for text in self._controls}, reverse=True)
+        first = "".join(sorted({text[0] for text in self._controls}))
+        self._suspect = re.compile(f"[{re.escape(first)}]") if first else re.compile("(?!)")
 
     def prepare(
         self,
@@ -123,7 +123,7 @@ class Prompter:
 
         def look(text: str) -> str:
             nonlocal suspicious
-            suspicious = suspicious or (self._suspect is not None and bool(self._suspect.search(text)))
+            suspicious = suspicious or bool(self._suspect.search(text))
             return text
 
         checked = _strings_through(names, look)
@@ -140,8 +140,6 @@ class Prompter:
 
     def _mark(self, text: str) -> str:
         """`text` with a mark behind every character that could begin a control token."""
-        if self._suspect is None:
-            return text
         return self._suspect.sub(lambda found: found[0] + BREAK, text.replace(BREAK, ""))
 
     def _segments(self, marked: str) -> Iterator[tuple[str, bool]]:
@@ -150,18 +148,29 @@ class Prompter:
         text = "".join(pieces)
         breaks = list(itertools.accumulate(map(len, pieces)))[:-1]
         start = 0
-        for found in self._control.finditer(text) if self._control else ():
-            after = bisect.bisect_right(breaks, found.start())
-            if after < len(breaks) and breaks[after] <= found.end():
-                if text[start : found.start()]:
-                    yield text[start : found.start()], True
-                yield found[0], False
-                start = found.end()
+        for first, end in self._spans(text):
+            after = bisect.bisect_right(breaks, first)
+            if after < len(breaks) and breaks[after] <= end:
+                if start < first:
+                    yield text[start:first], True
+                yield text[first:end], False
+                start = end
         if start < len(text) or start == 0:
             yield text[start:], True
 
     def _count(self, text: str) -> int:
-        return sum(1 for _ in self._control.finditer(text)) if self._control else 0
+        return sum(1 for _ in self._spans(text))
+
+    def _spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where control tokens stand, longest first as the tokenizer takes them. Some vocabularies have thousands, so
+        they are looked up by length instead of being tried one after another."""
+        at = 0
+        while found := self._suspect.search(text, at):
+            start = found.start()
+            length = next((n for n in self._lengths if text[start : start + n] in self._controls), 0)
+            if length:
+                yield start, start + length
+            at = start + (length or 1)
 
     def _tokens(self, segments: Sequence[tuple[str, bool]]) -> "array[int]":
         model = self._tokenizer
