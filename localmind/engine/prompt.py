@@ -64,6 +64,7 @@ class Prompter:
         self._tokenizer = tokenizer
         self.layout = Layout(template, output_format(template.source, tokenizer.control_texts))
         self._controls = frozenset(tokenizer.control_texts)
+        self._beginnings = frozenset(text[:2] for text in self._controls)
         self._lengths = sorted({len(text) for text in self._controls}, reverse=True)
         first = "".join(sorted({text[0] for text in self._controls}))
         self._suspect = re.compile(f"[{re.escape(first)}]") if first else re.compile("(?!)")
@@ -167,10 +168,13 @@ class Prompter:
         at = 0
         while found := self._suspect.search(text, at):
             start = found.start()
+            at = start + 1
+            if text[start : start + 2] not in self._beginnings:
+                continue
             length = next((n for n in self._lengths if text[start : start + n] in self._controls), 0)
             if length:
                 yield start, start + length
-            at = start + (length or 1)
+                at = start + length
 
     def _tokens(self, segments: Sequence[tuple[str, bool]]) -> "array[int]":
         model = self._tokenizer

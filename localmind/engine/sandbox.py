@@ -29,6 +29,9 @@ MAX_NUMBER = 2**63
 # Ways to ask C code for a huge string in one call. No chat template uses them.
 REFUSED_METHODS = frozenset({"ljust", "rjust", "center", "zfill", "expandtabs", "format_map", "translate"})
 REFUSED_FILTERS = ("center", "wordwrap", "urlize", "xmlattr", "random", "format", "batch", "slice", "pprint")
+WEIGHTLESS_FILTERS = frozenset({"length", "count", "first", "last", "default", "d"})
+"""They build nothing, and templates ask for the length of the whole conversation in every turn of a loop."""
+
 REFUSED_GLOBALS = ("lipsum", "cycler", "joiner")
 
 _wide_format = re.compile(r"\{[^{}]*:[^{}]*(\d{4}|\{)")
@@ -65,7 +68,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             self.filters.pop(name, None)
         self.filters["safe"] = str  # Markup would escape what is joined to it; nothing here is HTML
         for name, function in self.filters.items():
-            self.filters[name] = self._bounded(function)
+            self.filters[name] = self._bounded(function, weighs=name not in WEIGHTLESS_FILTERS)
         self.filters["indent"] = self._bounded(_indent)
         self.filters["replace"] = self._bounded(_replace)
         self.filters["join"] = self._bounded(_join)
@@ -136,11 +139,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
         _refuse_over(weight(value))
         return value
 
-    def _bounded(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def _bounded(self, function: Callable[..., Any], *, weighs: bool = True) -> Callable[..., Any]:
         @functools.wraps(function)  # copies the marks by which Jinja knows which arguments a filter takes
         def run(*arguments: Any, **named: Any) -> Any:
             self.tick()
-            _refuse_over(weight(arguments))
+            if weighs:
+                _refuse_over(weight(arguments))
             return function(*arguments, **named)
 
         return run
