@@ -33,6 +33,9 @@ from localmind.errors import InvalidRequest
 MAX_SIZE = 200_000
 """Characters of the schema as JSON."""
 
+MAX_WORK = 5_000_000
+"""Characters of all schemas that are compiled, merged ones included: references can multiply them."""
+
 MAX_DEPTH = 64
 MAX_RULES = 20_000
 MAX_ENUM = 2000
@@ -112,6 +115,7 @@ class _Compiler:
         self.names: dict[str, str] = {}
         """Rule by the JSON text of its schema, so that a reference back ends the recursion."""
         self.bodies: dict[str, str] = {}
+        self.work = 0
 
     def add(self, hint: str, body: str) -> str:
         """The name of a rule with that right side."""
@@ -161,8 +165,9 @@ class _Compiler:
         known = self.names.get(key)
         if known is not None:
             return known
-        if len(self.rules) >= MAX_RULES:
-            raise InvalidRequest(f"json schema: needs more than {MAX_RULES:,} rules")
+        self.work += len(key)
+        if len(self.rules) >= MAX_RULES or self.work > MAX_WORK:
+            raise InvalidRequest("json schema: too large once its references are followed")
         name = self.names[key] = f"{self.prefix}-v{len(self.names)}"
         self.rules[name] = ""
         try:
