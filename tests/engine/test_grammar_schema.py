@@ -242,6 +242,7 @@ HOSTILE: dict[str, Any] = {
     "enum is text": {"enum": "abc"},
     "empty enum": {"enum": []},
     "pattern is a number": {"pattern": 5},
+    "format is a list": {"format": []},
     "properties is a list": {"properties": []},
     "anyOf is empty": {"anyOf": []},
     "a set": {"enum": {1, 2}},

@@ -198,6 +198,9 @@ def tidy(schema: Schema, pointer: str) -> Schema:
     for keyword in ("required", "prefixItems"):
         if not isinstance(schema.get(keyword, []), list):
             raise wrong(keyword, pointer, "is not a list")
+    for keyword in ("pattern", "format"):
+        if not isinstance(schema.get(keyword, ""), str):
+            raise wrong(keyword, pointer, "is not a string")
     if any(not isinstance(name, str) for name in schema.get("required", [])):
         raise wrong("required", pointer, "is not a list of names")
     return schema

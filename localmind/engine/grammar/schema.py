@@ -294,8 +294,6 @@ class _Compiler:
             raise Impossible
         if "pattern" in schema:
             source = schema["pattern"]
-            if not isinstance(source, str):
-                raise wrong("pattern", pointer, "is not a string")
             node = pattern(source, self.add, lambda reason: wrong("pattern", pointer, reason))
             inside = node.text if node.single else f"({node.text})"
             self.check_implied("pattern", least, most, node.least, node.most, pointer)
