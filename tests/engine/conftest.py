@@ -1,10 +1,13 @@
-"""Tiny models of random weights, one of each kind of memory, written once a run."""
+"""Tiny models of random weights, one of each kind of memory, written once a run; and loops that end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import random_gguf
+from engine_fakes import WAIT
+
+from localmind.engine.loop import Loop
 
 TinyModel = Callable[[str], Path]
 
@@ -21,3 +24,12 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
         return file
 
     return path
+
+
+@pytest.fixture
+def loops() -> Iterator[list[Loop]]:
+    """Put every loop that a test starts in here: all are stopped after it."""
+    started: list[Loop] = []
+    yield started
+    for loop in started:
+        assert loop.stop(WAIT)

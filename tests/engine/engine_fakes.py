@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Sequence
 import numpy
 
 from localmind.engine.generation import Ask, Outcome
+from localmind.engine.loop import Loop
 from localmind.engine.sequence import Row
 from localmind.errors import LocalmindError
 from localmind.events import Logprob, TokenLogprob
@@ -284,3 +285,51 @@ def prompt(length: int, first: int = ord("p")) -> "array[int]":
 
 def ask(length: int, first: int = ord("p"), *, client: str = "", background: bool = False, **params: object) -> Ask:
     return Ask(prompt(length, first), SamplingParams(**params), client=client, background=background)
+
+
+class Gate:
+    """Stops the loop before each step until the test lets it go on."""
+
+    def __init__(self, backend: FakeBackend) -> None:
+        self.arrived = threading.Semaphore(0)
+        self._permits = threading.Semaphore(0)
+        self._open = False
+        backend.before_step = self._wait
+
+    def _wait(self, rows) -> int:
+        self.arrived.release()
+        if not self._open:
+            assert self._permits.acquire(timeout=WAIT)
+        return 0
+
+    def await_step(self) -> None:
+        """Return once the loop is inside a step (its rows are chosen)."""
+        assert self.arrived.acquire(timeout=WAIT)
+
+    def let_one_pass(self) -> None:
+        self._permits.release()
+
+    def open(self) -> None:
+        self._open = True
+        self._permits.release(1000)
+
+
+def state_of(loop: Loop) -> dict:
+    found, came = {}, threading.Event()
+
+    def then(state: dict) -> None:
+        found.update(state)
+        came.set()
+
+    loop.inspect(then)
+    assert came.wait(WAIT)
+    return found
+
+
+def assert_settled(loop: Loop, backend: FakeBackend) -> None:
+    """Nothing runs, and the ledger counts what the memory has."""
+    state_of(loop)
+    state = state_of(loop)  # the second answer comes after the step that cleared
+    assert (state["running"], state["parked"], state["queued"]) == (0, 0, 0)
+    assert state["cells_used"] == backend.memory.used
+    assert all(sampler.closed for sampler in backend.samplers)
