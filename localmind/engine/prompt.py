@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import msgspec
+
 from localmind.engine.constraint import Constraint
 from localmind.engine.layout import Layout, Page
-from localmind.engine.output import OutputParser, output_format, parser
+from localmind.engine.output import OutputFormat, OutputParser, output_format, parser
 from localmind.engine.output.constrain import answer_constraint
 from localmind.engine.output.reader import opens
 from localmind.engine.template import BREAK, OURS, ChatTemplate
@@ -26,6 +28,9 @@ from localmind.messages import Message, ResponseFormat, ToolUse
 
 NO_TOOLS = ToolUse()
 ANY_TEXT = ResponseFormat()
+KEPT = 32
+"""Constraints that are remembered."""
+
 END = 200
 """Characters of the prompt's end that a parser is shown."""
 
@@ -63,6 +68,7 @@ class Prompter:
     def __init__(self, tokenizer: Tokenizer, template: ChatTemplate) -> None:
         self._tokenizer = tokenizer
         self.layout = Layout(template, output_format(template.source, tokenizer.control_texts))
+        self._constraints: dict[tuple[OutputFormat, bytes, bool, bool], Constraint | None] = {}
         self._controls = frozenset(tokenizer.control_texts)
         self._beginnings = frozenset(text[:2] for text in self._controls)
         self._lengths = sorted({len(text) for text in self._controls}, reverse=True)
@@ -96,7 +102,7 @@ class Prompter:
         return Prepared(
             tokens=self._tokens(segments),
             text=text,
-            constraint=answer_constraint(page.form, tools, format, opened=opened, thinks=thinks),
+            constraint=self._constraint(page.form, tools, format, opened=opened, thinks=thinks),
             shown_controls=self.layout.form.shown_controls,
             parser=lambda: parser(page.form, tools, prompt_end=text[-END:], prefilled=page.prefilled),
         )
@@ -104,6 +110,17 @@ class Prompter:
     def tokens(self, messages: Sequence[Message]) -> "array[int]":
         """Tokens of the prompt, up to where the answer begins."""
         return self.prepare(messages).tokens
+
+    def _constraint(
+        self, form: OutputFormat, tools: ToolUse, format: ResponseFormat, *, opened: bool, thinks: bool
+    ) -> Constraint | None:
+        """As `answer_constraint`; kept, since an editor sends the same sixty tools every turn, which take 200 ms."""
+        key = (form, msgspec.json.encode((tools, format)), opened, thinks)
+        if key not in self._constraints:
+            if len(self._constraints) >= KEPT:
+                self._constraints.pop(next(iter(self._constraints)))
+            self._constraints[key] = answer_constraint(form, tools, format, opened=opened, thinks=thinks)
+        return self._constraints[key]
 
     def _names(self, thinking: bool | None, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         refused = OURS & kwargs.keys()

@@ -82,6 +82,13 @@ def _lazy(form: OutputFormat, offered: Sequence[Tool], *, parallel: bool) -> Con
     if form.family in NOT_JSON:
         return Constraint(*_strict_only(form, offered, parallel)) if any(tool.strict for tool in offered) else None
     calls, rules = _calls(form, offered, parallel=parallel)
+    gbnf = render({"root": calls, **rules})
+    try:
+        grammar.check_gbnf(gbnf)
+    except InvalidRequest:
+        if any(tool.strict for tool in offered):
+            raise
+        return None  # so many tools that no grammar holds them: the model is trusted
     names = "|".join(re.escape(tool.name) for tool in offered)
     if form.family == "llama":
         trigger = rf'^\s*(\{{"name": "(?:{names})", "parameters": )'
@@ -91,7 +98,7 @@ def _lazy(form: OutputFormat, offered: Sequence[Tool], *, parallel: bool) -> Con
         )
     else:
         trigger = f"({re.escape(form.markers[0])})"
-    return Constraint(render({"root": calls, **rules}), (trigger,))
+    return Constraint(gbnf, (trigger,))
 
 
 def _strict_only(form: OutputFormat, offered: Sequence[Tool], parallel: bool) -> tuple[str, tuple[str, ...]]:
