@@ -23,6 +23,7 @@ from localmind.engine.answer import Answer, PlainParser
 from localmind.engine.generation import Ask
 from localmind.engine.loaded import Loaded
 from localmind.engine.loop import Limits, Loop
+from localmind.engine.native_thread import NativeThread
 from localmind.engine.sequence import Row, State
 from localmind.errors import LocalmindError
 from localmind.machine.plan import Plan
@@ -117,10 +118,9 @@ def main() -> None:
         if path is None:
             parser.error("--model or --shape is needed")
         plan = Plan(n_ctx=8192, n_threads=args.threads, n_threads_batch=args.threads)
-        loaded = TimedLoaded.__new__(TimedLoaded)
-        loaded.start()
-        loaded.__init__(path, plan, lambda done: True)  # type: ignore[misc]
-        loop = Loop(loaded, Limits(speculate=False))
+        thread = NativeThread()
+        loaded = thread.call(lambda: TimedLoaded(path, plan, lambda done: True))
+        loop = Loop(loaded, Limits(speculate=False), thread=thread)
         params = SamplingParams(
             temperature=0.0 if args.greedy else 0.8, max_tokens=args.tokens, ignore_eos=True, seed=1
         )

@@ -18,6 +18,7 @@ from pathlib import Path
 from localmind.engine.generation import Ask, Outcome
 from localmind.engine.loaded import Loaded
 from localmind.engine.loop import Loop
+from localmind.engine.native_thread import NativeThread
 from localmind.errors import LocalmindError
 from localmind.machine.plan import Plan
 from localmind.messages import SamplingParams
@@ -91,8 +92,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     plan = Plan(n_ctx=8192, n_threads=args.threads, n_threads_batch=args.threads)
-    loaded = Loaded(args.model, plan, lambda done: True)
-    loop = Loop(loaded)
+    thread = NativeThread()
+    loaded = thread.call(lambda: Loaded(args.model, plan, lambda done: True))
+    loop = Loop(loaded, thread=thread)
     sys.stderr.write(f"cost of a step by rows: { {rows: round(s, 4) for rows, s in loaded.decode_costs.items()} }\n")
     for name, text in TASKS.items():
         prompt = loaded.model.tokenize(text, add_special=True)

@@ -19,6 +19,7 @@ from localmind.engine import report
 from localmind.engine.backend import Backend
 from localmind.engine.generation import Ask, Generation, Sink
 from localmind.engine.memory import Memory
+from localmind.engine.native_thread import NativeThread
 from localmind.engine.outbox import Delivery, Outbox
 from localmind.engine.pace import Measured, Prefill, Threads
 from localmind.engine.scheduler import Scheduler
@@ -69,7 +70,15 @@ class Limits:
 
 
 class Loop:
-    def __init__(self, backend: Backend, limits: Limits = Limits(), *, shelf: Shelf | None = None) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        limits: Limits = Limits(),
+        *,
+        shelf: Shelf | None = None,
+        thread: NativeThread | None = None,
+    ) -> None:
+        """`thread` is where the backend was made; it ends with the loop."""
         self._backend = backend
         self._limits = limits
         self._prefill = Prefill(limits.stall_s)
@@ -100,8 +109,8 @@ class Loop:
         self._failures = 0
         self._totals = report.Totals()
         self._step_started = 0.0
-        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
-        self._thread.start()
+        self._thread = thread or NativeThread()
+        self._thread.end_with(self._run)
 
     # --- for other threads
 
@@ -166,8 +175,7 @@ class Loop:
         with self._wake:
             self._stopping = True
             self._wake.notify()
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+        return self._thread.join(timeout)
 
     def _speculator(self, prompt: "array[int]") -> Speculator | None:
         """Made by who submits: a long prompt takes milliseconds to index."""

@@ -20,6 +20,7 @@ from localmind.engine import requests, sampling
 from localmind.engine.answer import Answer
 from localmind.engine.generation import Ask
 from localmind.engine.loop import Limits, Loop
+from localmind.engine.native_thread import NativeThread
 from localmind.engine.plan import read_plan
 from localmind.engine.prompt import Prompter
 from localmind.engine.requests import (
@@ -111,7 +112,8 @@ class EngineWorker:
             from localmind.engine import llama
             from localmind.engine.loaded import Loaded
 
-            loaded = Loaded(Path(asked.path), plan, self._progress(reply))
+            thread = NativeThread()
+            loaded = thread.call(lambda: Loaded(Path(asked.path), plan, self._progress(reply)))
         except (ImportError, OSError, RuntimeError) as problem:
             raise EngineMissing(
                 f"llama-cpp-python cannot be loaded: {problem}", hint="localmind engine build"
@@ -127,7 +129,7 @@ class EngineWorker:
             raise
         self._loaded = loaded
         limits = Limits(asked.queue_limit, asked.prefix_ram_mb << 20, asked.speculation)
-        self._loop = Loop(loaded, limits, shelf=_shelf(asked))
+        self._loop = Loop(loaded, limits, shelf=_shelf(asked), thread=thread)
         reply.result(
             {
                 "n_ctx": loaded.n_ctx,
