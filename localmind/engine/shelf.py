@@ -104,7 +104,7 @@ class Shelf:
 
     def _read_index(self) -> None:
         for stale in self._directory.glob(".*"):
-            stale.unlink(missing_ok=True)
+            self._delete(stale)
         paths = sorted(self._directory.glob(f"*{SUFFIX}"), key=_used_at, reverse=True)
         for path in paths[:MOST_FILES]:
             with contextlib.suppress(OSError, ValueError, msgspec.DecodeError):
@@ -137,7 +137,7 @@ class Shelf:
                 if file.readinto(memoryview(state)) != header.size or _crc(tokens, state) != header.crc:
                     raise ValueError("its checksum is wrong")
             os.utime(path)
-        except (OSError, ValueError, msgspec.DecodeError) as problem:
+        except (OSError, ValueError, MemoryError, msgspec.DecodeError) as problem:  # somebody waits for the answer
             log.warning("a kept prefix cannot be read and is dropped: %s", problem)
             self._forget(name)
             return array("i"), None
