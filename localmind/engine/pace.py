@@ -16,6 +16,9 @@ STALL_S = 0.25
 FIRST_RATE = 100.0
 """Prompt tokens a second assumed before the first measurement."""
 
+FASTEST = 1e-7
+"""Seconds a token that no machine is below; a clock that stood still is not believed."""
+
 LEAST_PREFILL = 16
 """Tokens: a smaller piece costs almost as much time."""
 
@@ -64,7 +67,7 @@ class Prefill:
     def rate(self) -> float:
         """Prompt tokens a second, as last measured."""
         each = self._seconds_per_token.value
-        return 1 / each if each else FIRST_RATE
+        return FIRST_RATE if each is None else 1 / max(each, FASTEST)
 
     def budget(self, decode_rows: int) -> int:
         return max(LEAST_PREFILL, int(self._stall_s * self.rate))
@@ -131,8 +134,10 @@ class Threads:
             self._begin(1)
 
     def _change_of_shape(self, shape: tuple[int, bool]) -> None:
-        """Steps of different shape are not comparable: a trial under way is given up."""
+        """Steps of different shape are not comparable: a trial under way is given up, and not repeated at once."""
         if self._trial is not None:
+            direction = self.count - self._trial_from
+            self._next[direction] = self._clock() + self._wait[direction]
             self.count = self._trial_from
             self._trial = None
         self._shape = shape

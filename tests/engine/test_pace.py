@@ -1,0 +1,156 @@
+"""Prefill budgets and threads against simulated steps and a clock of our own."""
+
+import random
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from localmind.engine.pace import LEAST_PREFILL, RETRY_S, STALL_S, TRIAL_STEPS, Measured, Prefill, Threads
+
+
+def step_seconds(prefill: int, rows: int, rate: float) -> float:
+    return prefill / rate + 0.005 * rows
+
+
+@pytest.mark.parametrize("rate", [20.0, 100.0, 900.0, 20_000.0])
+@pytest.mark.parametrize("rows", [0, 1, 6])
+def test_the_budget_settles_where_a_step_takes_the_stall_time(rate, rows):
+    prefill = Prefill()
+    for _ in range(40):
+        prefill.measured(Measured(rows, 0, step_seconds(0, rows, rate), 0.0))
+        count = prefill.budget(rows)
+        prefill.measured(Measured(rows, count, step_seconds(count, rows, rate), 0.0))
+    assert prefill.budget(rows) == pytest.approx(max(LEAST_PREFILL, STALL_S * rate), rel=0.1)
+    assert prefill.rate == pytest.approx(rate, rel=0.1)
+
+
+def test_the_budget_follows_when_the_machine_becomes_four_times_slower_or_faster():
+    prefill = Prefill()
+    for rate in (800.0, 200.0, 800.0):
+        for _ in range(20):
+            count = prefill.budget(1)
+            prefill.measured(Measured(1, count, step_seconds(count, 1, rate), 0.0))
+        assert prefill.budget(1) == pytest.approx(STALL_S * rate, rel=0.15)
+
+
+measurements = st.lists(
+    st.builds(
+        Measured,
+        st.integers(0, 16),
+        st.integers(0, 512),
+        st.floats(0, 100, allow_nan=False),
+        st.floats(0, 100, allow_nan=False),
+    ),
+    max_size=40,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(measurements)
+def test_no_measurement_makes_a_budget_that_stops_prompts_or_threads_that_do_not_exist(measured):
+    prefill, now = Prefill(), iter(range(1000))
+    threads = Threads(4, lambda: next(now))
+    for step in measured:
+        prefill.measured(step)
+        threads.measured(step)
+        assert prefill.budget(step.decode_rows) >= LEAST_PREFILL
+        assert 1 <= threads.count <= 4
+
+
+def test_a_slow_step_of_decoding_says_nothing_about_prompts():
+    prefill = Prefill()
+    prefill.measured(Measured(4, 0, 3.0, 1.0))
+    assert prefill.budget(4) == int(STALL_S * 100)
+    assert prefill.decode_seconds(4) == 3.0
+    assert prefill.decode_seconds(3) is None
+
+
+class FakeMachine:
+    """Two cores. A program on the second makes two threads three times slower than one, as measured."""
+
+    def __init__(self, seed: int = 1) -> None:
+        self.now = 0.0
+        self.busy = False
+        self.threads = Threads(2, lambda: self.now)
+        self.history: list[tuple[float, int]] = []
+        self._noise = random.Random(seed)
+
+    def step(self, rows: int = 1, prefill: int = 0) -> None:
+        count = self.threads.count
+        alone = (0.010 if count == 2 else 0.018) * (1 + rows / 4) + prefill * 0.001
+        seconds = alone * (3.0 if self.busy and count == 2 else 1.0) * self._noise.uniform(0.97, 1.03)
+        cpu = seconds * (1.3 if self.busy and count == 2 else 0.97 * count)
+        self.now += seconds
+        self.threads.measured(Measured(rows, prefill, seconds, cpu))
+        if self.threads.count != count:
+            self.history.append((self.now, self.threads.count))
+
+    def run(self, seconds: float, rows: int = 1) -> None:
+        until = self.now + seconds
+        while self.now < until:
+            self.step(rows)
+
+    def share_of_one(self, since: float) -> float:
+        """Part of the time since then in which one thread was used."""
+        at, count, one = since, 2, 0.0
+        for when, new in [*self.history, (self.now, 0)]:
+            if when > since:
+                one += (when - at) * (count == 1)
+                at = when
+            count = new
+        return one / (self.now - since)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_threads_go_down_when_a_core_is_taken_and_come_back_when_it_is_free(seed):
+    machine = FakeMachine(seed)
+    machine.run(5.0)
+    assert machine.history == [], "nothing is tried on a quiet machine"
+    machine.busy = True
+    machine.run(1.5)
+    assert machine.threads.count == 1
+    machine.run(60.0)
+    assert machine.share_of_one(7.0) > 0.85
+    machine.busy = False
+    machine.run(RETRY_S[1] + 2.0)
+    assert machine.threads.count == 2
+
+
+def test_trials_that_do_not_pay_become_rarer_up_to_the_longest_time():
+    machine = FakeMachine()
+    machine.busy = True
+    machine.run(120.0)
+    tries = [when for when, count in machine.history if count == 2]
+    gaps = [after - before for before, after in pairwise(tries)]
+    assert gaps[0] >= RETRY_S[0]
+    assert all(after > 0.9 * before for before, after in pairwise(gaps))
+    assert RETRY_S[1] * 0.9 <= gaps[-1] <= RETRY_S[1] * 1.5
+
+
+def test_steps_of_changing_shape_are_never_compared():
+    machine = FakeMachine()
+    machine.busy = True
+    for number in range(2000):
+        machine.step(rows=1 + number % 2)
+    assert machine.history == []
+
+
+def test_a_trial_that_a_new_shape_interrupts_is_not_begun_again_at_once():
+    machine = FakeMachine()
+    machine.busy = True
+    for number in range(4000):
+        machine.step(rows=1 + number // (TRIAL_STEPS + 2) % 2)
+    begun = [when for when, count in machine.history if count == 1]
+    assert begun, "it does try"
+    gaps = [after - before for before, after in pairwise(begun)]
+    assert min(gaps) >= RETRY_S[0]
+
+
+def test_one_thread_is_left_alone():
+    threads = Threads(1, lambda: 0.0)
+    for _ in range(50):
+        threads.measured(Measured(1, 0, 0.1, 0.01))
+    assert threads.count == 1
+    assert not threads.trying
