@@ -13,7 +13,7 @@ import numpy
 
 from localmind.engine.llama import Model
 from localmind.engine.llama.embedding import EmbeddingContext, Vectors, is_causal, pair_marks, rerank_template
-from localmind.errors import ContextTooLong, InvalidRequest
+from localmind.errors import ContextTooLong, InvalidRequest, ModelFileBroken
 
 TEXTS = 16
 """Sequences in a batch. More texts than fit are several batches."""
@@ -26,7 +26,7 @@ HEAD_BYTES = 1 << 30
 
 
 class Embedder:
-    """Raises InvalidRequest when its context does not fit in memory."""
+    """Raises InvalidRequest when its context does not fit in memory, ModelFileBroken for damaged weights."""
 
     def __init__(self, model: Model, *, n_threads: int, n_tokens: int | None = None) -> None:
         """`n_tokens` is the longest text; None takes what the model was trained for, within what memory allows."""
@@ -41,6 +41,12 @@ class Embedder:
         self.n_tokens = min(self._context.n_tokens, n_tokens or _longest(model))
         self.reranks = self._context.ranks
         self._template = rerank_template(model) if self.reranks else None
+        if not numpy.isfinite(self._evaluate([array("i", [0] * 8)], "text")).all():  # the canary, as for a chat model
+            self.close()
+            raise ModelFileBroken(
+                f"{model.path.name} loads but computes no numbers: its weights are damaged",
+                hint="localmind models verify",
+            )
 
     @property
     def width(self) -> int:
@@ -98,6 +104,11 @@ class Embedder:
             with self._lock:  # between batches others get their turn
                 vectors[batch] = self._context.evaluate([texts[index] for index in batch])
         return vectors
+
+
+def only_embeds(model: Model) -> bool:
+    """An encoder such as BERT. Never decode it in a chat's Context: llama.cpp aborts the process."""
+    return not is_causal(model)
 
 
 def _longest(model: Model) -> int:

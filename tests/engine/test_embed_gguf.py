@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tiny import PLAN, Tiny
 
 from localmind.engine import llama
-from localmind.engine.embed import Embedder, _batches
+from localmind.engine.embed import Embedder, _batches, only_embeds
 from localmind.engine.llama import Model
 from localmind.errors import ContextTooLong, InvalidRequest
 
@@ -135,3 +135,10 @@ def test_batches_hold_every_text_once_and_never_too_much(lengths: list[int], n_t
     for batch in batches:
         assert 0 < len(batch) <= n_texts
         assert sum(lengths[index] for index in batch) <= n_tokens
+
+
+@pytest.mark.parametrize(
+    ("kind", "only"), [("embedder", True), ("reranker", True), ("llama", False), ("hybrid", False)]
+)
+def test_encoders_are_told_from_models_that_write(opened: Open, kind: str, only: bool) -> None:
+    assert only_embeds(opened(kind)[1]) is only
