@@ -183,11 +183,11 @@ def tidy(schema: Schema, pointer: str) -> Schema:
             if kind not in ("string", "number", "integer", "boolean", "null", "object", "array"):
                 raise wrong("type", pointer, f"is {kind!r}, which is no type")
         schema["type"] = kinds
+    if not isinstance(schema.get("enum", []), list):
+        raise wrong("enum", pointer, "is not a list")
     if "const" in schema:
         schema["enum"] = [value for value in schema.get("enum", [schema["const"]]) if same(value, schema["const"])]
         del schema["const"]
-    if not isinstance(schema.get("enum", []), list):
-        raise wrong("enum", pointer, "is not a list")
     if schema.pop("nullable", False) is True:
         if "type" in schema:
             schema["type"] = [*schema["type"], "null"]
