@@ -1,5 +1,6 @@
 """The application over an engine that says what its script says."""
 
+import functools
 import json
 import struct
 from collections.abc import AsyncGenerator, Sequence
@@ -76,7 +77,9 @@ class FakeEngines:
     generate_with_progress = generate
 
 
+@functools.cache
 def app_with(engines: FakeEngines) -> App:
+    """The application, made once for an engine: building it takes longer than most answers."""
     missing = cast(Any, None)
     backend = Backend(
         paths=missing,
