@@ -1,103 +1,15 @@
 """The engine worker on the real starter model, inside this process."""
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from engine_caller import PLAN, WAIT, Caller, FakeReply
 
-from localmind.engine.worker import EngineWorker, create
-from localmind.errors import Cancelled, ContextTooLong, InvalidRequest, LocalmindError, ModelFileBroken
+from localmind.engine.worker import create
+from localmind.errors import Cancelled, ContextTooLong, InvalidRequest, ModelFileBroken
 
 pytestmark = pytest.mark.timeout(120)
-
-WAIT = 60.0
-PLAN = {
-    "n_ctx": 512,
-    "n_batch": 64,
-    "n_ubatch": 64,
-    "n_threads": 2,
-    "n_threads_batch": 2,
-    "n_gpu_layers": 0,
-    "use_extra_bufts": False,
-    "flash_attn": None,
-    "kv_type": "f16",
-    "use_mmap": True,
-}
-
-
-class FakeReply:
-    """A Reply that keeps what it is told."""
-
-    def __init__(self, number: int) -> None:
-        self.id = number
-        self.cancelled = False
-        self.items: list[Any] = []
-        self.value: Any = None
-        self.error: LocalmindError | None = None
-        self.first = threading.Event()
-        self.ended = threading.Event()
-
-    def item(self, value: Any) -> None:
-        self.items.append(value)
-        self.first.set()
-
-    def result(self, value: Any = None) -> None:
-        assert not self.ended.is_set()
-        self.value = value
-        self.ended.set()
-
-    def fail(self, error: LocalmindError) -> None:
-        assert not self.ended.is_set()
-        self.error = error
-        self.ended.set()
-
-    @property
-    def text(self) -> str:
-        return "".join(item["text"] for item in self.items)
-
-    def wait(self) -> "FakeReply":
-        assert self.ended.wait(WAIT), "the call did not end"
-        return self
-
-
-class Caller:
-    def __init__(self, worker: EngineWorker) -> None:
-        self.worker = worker
-        self._number = 0
-
-    def start(self, method: str, **params: Any) -> FakeReply:
-        self._number += 1
-        reply = FakeReply(self._number)
-        self.worker.call(method, params, reply)
-        return reply
-
-    def ask(self, method: str, **params: Any) -> Any:
-        reply = self.start(method, **params).wait()
-        if reply.error is not None:
-            raise reply.error
-        return reply.value
-
-    def generate(self, content: str, **sampling: Any) -> FakeReply:
-        return self.start("generate", messages=[{"role": "user", "content": content}], sampling=sampling, client="test")
-
-    def cancel(self, reply: FakeReply) -> None:
-        reply.cancelled = True
-        self.worker.cancel(reply.id)
-
-    def until(self, wanted: str) -> dict[str, Any]:
-        """Ask for the state, step by step, until a sequence is in the wanted one."""
-        self.ask("tokenize", text="")  # answered in turn: the desk has passed on everything asked before
-        while True:
-            state = self.ask("state")
-            if any(sequence["state"] == wanted and sequence["cells"] for sequence in state["sequences"]):
-                return state
-            assert state["sequences"], f"everything ended before anything was in {wanted}"
-
-    def assert_empty(self) -> None:
-        state = self.ask("state")
-        assert (state["sequences"], state["cells_used"]) == ([], 0)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +52,7 @@ def test_the_same_greedy_question_alone_gets_the_same_answer_twice(engine):
     assert first.value["finish_reason"] == "stop"
     assert first.value["usage"]["completion_tokens"] > 2
     assert first.value["timings"]["prefill_ms"] > 0
-    engine.assert_empty()
+    engine.assert_settled()
 
 
 def test_a_seed_makes_sampled_text_repeatable_and_another_seed_changes_it(engine):
@@ -163,7 +75,7 @@ def test_eight_requests_at_once_all_complete(engine):
         assert reply.value["finish_reason"] == "length"
         assert reply.value["usage"]["completion_tokens"] == 24
         assert reply.text
-    engine.assert_empty()
+    engine.assert_settled()
 
 
 def test_more_requests_than_the_cells_hold_all_complete_without_being_cut(engine):
@@ -176,7 +88,7 @@ def test_more_requests_than_the_cells_hold_all_complete_without_being_cut(engine
     for reply in replies:
         assert reply.wait().error is None
         assert reply.value["usage"]["completion_tokens"] == 8
-    engine.assert_empty()
+    engine.assert_settled()
 
 
 def test_cancelling_while_decoding_frees_the_cells(engine):
@@ -184,7 +96,7 @@ def test_cancelling_while_decoding_frees_the_cells(engine):
     assert reply.first.wait(WAIT)
     engine.cancel(reply)
     assert isinstance(reply.wait().error, Cancelled)
-    engine.assert_empty()
+    engine.assert_settled()
 
 
 def test_cancelling_while_prefilling_frees_the_cells_and_the_neighbour_goes_on(engine):
@@ -195,7 +107,7 @@ def test_cancelling_while_prefilling_frees_the_cells_and_the_neighbour_goes_on(e
     assert isinstance(reply.wait().error, Cancelled)
     assert reply.items == []
     assert neighbour.wait().value["usage"]["completion_tokens"] == 40
-    engine.assert_empty()
+    engine.assert_settled()
 
 
 def test_cancelling_while_queued_takes_it_out_of_the_queue(engine):
@@ -208,7 +120,7 @@ def test_cancelling_while_queued_takes_it_out_of_the_queue(engine):
         engine.cancel(reply)
     for reply in running:
         reply.wait()
-    engine.assert_empty()
+    engine.assert_settled()
 
 
 def test_a_call_cancelled_before_its_turn_at_the_desk_is_never_started(engine):
@@ -245,14 +157,15 @@ def test_a_prompt_longer_than_the_context_is_refused_with_both_numbers_before_an
     needed = engine.ask("count", messages=[{"role": "user", "content": "word " * 600}])
     assert str(needed) in reply.error.message
     assert "512" in reply.error.message
-    engine.assert_empty()
+    engine.assert_settled()
 
 
 def test_an_answer_that_reaches_the_end_of_the_context_ends_with_length(engine):
     count = engine.ask("count", messages=[{"role": "user", "content": "word " * 440}])
     reply = engine.generate("word " * 440, temperature=0, ignore_eos=True).wait()
     assert reply.value["finish_reason"] == "length"
-    assert reply.value["usage"] == {"prompt_tokens": count, "completion_tokens": 512 - count, "cached_tokens": 0}
+    usage = reply.value["usage"]
+    assert (usage["prompt_tokens"], usage["completion_tokens"]) == (count, 512 - count)
 
 
 def test_a_control_token_written_in_a_message_stays_text(engine):

@@ -1,0 +1,150 @@
+"""The real model's text with and without reuse: shared, kept in the pool, in main memory, on disk, parked.
+
+A row's logits depend in the last digits on how many rows are computed with it, and on whether a prompt
+is evaluated in one piece or two: greedy text may then differ where two tokens are almost equally
+likely. So every comparison here gives both sides the same pieces: n_batch is 64, the beginnings that
+are found again end at a multiple of 64 or at the prompt's last token, and one request runs at a time
+unless a test says otherwise.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from engine_caller import PLAN, Caller
+
+from localmind.engine.worker import create
+
+pytestmark = pytest.mark.timeout(120)
+
+Start = Callable[..., Caller]
+
+STORY = (
+    "In the harbour town of Velm there were three lighthouses, and each of them was kept by a family that did not "
+    "speak to the others. The oldest stood on the northern rock, the second above the market, and the third, which "
+    "nobody had lit for thirty years, on an island that could be reached on foot when the tide was low. "
+)
+
+
+@pytest.fixture
+def start(chat_model_path: Path) -> Iterator[Start]:
+    """Starts an engine worker on the starter model."""
+    workers = []
+
+    def load(n_ctx: int = 1024, **more: object) -> Caller:
+        worker = create()
+        workers.append(worker)
+        caller = Caller(worker)
+        caller.ask("load", path=str(chat_model_path), plan=PLAN | {"n_ctx": n_ctx}, speculation=False, **more)
+        return caller
+
+    yield load
+    for worker in workers:
+        worker.close()
+
+
+def tokens(caller: Caller, length: int, first: str = "") -> list[int]:
+    ids = caller.ask("tokenize", text=first + STORY * (1 + length // 60))
+    assert len(ids) >= length
+    return ids[:length]
+
+
+def answer(caller: Caller, prompt: list[int], count: int = 16) -> tuple[str, dict]:
+    reply = caller.start(
+        "generate", tokens=prompt, sampling={"temperature": 0, "max_tokens": count, "ignore_eos": True}, explain=True
+    ).wait()
+    assert reply.error is None
+    return reply.text, reply.value
+
+
+def test_a_prompt_asked_again_gives_the_same_text_from_the_pool_from_main_memory_and_from_disk(start, tmp_path):
+    cold = start(cache_dir=str(tmp_path), prefix_ram_mb=200, prefix_disk_mb=200)
+    prompt = tokens(cold, 321)  # five pieces of 64, and the last token, which is always evaluated alone
+    text, value = answer(cold, prompt)
+    assert value["cache"]["cached_tokens"] == 0
+    pool, value = answer(cold, prompt)
+    assert (value["cache"]["cached_tokens"], value["cache"]["source"]) == (320, "pool")
+    answer(cold, tokens(cold, 900, "Other. "), 2)  # needs the cells
+    ram, value = answer(cold, prompt)
+    assert (value["cache"]["cached_tokens"], value["cache"]["source"]) == (320, "ram")
+    cold.worker.close()
+    warm = start(cache_dir=str(tmp_path), prefix_ram_mb=200, prefix_disk_mb=200)
+    disk, value = answer(warm, prompt)
+    assert (value["cache"]["cached_tokens"], value["cache"]["source"]) == (320, "disk")
+    assert value["timings"]["prefill_ms"] > 0
+    assert [pool, ram, disk] == [text] * 3
+
+
+def test_prompts_that_go_on_differently_share_a_beginning_and_answer_as_alone(start):
+    together, alone = start(), start()
+    beginning = tokens(together, 320)
+    ends = [together.ask("tokenize", text=f" And then, number {number}") for number in ("one", "two", "three")]
+    for end in ends:
+        shared, value = answer(together, beginning + end)
+        if end is not ends[0]:
+            assert value["usage"]["cached_tokens"] >= 320
+        fresh, _ = answer(alone, beginning + end)
+        alone.ask("state")
+        assert shared == fresh
+
+
+def test_eight_at_once_behind_one_beginning_evaluate_it_once(start):
+    engine = start(2048)
+    beginning = tokens(engine, 640)
+    before = engine.ask("state")["totals"]["prefilled"]
+    replies = [
+        engine.start(
+            "generate",
+            tokens=beginning + engine.ask("tokenize", text=f" Number {number} said"),
+            sampling={"temperature": 0, "max_tokens": 8, "ignore_eos": True},
+            client=f"client {number}",
+        )
+        for number in range(8)
+    ]
+    for reply in replies:
+        assert reply.wait().error is None
+        assert reply.value["usage"]["completion_tokens"] == 8
+    evaluated = engine.ask("state")["totals"]["prefilled"] - before
+    assert evaluated < 640 + 8 * 16
+    assert sum(reply.value["usage"]["cached_tokens"] for reply in replies) >= 7 * 640
+    engine.assert_settled()
+
+
+def test_a_parked_answer_goes_on_with_the_text_that_it_has_alone(start):
+    """The background request decodes alone, before and after it is parked, so its rows are computed as they are
+    without the interactive one."""
+    engine = start(512, prefix_ram_mb=200)
+    background, person = tokens(engine, 129), tokens(engine, 257, "Another story. ")
+    sampling = {"temperature": 0, "max_tokens": 150, "ignore_eos": True}
+    alone = engine.start("generate", tokens=background, sampling=sampling).wait().text
+    parked = engine.start("generate", tokens=background, sampling=sampling, priority="background")
+    assert parked.first.wait(60)
+    interactive = engine.start("generate", tokens=person, sampling={"temperature": 0, "max_tokens": 60})
+    assert interactive.wait().error is None
+    assert parked.wait().error is None
+    assert engine.ask("state")["parkings"] >= 1
+    assert parked.value["timings"]["parked_ms"] > 0 == interactive.value["timings"]["parked_ms"]
+    assert parked.value["usage"]["completion_tokens"] == 150
+    assert parked.text == alone
+    engine.assert_settled()
+
+
+@pytest.mark.parametrize("ram", [200, 0], ids=["copied", "evaluated again"])
+def test_six_long_answers_in_a_pool_for_three_all_finish_whole(start, ram):
+    """The issue's 6 × (1,000 + 400) tokens in 4,096 cells, scaled down by 6.67."""
+    engine = start(614, prefix_ram_mb=ram)
+    replies = [
+        engine.start(
+            "generate",
+            tokens=tokens(engine, 150, f"Story number {number}. "),
+            sampling={"temperature": 0, "max_tokens": 60, "ignore_eos": True},
+            client=f"client {number % 3}",
+        )
+        for number in range(6)
+    ]
+    for reply in replies:
+        assert reply.wait().error is None
+        assert reply.value["finish_reason"] == "length"
+        assert reply.value["usage"]["prompt_tokens"] == 150
+        assert reply.value["usage"]["completion_tokens"] == 60
+    engine.assert_settled()
