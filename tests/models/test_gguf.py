@@ -1,17 +1,19 @@
 """Headers of model files: the facts of good ones, and no way to crash or hang on bad ones."""
 
+import os
 import random
 import struct
 import time
 from pathlib import Path
 
 import pytest
-from gguf_files import DATA_SIZE, META, TENSORS, ListOf, header, whole_file
+from gguf_files import DATA_SIZE, META, Q8_0, TENSORS, ListOf, header, text, value, whole_file
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from localmind.errors import ModelFileBroken
-from localmind.models.gguf import MAX_ELEMENTS, GgufFacts, read_facts
+from localmind.models.gguf import GgufFacts, read_facts, read_header
+from localmind.models.gguf_reader import MAX_ELEMENTS, MAX_TEMPLATES
 
 GOOD = whole_file()
 
@@ -22,7 +24,10 @@ def path(tmp_path: Path) -> Path:
 
 
 def facts_of(path: Path, data: bytes) -> GgufFacts:
-    path.write_bytes(data)
+    # Written over, not anew: some file systems sync a file that was emptied first, hundreds of times here.
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as out:
+        out.write(data)
+        out.truncate()
     return read_facts(path)
 
 
@@ -50,6 +55,11 @@ def test_a_file_cut_short_in_its_tensors_is_named_with_both_sizes(path: Path) ->
     assert caught.value.hint
 
 
+def raw(key: str, kind: int, body: bytes) -> bytes:
+    """A header of one key, whatever its type says."""
+    return b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text(key) + struct.pack("<I", kind) + body
+
+
 @pytest.mark.parametrize(
     ("data", "says"),
     [
@@ -60,28 +70,92 @@ def test_a_file_cut_short_in_its_tensors_is_named_with_both_sizes(path: Path) ->
         (header(META, TENSORS, version=1), "GGUF version 1"),
         (GOOD[:500], "cut short or damaged inside its header"),
         (whole_file({"general.name": "x"}), "does not name its architecture"),
+        (whole_file(META | {"general.architecture": "\x1b]52;c;x\x07"}), "does not name its architecture"),
+        (whole_file(META | {"general.architecture": "a b"}), "does not name its architecture"),
+        (whole_file(META | {"general.architecture": 7}), "general.architecture of the wrong type 4"),
         (whole_file(META | {"llama.block_count": 0}), "says it has 0 layers"),
         (whole_file(META | {"llama.block_count": 4_000_000_000}), "says it has"),
-        (whole_file(META | {"general.alignment": 0}), "senseless alignment"),
-        (whole_file(META, [("t", (1,) * 5, 0, 0)]), "5 dimensions"),
-        (whole_file(META, [("t", (1 << 60, 1 << 60), 0, 0)]), "impossible size"),
-        (whole_file(META, [("t", (8,), 0, 1 << 63)]), "is cut short: needs"),
+        (b"GGUF" + struct.pack("<IQQ", 3, 0, 2) + (text("k") + value(1)) * 2, "the key k twice"),
+        (whole_file(META | {"": 1}), "name '', which cannot be shown"),
+        (whole_file(META | {"a\0": 1}), r"name 'a\\x00', which cannot be shown"),
+        (whole_file(META | {"\x1b[2J": 1}), r"name '\\x1b\[2J', which cannot be shown"),
+        (whole_file(META | {"gpj.\u202eexe": 1}), "which cannot be shown"),
+        (whole_file(META).replace(b"general.name", b"general\xff\xff\xff\xff\xff"), "name that is no text"),
+        (whole_file(META | {"k" * 5000: 1}), "5000 bytes in a name"),
+        (whole_file(META | {"tokenizer.chat_template": "{{ x }}\x1b]8;;evil\x07"}), "template with control characters"),
+        (whole_file(META | {"tokenizer.chat_template.tool": "\x9b2J"}), "template with control characters"),
+        (whole_file(META | {"tokenizer.chat_template": "x" * (MAX_TEMPLATES + 1)}), "bytes in a template"),
         (b"GGUF" + struct.pack("<IQQ", 3, 1 << 63, 1), "tensors, which cannot be"),
         (b"GGUF" + struct.pack("<IQQ", 3, 0, 1 << 40), "keys, which cannot be"),
         (b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 1 << 62) + bytes(100), "bytes in a name"),
-        (header({"a": ListOf(4, [])}, [])[:-8] + struct.pack("<Q", 1 << 62) + bytes(99), "elements in a list"),
-        (header({"a": ListOf(77, [])}, []) + bytes(99), "does not name its architecture"),
+        (raw("a", 8, struct.pack("<Q", (1 << 64) - 1)), "bytes in a text"),
+        (raw("a", 13, bytes(99)), "value of the unknown type 13"),
+        (raw("a", 9, struct.pack("<IQ", 77, 1) + bytes(99)), "list of the unknown type 77"),
+        (raw("a", 9, struct.pack("<IQ", 9, 1) * 50 + bytes(99)), "has a list of lists"),
+        (raw("a", 9, struct.pack("<IQ", 4, 1 << 62) + bytes(99)), "elements in a list"),
+        (raw("a", 9, struct.pack("<IQ", 4, 1 << 20) + bytes(99)), "cut short or damaged inside its header"),
+        (raw("a", 9, struct.pack("<IQ", 8, 1 << 20) + bytes(99)), "cut short or damaged inside its header"),
+        (raw("a", 9, struct.pack("<IQQ", 8, 3, 1 << 30) + bytes(99)), "bytes in a text"),
+        (header({"a": ListOf(77, [])}, []) + bytes(99), "list of the unknown type 77"),
     ],
 )  # fmt: skip
 def test_a_bad_header_is_told_in_words(path: Path, data: bytes, says: str) -> None:
-    with pytest.raises(ModelFileBroken, match=says):
+    with pytest.raises(ModelFileBroken, match=says) as caught:
         facts_of(path, data)
+    assert caught.value.message.isprintable()
+    assert caught.value.hint
 
 
-def test_lists_inside_lists_have_an_end(path: Path) -> None:
-    nested = struct.pack("<I", 9) + struct.pack("<IQ", 9, 1) * 50 + bytes(64)
-    with pytest.raises(ModelFileBroken, match="unknown type 9"):
-        facts_of(path, b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 1) + b"a" + nested)
+@pytest.mark.parametrize("alignment", [0, 3, 48, 1 << 17, 1.0, "32", True])
+def test_an_alignment_is_a_power_of_two_in_a_32_bit_number(path: Path, alignment: object) -> None:
+    with pytest.raises(ModelFileBroken, match="alignment"):
+        facts_of(path, whole_file(META | {"general.alignment": alignment}))
+
+
+@pytest.mark.parametrize(
+    ("tensors", "says"),
+    [
+        ([("t", (1,) * 5, 0, 0)], "5 dimensions, t"),
+        ([("t", (1 << 32, 1 << 32), 0, 0)], "impossible size, t"),
+        ([("t", (1 << 31, 1 << 31), 0, 0)], "is cut short: needs 18446744073709"),
+        ([("t", (1 << 63, 2, 1 << 63, 2), 24, 0)], "impossible size, t"),
+        ([("t", (8,), 0, 1 << 63)], "the tensor t at byte 9223372036854775808 of its data, not at 0"),
+        ([("t", (8,), 0, 32)], "at byte 32 of its data, not at 0"),
+        ([("t", (8,), 0, 0), ("u", (8,), 0, 0)], "the tensor u at byte 0 of its data, not at 32"),
+        ([("t", (8,), 0, 0), ("u", (8,), 0, 33)], "the tensor u at byte 33 of its data, not at 32"),
+        ([("t", (8,), 0, 0), ("t", (8,), 0, 32)], "the tensor t twice"),
+        ([("t", (8, 0), 0, 0)], "the tensor t, which is empty"),
+        ([("t", (33,), Q8_0, 0)], "no whole blocks of Q8_0"),
+        ([("t", (), Q8_0, 0)], "no whole blocks of Q8_0"),
+        ([("t", (32,), 4, 0)], "unknown type 4, t"),
+        ([("t", (32,), 1 << 31, 0)], "unknown type 2147483648, t"),
+        ([("t" * 64, (32,), 0, 0)], "64 bytes in a name"),
+        ([("", (32,), 0, 0)], "which cannot be shown"),
+        ([("t\0", (32,), 0, 0)], "which cannot be shown"),
+        ([("\x1b]0;owned\x07", (32,), 0, 0)], "which cannot be shown"),
+    ],
+)
+def test_a_tensor_that_is_not_inside_the_file_or_over_another_is_told_in_words(path: Path, tensors, says) -> None:
+    with pytest.raises(ModelFileBroken, match=says) as caught:
+        facts_of(path, whole_file(META, tensors))
+    assert caught.value.message.isprintable()
+
+
+def test_what_is_shown_of_a_header_holds_nothing_that_a_terminal_obeys(tmp_path: Path) -> None:
+    meta = META | {"general.name": "Tiny\x1b]52;c;ZXZpbA==\x07\n\u202egpj.exe" + "x" * 9999, "general.type": "a\x1b[2J"}
+    facts = facts_of(tmp_path / "tiny.gguf", whole_file(meta))
+    assert facts.name.startswith("Tiny gpj.exe")
+    assert len(facts.name) <= 200
+    assert read_header(tmp_path / "tiny.gguf").keys["general.type"] == "a"
+    with pytest.raises(ModelFileBroken, match=r"^evil\.gguf is not a GGUF file"):
+        facts_of(tmp_path / "\x1b[31mevil.gguf", b"nothing at all")
+
+
+def test_a_model_for_nobody_to_read_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.gguf")
+    for path in (tmp_path / "pipe.gguf", tmp_path):
+        with pytest.raises(ModelFileBroken, match="is not a file"):
+            read_facts(path)
 
 
 def test_a_sparse_file_that_claims_millions_of_texts_costs_seconds_at_most(path: Path) -> None:
