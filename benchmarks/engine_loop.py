@@ -17,7 +17,7 @@ from array import array
 from pathlib import Path
 from typing import Any
 
-from localmind.engine.loaded import Loaded
+from localmind.engine.loaded import Loaded, open_model
 from localmind.engine.plan import read_plan
 from localmind.engine.sequence import Row, Sequence, State
 from localmind.engine.worker import EngineWorker
@@ -152,7 +152,7 @@ def main() -> None:
         "n_threads_batch": options.threads,
         "use_extra_bufts": not options.no_extra_bufts,
     }
-    loaded = Loaded(options.model, read_plan(plan), lambda done: True)
+    loaded = Loaded(open_model(options.model, read_plan(plan), lambda done: True), read_plan(plan))
     worker = Worker(options.model, plan)
     samples: dict[str, dict[str, list[float]]] = {}
     for _ in range(options.passes):  # in turn, so that a busy minute hits both

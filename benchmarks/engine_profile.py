@@ -21,7 +21,7 @@ from pathlib import Path
 
 from localmind.engine.answer import Answer, PlainParser
 from localmind.engine.generation import Ask
-from localmind.engine.loaded import Loaded
+from localmind.engine.loaded import Loaded, open_model
 from localmind.engine.loop import Limits, Loop
 from localmind.engine.native_thread import NativeThread
 from localmind.engine.sequence import Row, State
@@ -119,7 +119,7 @@ def main() -> None:
             parser.error("--model or --shape is needed")
         plan = Plan(n_ctx=8192, n_threads=args.threads, n_threads_batch=args.threads)
         thread = NativeThread()
-        loaded = thread.call(lambda: TimedLoaded(path, plan, lambda done: True))
+        loaded = thread.call(lambda: TimedLoaded(open_model(path, plan, lambda done: True), plan))
         loop = Loop(loaded, Limits(speculate=False), thread=thread)
         params = SamplingParams(
             temperature=0.0 if args.greedy else 0.8, max_tokens=args.tokens, ignore_eos=True, seed=1

@@ -16,7 +16,7 @@ from array import array
 from pathlib import Path
 
 from localmind.engine.generation import Ask, Outcome
-from localmind.engine.loaded import Loaded
+from localmind.engine.loaded import Loaded, open_model
 from localmind.engine.loop import Loop
 from localmind.engine.native_thread import NativeThread
 from localmind.errors import LocalmindError
@@ -93,7 +93,7 @@ def main() -> None:
     args = parser.parse_args()
     plan = Plan(n_ctx=8192, n_threads=args.threads, n_threads_batch=args.threads)
     thread = NativeThread()
-    loaded = thread.call(lambda: Loaded(args.model, plan, lambda done: True))
+    loaded = thread.call(lambda: Loaded(open_model(args.model, plan, lambda done: True), plan))
     loop = Loop(loaded, thread=thread)
     sys.stderr.write(f"cost of a step by rows: { {rows: round(s, 4) for rows, s in loaded.decode_costs.items()} }\n")
     for name, text in TASKS.items():

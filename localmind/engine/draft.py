@@ -79,6 +79,11 @@ class DraftModel:
             self._context = None
         self._model.close()
 
+    def set_threads(self, single: int, batch: int) -> None:
+        """Those of the large model: another number on the same thread would make OpenMP rebuild its team each time."""
+        if self._context is not None:
+            self._context.set_threads(single, batch)
+
     def drafting(self, count: int) -> float:
         """Seconds that so many tokens take it, as measured."""
         return count * self._token_seconds

@@ -6,14 +6,15 @@ both numbers, never cut. Any thread may call; calls take turns.
 """
 
 import threading
+import time
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy
 
 from localmind.engine.llama import Model
 from localmind.engine.llama.embedding import EmbeddingContext, Vectors, is_causal, pair_marks, rerank_template
-from localmind.errors import ContextTooLong, InvalidRequest, ModelFileBroken
+from localmind.errors import Cancelled, ContextTooLong, InvalidRequest, ModelFileBroken, ShuttingDown
 
 TEXTS = 16
 """Sequences in a batch. More texts than fit are several batches."""
@@ -21,6 +22,9 @@ TEXTS_WITH_STATE = 4
 """For recurrent and hybrid models, where every sequence reserves a state."""
 
 MOST_TOKENS, LEAST_TOKENS = 2048, 512
+CANARY = 8
+"""Tokens that it computes before anybody's text."""
+
 HEAD_BYTES = 1 << 30
 """A model made to write computes logits for each token that it embeds, 4 bytes twice for each word it knows."""
 
@@ -32,6 +36,8 @@ class Embedder:
         """`n_tokens` is the longest text; None takes what the model was trained for, within what memory allows."""
         self._model = model
         self._lock = threading.Lock()
+        self._began = 0.0
+        self._closed = False
         self._context = EmbeddingContext(
             model,
             n_tokens=n_tokens or _longest(model),
@@ -41,7 +47,9 @@ class Embedder:
         self.n_tokens = min(self._context.n_tokens, n_tokens or _longest(model))
         self.reranks = self._context.ranks
         self._template = rerank_template(model) if self.reranks else None
-        if not numpy.isfinite(self._evaluate([array("i", [0] * 8)], "text")).all():  # the canary, as for a chat model
+        if not numpy.isfinite(
+            self._evaluate([array("i", [0] * CANARY)], "text")
+        ).all():  # the canary, as for a chat model
             self.close()
             raise ModelFileBroken(
                 f"{model.path.name} loads but computes no numbers: its weights are damaged",
@@ -53,24 +61,34 @@ class Embedder:
         """Numbers of a vector."""
         return self._context.width
 
-    def embed(self, texts: Sequence["array[int]"], *, normalize: bool = True) -> Vectors:
-        """A row a text, in their order; of length 1 if `normalize`. The texts are tokens, special ones included."""
+    def busy_seconds(self) -> float:
+        """How long the batch under way has run; 0.0 between batches."""
+        began = self._began
+        return time.monotonic() - began if began else 0.0
+
+    def embed(
+        self, texts: Sequence["array[int]"], *, normalize: bool = True, wanted: Callable[[], bool] = lambda: True
+    ) -> Vectors:
+        """A row a text, in their order; of length 1 if `normalize`. The texts are tokens, special ones included.
+
+        `wanted` is asked before each batch; False raises Cancelled.
+        """
         if self.reranks:
             raise InvalidRequest(f"{self._model.path.name} is a reranker and makes no embeddings")
-        vectors = self._evaluate(texts, "text")
+        vectors = self._evaluate(texts, "text", wanted)
         if normalize:
             lengths = numpy.linalg.norm(vectors, axis=1, keepdims=True)
             vectors /= numpy.where(lengths > 0, lengths, 1)
         return vectors
 
-    def rerank(self, query: str, documents: Sequence[str]) -> list[float]:
+    def rerank(self, query: str, documents: Sequence[str], *, wanted: Callable[[], bool] = lambda: True) -> list[float]:
         """How well each document answers the query, as the model's own number: higher is better, no fixed range."""
         if not self.reranks:
             raise InvalidRequest(
                 f"{self._model.path.name} cannot rerank: its file names no rank pooling",
                 hint="load a reranker, such as bge-reranker-v2-m3",
             )
-        scores = self._evaluate(self.pairs(query, documents), "document")
+        scores = self._evaluate(self.pairs(query, documents), "document", wanted)
         return [float(score) for score in scores[:, 0]]
 
     def pairs(self, query: str, documents: Sequence[str]) -> list["array[int]"]:
@@ -86,10 +104,12 @@ class Embedder:
         return [begin + asked + between + tokens + end for tokens in told]
 
     def close(self) -> None:
+        """After the batch under way; who has batches left gets ShuttingDown."""
         with self._lock:
+            self._closed = True
             self._context.close()
 
-    def _evaluate(self, texts: Sequence["array[int]"], noun: str) -> Vectors:
+    def _evaluate(self, texts: Sequence["array[int]"], noun: str, wanted: Callable[[], bool] = lambda: True) -> Vectors:
         for number, tokens in enumerate(texts, 1):
             if not tokens:
                 raise InvalidRequest(f"{noun} {number} is empty")
@@ -101,8 +121,16 @@ class Embedder:
                 )
         vectors = numpy.empty((len(texts), self.width), dtype=numpy.float32)
         for batch in _batches([len(tokens) for tokens in texts], self._context.n_tokens, self._context.n_texts):
+            if not wanted():
+                raise Cancelled("the request was cancelled")
             with self._lock:  # between batches others get their turn
-                vectors[batch] = self._context.evaluate([texts[index] for index in batch])
+                if self._closed:
+                    raise ShuttingDown("the engine is stopping")
+                self._began = time.monotonic()
+                try:
+                    vectors[batch] = self._context.evaluate([texts[index] for index in batch])
+                finally:
+                    self._began = 0.0
         return vectors
 
 

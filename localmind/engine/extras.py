@@ -1,11 +1,13 @@
 """What a loaded model does beside chat, as calls of the worker: embed, rerank, and prompts for infill.
 
 Each part is made when it is first asked for, since most models are never asked: an embedder takes scratch memory, and
-infill needs tokens that most vocabularies lack. Calls come from any thread; none of them touches the chat's context.
+infill needs tokens that most vocabularies lack. Calls come from any thread, those that compute from short-lived ones
+(errands.py); none of them touches the chat's context.
 """
 
 import threading
 from array import array
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -14,7 +16,7 @@ import numpy
 from localmind.engine.embed import Embedder
 from localmind.engine.fim import FimPrompt, Infill
 from localmind.engine.llama import Model
-from localmind.errors import InvalidRequest
+from localmind.errors import InvalidRequest, ShuttingDown
 
 FIM_ROOM = 512
 """Tokens kept free for what is filled in when a request does not say how many it wants."""
@@ -40,10 +42,11 @@ class Extras:
         self._model = model
         self._n_threads = n_threads
         self._lock = threading.Lock()
+        self._closed = False
         self._embedder: Embedder | None = None
         self._infill: Infill | None = None
 
-    def embed(self, params: dict[str, Any]) -> dict[str, Any]:
+    def embed(self, params: dict[str, Any], wanted: Callable[[], bool] = lambda: True) -> dict[str, Any]:
         """`{"vectors": [float32 little-endian, …], "tokens": number evaluated}`."""
         asked = msgspec.convert(params, EmbedParams)
         if bool(asked.texts) == bool(asked.tokens):
@@ -53,13 +56,13 @@ class Extras:
         # A text that spells a control token is text: it comes from a document, not from us.
         texts = [self._model.tokenize(text, add_special=True, parse_special=False) for text in asked.texts]
         texts = texts or [array("i", tokens) for tokens in asked.tokens]
-        vectors = self.embedder.embed(texts, normalize=asked.normalize).astype("<f4", copy=False)
+        vectors = self.embedder.embed(texts, normalize=asked.normalize, wanted=wanted).astype("<f4", copy=False)
         return {"vectors": [numpy.ascontiguousarray(row).tobytes() for row in vectors], "tokens": sum(map(len, texts))}
 
-    def rerank(self, params: dict[str, Any]) -> dict[str, Any]:
+    def rerank(self, params: dict[str, Any], wanted: Callable[[], bool] = lambda: True) -> dict[str, Any]:
         """`{"scores": [one a document, in their order]}`."""
         asked = msgspec.convert(params, RerankParams)
-        return {"scores": self.embedder.rerank(asked.query, asked.documents)}
+        return {"scores": self.embedder.rerank(asked.query, asked.documents, wanted=wanted)}
 
     def infill(
         self, prefix: str, suffix: str, extra: tuple[tuple[str, str], ...], *, n_ctx: int, max_tokens: int | None
@@ -72,14 +75,26 @@ class Extras:
         return made.prompt(prefix, suffix, extra, room=n_ctx - max(1, answer))
 
     @property
+    def reranks(self) -> bool:
+        return bool(self.embedder.reranks)
+
+    def busy_seconds(self) -> float:
+        """Of the batch of embeddings under way."""
+        embedder = self._embedder
+        return embedder.busy_seconds() if embedder is not None else 0.0
+
+    @property
     def embedder(self) -> Embedder:
         with self._lock:
+            if self._closed:
+                raise ShuttingDown("the engine is stopping")
             if self._embedder is None:
                 self._embedder = Embedder(self._model, n_threads=self._n_threads)
             return self._embedder
 
     def close(self) -> None:
         with self._lock:
+            self._closed = True
             if self._embedder is not None:
                 self._embedder.close()
                 self._embedder = None

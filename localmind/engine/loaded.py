@@ -10,13 +10,15 @@ from array import array
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy
 
 from localmind.engine import llama, memory_kind, sampling
+from localmind.engine.adapters import Adapters, AdapterSet
 from localmind.engine.backend import Sampler
 from localmind.engine.constraint import Constraint
+from localmind.engine.draft import DraftModel
 from localmind.engine.llama import Batch, Context, Model
 from localmind.engine.pool import Kind
 from localmind.engine.sequence import Row
@@ -65,12 +67,20 @@ class Canary:
     """Whether this memory can drop the end of a sequence; hybrid and recurrent ones cannot."""
 
 
-class Loaded:
-    """Implements backend.Backend. Everything but the constructor belongs to the loop's thread."""
+def open_model(path: Path, plan: Plan, progress: Callable[[float], bool]) -> Model:
+    """The weights alone, on the thread that will compute with them."""
+    llama.start()
+    return Model(path, plan, progress)
 
-    def __init__(self, path: Path, plan: Plan, progress: Callable[[float], bool]) -> None:
-        llama.start()
-        self.model = Model(path, plan, progress)
+
+class Loaded:
+    """Implements backend.Backend. All of it, but for `adapters.choose`, belongs to the loop's thread."""
+
+    def __init__(self, model: Model, plan: Plan) -> None:
+        """The model is closed with it, and when this raises. It must be one that writes (embed.only_embeds)."""
+        self.model = model
+        self.draft: DraftModel | None = None
+        """Made behind it if wanted; closed with it."""
         try:
             stateful = self.model.has_state_per_sequence
             self.n_slots = SLOTS_WITH_STATE if stateful else SLOTS
@@ -85,7 +95,7 @@ class Loaded:
             self.idle_cells = IDLE_CELLS_ON_GPU if plan.n_gpu_layers else IDLE_CELLS
             self._batch = Batch(self.n_batch)
             self._end_tokens = self.model.end_tokens  # found now, not while somebody waits for a first token
-            self._adapters: Hashable = ()
+            self.adapters = Adapters(model, self._context)
             self.cell_bytes = 0
             self.memory = memory_kind.probe(self.model, self._context, self._batch)
             self.kind: Kind = "any_prefix" if self.memory.cuts_tails else "whole"
@@ -125,10 +135,13 @@ class Loaded:
         return self._context.last_position(slot) + 1
 
     def set_threads(self, count: int) -> None:
-        self._context.set_threads(count, self._batch_threads if count == self.n_threads else count)
+        batch = self._batch_threads if count == self.n_threads else count
+        self._context.set_threads(count, batch)
+        if self.draft is not None:
+            self.draft.set_threads(count, batch)
 
     def use_adapters(self, adapters: Hashable) -> None:
-        self._adapters = adapters
+        self.adapters.use(cast(AdapterSet, adapters))
 
     def sampler(self, params: SamplingParams, constraint: Constraint | None, prompt: "array[int]") -> Sampler:
         return sampling.make_sampler(self._context, self.model, params, constraint, prompt)
@@ -140,6 +153,8 @@ class Loaded:
         return token in self._end_tokens
 
     def close(self) -> None:
+        if self.draft is not None:
+            self.draft.close()
         context = getattr(self, "_context", None)
         if context is not None:
             context.close()

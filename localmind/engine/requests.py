@@ -18,8 +18,8 @@ from localmind.errors import InvalidRequest
 from localmind.messages import CacheReport, Message, Priority, ResponseFormat, SamplingParams, ToolUse
 
 if TYPE_CHECKING:
+    from localmind.engine.extras import Extras
     from localmind.engine.llama import Model
-    from localmind.engine.loaded import Loaded
 
 
 class Infill(msgspec.Struct, frozen=True):
@@ -83,7 +83,7 @@ class TemplateParams(msgspec.Struct, frozen=True):
     template_kwargs: dict[str, Any] = {}
 
 
-def prepare(asked: GenerateParams, model: "Model", prompter: Prompter) -> Prepared:
+def prepare(asked: GenerateParams, model: "Model", prompter: Prompter, extras: "Extras", *, n_ctx: int) -> Prepared:
     """Tokens, grammar and parser of a request. Raises InvalidRequest for what the model cannot be asked."""
     ways = [bool(asked.messages), asked.prompt is not None, asked.tokens is not None, asked.infill is not None]
     if sum(ways) != 1:
@@ -99,7 +99,10 @@ def prepare(asked: GenerateParams, model: "Model", prompter: Prompter) -> Prepar
     elif asked.prompt is not None:
         tokens = model.tokenize(asked.prompt, add_special=True)
     else:
-        raise InvalidRequest("infill is not available for this model")
+        assert asked.infill is not None
+        hole = asked.infill
+        most = asked.sampling.max_tokens
+        tokens = extras.infill(hole.prefix, hole.suffix, hole.extra, n_ctx=n_ctx, max_tokens=most).tokens
     return Prepared(tokens, asked.prompt or "", constraint.of_format(asked.format), frozenset(), PlainParser)
 
 
@@ -120,8 +123,3 @@ def state_key(path: Path, plan: dict[str, Any]) -> str:
     layout = {name: value for name, value in plan.items() if name not in ("n_threads", "n_threads_batch")}
     parts = (str(path.resolve()), stat.st_size, stat.st_mtime_ns, llama.build(), sorted(layout.items()))
     return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
-
-
-def memory(loaded: "Loaded") -> dict[str, str]:
-    """The kind of the model's memory, for `models show`."""
-    return {"kind": loaded.memory.kind, "explanation": loaded.memory.explanation}

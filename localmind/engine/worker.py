@@ -2,8 +2,9 @@
 
 Four threads share the work. The reader's thread only sorts calls; the desk, one thread, loads,
 renders templates and tokenises; the loop decodes; the outbox parses and sends. So a long document
-being tokenised delays other new requests but no running stream. One worker holds one model, for
-good: another model or another plan is another worker.
+being tokenised delays other new requests but no running stream. Embeddings have threads that come
+and go (errands.py). One worker holds one model, for good: another model or another plan is another
+worker.
 """
 
 import sys
@@ -18,6 +19,7 @@ import msgspec
 
 from localmind.engine import requests, sampling
 from localmind.engine.answer import Answer
+from localmind.engine.errands import Errands
 from localmind.engine.generation import Ask
 from localmind.engine.loop import Limits, Loop
 from localmind.engine.native_thread import NativeThread
@@ -34,12 +36,12 @@ from localmind.engine.requests import (
 from localmind.engine.sequence import Sequence
 from localmind.engine.shelf import Shelf
 from localmind.engine.template import ChatTemplate
-from localmind.errors import Cancelled, EngineMissing, InternalError, InvalidRequest, ModelFileBroken
+from localmind.errors import Cancelled, EngineMissing, InternalError, InvalidRequest, LocalmindError
 from localmind.events import Progress, encode
 from localmind.workers.runtime import Reply, WorkerMain, as_typed
 
 if TYPE_CHECKING:
-    from localmind.engine.loaded import Loaded
+    from localmind.engine.opening import Opened
 
 PROGRESS_STEPS = 20
 STOP_SECONDS = 2.5
@@ -57,7 +59,8 @@ class EngineWorker:
 
     def __init__(self) -> None:
         self._desk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="desk")
-        self._loaded: Loaded | None = None
+        self._errands = Errands()
+        self._opened: Opened | None = None
         self._prompter: Prompter | None = None
         self._loop: Loop | None = None
         self._running: dict[int, Sequence] = {}
@@ -82,10 +85,16 @@ class EngineWorker:
         """Of the step under way; while loading, since the load last moved."""
         if self._load_moved:
             return time.monotonic() - self._load_moved
-        return self._loop.busy_seconds() if self._loop is not None else 0.0
+        beside = self._opened.extras.busy_seconds() if self._opened is not None else 0.0
+        return max(beside, self._loop.busy_seconds() if self._loop is not None else 0.0)
 
     def close(self) -> None:
         self._desk.shutdown(wait=False, cancel_futures=True)
+        self._errands.close()
+        if self._opened is not None:
+            self._opened.extras.close()
+            if self._loop is None:
+                self._opened.close()
         if self._loop is not None:
             self._loop.stop(STOP_SECONDS)
 
@@ -105,54 +114,43 @@ class EngineWorker:
     def _load(self, params: dict[str, Any], reply: Reply) -> None:
         asked = msgspec.convert(params, LoadParams)
         plan = read_plan(asked.plan)
-        if self._loaded is not None:
+        if self._opened is not None:
             raise InvalidRequest("this worker already holds a model")
         began = self._load_moved = time.monotonic()
+        thread = None
         try:
-            from localmind.engine import llama
-            from localmind.engine.loaded import Loaded
+            from localmind.engine.opening import open_file
 
             thread = NativeThread()
-            loaded = thread.call(lambda: Loaded(Path(asked.path), plan, self._progress(reply)))
+            opened = thread.call(lambda: open_file(asked, plan, self._progress(reply)))
+            self._load_moved = time.monotonic()
+            self._start(opened, asked, thread)
         except (ImportError, OSError, RuntimeError) as problem:
             raise EngineMissing(
                 f"llama-cpp-python cannot be loaded: {problem}", hint="localmind engine build"
             ) from problem
         finally:
             self._load_moved = 0.0
-        model = loaded.model
-        source = model.chat_template
+            if thread is not None and self._loop is None:
+                thread.end_with(lambda: None)
+        reply.result(opened.facts(began))
+
+    def _start(self, opened: "Opened", asked: LoadParams, thread: NativeThread) -> None:
+        """Put what was opened to work. Closes it when that fails."""
+        model, loaded = opened.model, opened.loaded
         try:
-            self._prompter = Prompter(model, ChatTemplate(source, bos=model.bos_text, eos=model.eos_text))
-        except ModelFileBroken:
-            loaded.close()
+            if loaded is None:
+                self._errands.call(lambda: opened.extras.embedder)  # its canary
+            else:
+                template = ChatTemplate(model.chat_template, bos=model.bos_text, eos=model.eos_text)
+                self._prompter = Prompter(model, template)
+        except LocalmindError:
+            opened.close()
             raise
-        self._loaded = loaded
-        limits = Limits(asked.queue_limit, asked.prefix_ram_mb << 20, asked.speculation)
-        self._loop = Loop(loaded, limits, shelf=_shelf(asked), thread=thread)
-        reply.result(
-            {
-                "n_ctx": loaded.n_ctx,
-                "n_ctx_seq": loaded.n_ctx_seq,
-                "n_ctx_train": model.n_ctx_train,
-                "n_vocab": model.n_vocab,
-                "n_params": model.n_params,
-                "size_bytes": model.size_bytes,
-                "description": model.description,
-                "architecture": model.metadata("general.architecture") or "",
-                "has_template": source is not None,
-                "slots": loaded.n_slots,
-                "load_ms": 1e3 * (time.monotonic() - began),
-                "canary": {
-                    "prefill_tok_s": loaded.canary.prefill_tok_s,
-                    "decode_tok_s": loaded.canary.decode_tok_s,
-                    "tokens": loaded.canary.tokens,
-                    "cuts_tails": loaded.canary.cuts_tails,
-                },
-                "memory": requests.memory(loaded),
-                "build": llama.system_info(),
-            }
-        )
+        self._opened = opened
+        if loaded is not None:
+            limits = Limits(asked.queue_limit, asked.prefix_ram_mb << 20, asked.speculation)
+            self._loop = Loop(loaded, limits, shelf=_shelf(asked), thread=thread)
 
     def _progress(self, reply: Reply) -> Callable[[float], bool]:
         last_step = 0
@@ -171,8 +169,10 @@ class EngineWorker:
     def _generate(self, params: dict[str, Any], reply: Reply) -> None:
         asked = msgspec.convert(params, GenerateParams)
         sampling.check(asked.sampling)
-        loop, loaded = _ready(self._loop), _ready(self._loaded)
-        prepared = requests.prepare(asked, loaded.model, _ready(self._prompter))
+        opened = _ready(self._opened)
+        loaded = opened.require_chat()
+        loop, prompter = _ready(self._loop), _ready(self._prompter)
+        prepared = requests.prepare(asked, loaded.model, prompter, opened.extras, n_ctx=loaded.n_ctx_seq)
         if not prepared.tokens:
             raise InvalidRequest("the prompt is empty")
         ask = Ask(
@@ -197,6 +197,31 @@ class EngineWorker:
         if reply.cancelled:  # cancelled while we were busy with the prompt: `cancel` found nothing
             loop.cancel(sequence)
 
+    def _chat(self) -> Prompter:
+        _ready(self._opened).require_chat()
+        return _ready(self._prompter)
+
+    def _embed(self, params: dict[str, Any], reply: Reply) -> None:
+        extras = _ready(self._opened).extras
+        self._beside(reply, lambda: extras.embed(params, lambda: not reply.cancelled))
+
+    def _rerank(self, params: dict[str, Any], reply: Reply) -> None:
+        extras = _ready(self._opened).extras
+        self._beside(reply, lambda: extras.rerank(params, lambda: not reply.cancelled))
+
+    def _beside(self, reply: Reply, work: Callable[[], Any]) -> None:
+        """Answer from another thread, so that neither the desk waits nor the loop."""
+
+        def answer() -> None:
+            try:
+                reply.result(work())
+            except msgspec.ValidationError as problem:
+                reply.fail(InvalidRequest(str(problem)))
+            except Exception as problem:
+                reply.fail(as_typed(problem))
+
+        self._errands.post(answer)
+
     def _end(self, call_id: int) -> None:
         """The answer is complete although the model would go on."""
         with self._lock:
@@ -210,21 +235,21 @@ class EngineWorker:
 
     def _tokenize(self, params: dict[str, Any], reply: Reply) -> None:
         asked = msgspec.convert(params, TokenizeParams)
-        reply.result(list(_ready(self._loaded).model.tokenize(asked.text, add_special=asked.add_special)))
+        reply.result(list(_ready(self._opened).model.tokenize(asked.text, add_special=asked.add_special)))
 
     def _count(self, params: dict[str, Any], reply: Reply) -> None:
         asked = msgspec.convert(params, CountParams)
-        reply.result(len(_ready(self._prompter).prepare(asked.messages, asked.tools).tokens))
+        reply.result(len(self._chat().prepare(asked.messages, asked.tools).tokens))
 
     def _apply_template(self, params: dict[str, Any], reply: Reply) -> None:
         asked = msgspec.convert(params, TemplateParams)
-        prepared = _ready(self._prompter).prepare(
+        prepared = self._chat().prepare(
             asked.messages, asked.tools, thinking=asked.thinking, kwargs=asked.template_kwargs
         )
         reply.result({"prompt": prepared.text})
 
     def _detokenize(self, params: dict[str, Any], reply: Reply) -> None:
-        reply.result(_ready(self._loaded).model.detokenize(msgspec.convert(params, DetokenizeParams).tokens))
+        reply.result(_ready(self._opened).model.detokenize(msgspec.convert(params, DetokenizeParams).tokens))
 
     # --- on the reader's thread
 
@@ -241,6 +266,8 @@ class EngineWorker:
         "count": _count,
         "detokenize": _detokenize,
         "apply_template": _apply_template,
+        "embed": _embed,
+        "rerank": _rerank,
     }
 
 

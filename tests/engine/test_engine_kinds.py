@@ -15,7 +15,7 @@ import pytest
 from tiny import PLAN
 
 from localmind.engine.generation import Ask, Outcome
-from localmind.engine.loaded import Loaded
+from localmind.engine.loaded import Loaded, open_model
 from localmind.engine.loop import Loop
 from localmind.errors import LocalmindError
 from localmind.events import TokenLogprob
@@ -65,7 +65,8 @@ class TokenSink:
 
 class Engine:
     def __init__(self, path: Path, n_ctx: int = 1024) -> None:
-        self.loop = Loop(Loaded(path, replace(PLAN, n_ctx=n_ctx), lambda _done: True))
+        plan = replace(PLAN, n_ctx=n_ctx)
+        self.loop = Loop(Loaded(open_model(path, plan, lambda _done: True), plan))
 
     def start(self, prompt: "array[int]", count: int, client: str = "") -> TokenSink:
         sink = TokenSink()
