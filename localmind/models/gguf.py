@@ -15,7 +15,7 @@ from typing import Any
 
 from localmind.clean import clean_line
 from localmind.errors import ModelFileBroken
-from localmind.models.gguf_reader import ARRAY, SCALARS, STRING, U16, U32, Array, HeaderReader
+from localmind.models.gguf_reader import ARRAY, F32, SCALARS, STRING, U16, U32, Array, HeaderReader
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -30,7 +30,10 @@ MAX_LAYERS = 4096
 
 ARCHITECTURE = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 TEMPLATE = re.compile(r"tokenizer\.chat_template(\..*)?\Z")
-TYPED = {"general.alignment": U32, "split.no": U16, "split.count": U16, "general.architecture": STRING}
+TYPED = {
+    "general.alignment": U32, "split.no": U16, "split.count": U16, "general.architecture": STRING,
+    "general.type": STRING, "adapter.type": STRING, "adapter.lora.alpha": F32,
+}  # fmt: skip
 """Keys that llama.cpp reads with an abort, or a wrong model, if they are of another type."""
 
 BLOCKS: dict[int, tuple[str, int, int]] = {
@@ -102,17 +105,17 @@ class Header:
     file_size: int
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path, label: str | None = None) -> Header:
     """Read and check a header. Raises ModelFileBroken, also when the file ends before its last tensor.
 
-    At most 2 s and 200 MB, whatever the file holds.
+    Takes at most 2 s and 200 MB, whatever the file holds. `label` names it in errors, if not its path.
     """
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
             raise ModelFileBroken(f"{clean_line(str(path))} is not a file", hint="localmind models list")
         with path.open("rb") as source:
-            return _header(HeaderReader(source, found.st_size, path.name))
+            return _header(HeaderReader(source, found.st_size, label or path.name))
     except OSError as problem:
         raise ModelFileBroken(
             f"{clean_line(str(path))} cannot be read: {problem.strerror}", hint="localmind models list"

@@ -28,7 +28,7 @@ KEPT_NUMBERS = 1 << 12
 """A list of more numbers is one of a vocabulary and not of layers; nothing is kept of it."""
 WINDOW = 1 << 18
 
-U16, U32, STRING, ARRAY = 2, 4, 8, 9
+U16, U32, F32, STRING, ARRAY = 2, 4, 6, 8, 9
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 WIDTHS = {kind: struct.calcsize(code) for kind, code in SCALARS.items()}
 

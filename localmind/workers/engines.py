@@ -7,6 +7,7 @@ no HTTP: it turns a name and messages into events.
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -17,10 +18,14 @@ import msgspec
 
 from localmind.catalog import Catalog, ModelSpec
 from localmind.errors import (
+    DiskFull,
     EngineMissing,
     InvalidRequest,
     LocalmindError,
+    ModelFileBroken,
     ModelNotInstalled,
+    NotFound,
+    PermissionRefused,
     QueueFull,
     ShuttingDown,
     TimedOut,
@@ -40,6 +45,8 @@ from localmind.workers.request import Request
 from localmind.workers.supervisor import Supervisor, launcher
 from localmind.workers.tally import Tally, Watch
 
+log = logging.getLogger("localmind.workers")
+
 DEFAULT_NAMES = frozenset({"", "default"})
 """Names by which a client means "whatever you have"."""
 
@@ -58,6 +65,7 @@ class Options:
     prefix_disk_mb: int = 2048
     speculation: bool = True
     draft_model: str | None = None
+    """Guesses ahead for the default model; others have other vocabularies."""
 
 
 @dataclass(slots=True)
@@ -69,6 +77,8 @@ class Loaded:
     plan: Plan | None = None
     report: LoadReport | None = None
     running: int = 0
+    adapters: dict[str, str] = field(default_factory=dict)
+    """Paths of the LoRA adapters by name: a worker that takes the place of a dead one loads them again."""
     memory: dict[str, str] = field(default_factory=dict)
     """What kind of memory the model has, and what that means: {"kind", "explanation"}."""
     tally: Tally = field(default_factory=Tally)
@@ -174,9 +184,9 @@ class Engines:
         return {name: entry.tally for name, entry in self._loaded.items()}
 
     def memory(self, spec: ModelSpec) -> dict[str, str] | None:
-        """The kind of the model's memory, found at load; None before that."""
+        """The kind of the model's memory as its latest load found it, now or earlier; None before the first."""
         entry = self._loaded.get(spec.name)
-        return entry.memory or None if entry is not None else None
+        return (entry.memory if entry is not None else None) or self._memory.kind(spec)
 
     async def generate(self, spec: ModelSpec, request: Request) -> AsyncGenerator[Event, None]:
         """Stream one generation: its events, then Done. Raises LocalmindError."""
@@ -237,6 +247,29 @@ class Engines:
         answer = await self.ask(spec, "rerank", query=query, documents=list(documents))
         return [float(score) for score in answer["scores"]]
 
+    async def adapters(self, spec: ModelSpec) -> list[dict[str, Any]]:
+        """The LoRA adapters that requests may choose, in the order of their numbers. Wakes no engine."""
+        entry = self._loaded.get(spec.name)
+        if entry is None or entry.supervisor.pid is None:
+            return [{"name": name, "path": path} for name, path in (entry.adapters if entry else {}).items()]
+        found: list[dict[str, Any]] = await self.ask(spec, "adapters", action="list")
+        return found
+
+    async def load_adapter(self, spec: ModelSpec, name: str, path: Path) -> dict[str, Any]:
+        """Make a file choosable as `name`, now and after each restart of the worker."""
+        entry = self._entry(spec)
+        loaded: dict[str, Any] = await self.ask(spec, "adapters", action="load", name=name, path=str(path))
+        entry.adapters[name] = str(path)
+        return loaded
+
+    async def unload_adapter(self, spec: ModelSpec, name: str) -> None:
+        """Forget an adapter. Raises NotFound."""
+        entry = self._entry(spec)
+        if entry.supervisor.pid is None and entry.adapters.pop(name, None) is not None:
+            return
+        await self.ask(spec, "adapters", action="unload", name=name)
+        entry.adapters.pop(name, None)
+
     def context(self, spec: ModelSpec) -> int:
         """Tokens that one prompt and its answer may have together; 0 before the model is loaded."""
         report = self._entry(spec).report
@@ -272,19 +305,30 @@ class Engines:
         binding = await asyncio.to_thread(installed_binding)
         if binding is None:
             raise EngineMissing("llama-cpp-python is not installed", hint="localmind engine build")
-        path = self._store.locate(entry.spec.name)
+        path = await asyncio.to_thread(self._store.locate, entry.spec.name)
         facts = await asyncio.to_thread(read_facts, path)
         started: list[WorkerProcess] = []
 
         async def try_load(plan: Plan) -> LoadReport:
             async def load(worker: WorkerProcess) -> None:
-                reports.append(await worker.call("load", self._load_params(path, plan)))
+                reports.append(
+                    await worker.call("load", await asyncio.to_thread(self._load_params, entry.spec, path, plan))
+                )
+                for name, adapter in entry.adapters.items():
+                    try:
+                        await worker.call("adapters", {"action": "load", "name": name, "path": adapter})
+                    except (NotFound, InvalidRequest, ModelFileBroken) as problem:
+                        log.warning("the adapter %s of %s is not loaded again: %s", name, label, problem.message)
 
             reports: list[dict[str, Any]] = []
             begun = time.monotonic()
             entry.tally.launches += 1
             started.append(await launcher("engine", label, load, self._command)())
             entry.memory = dict(reports[0].get("memory") or {})
+            try:
+                await asyncio.to_thread(self._memory.remember_kind, entry.spec, entry.memory)
+            except (DiskFull, PermissionRefused) as problem:
+                log.warning("the kind of a model's memory is not kept: %s", problem.message)
             return LoadReport.from_worker(reports[0], seconds=time.monotonic() - begun)
 
         wishes = replace(self._wishes, backends=binding.backends)
@@ -293,8 +337,9 @@ class Engines:
         entry.plan, entry.report = await load_with_canary(try_load, plan, self._memory, key)
         return started[-1]
 
-    def _load_params(self, path: Path, plan: Plan) -> dict[str, Any]:
+    def _load_params(self, spec: ModelSpec, path: Path, plan: Plan) -> dict[str, Any]:
         options = self._options
+        drafted = options.draft_model is not None and spec.name == self._catalog.find(self._default).name
         if options.cache_dir is not None:
             private_dir(options.cache_dir)
         return {
@@ -305,7 +350,7 @@ class Engines:
             "prefix_ram_mb": options.prefix_ram_mb,
             "prefix_disk_mb": options.prefix_disk_mb,
             "speculation": options.speculation,
-            "draft_model": str(self._draft_path()) if options.draft_model else None,
+            "draft_model": str(self._draft_path()) if drafted else None,
         }
 
     def _draft_path(self) -> Path:

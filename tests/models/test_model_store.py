@@ -1,12 +1,14 @@
 """What is on the disk: installed models, shared files, damage."""
 
+import hashlib
 from pathlib import Path
 
 import msgspec
 import pytest
+from gguf_files import META, whole_file
 from index_fakes import model_in_wheel
 
-from localmind.catalog import ModelSpec
+from localmind.catalog import FileSpec, ModelSpec
 from localmind.errors import ModelFileBroken, ModelNotInstalled
 from localmind.models import sources
 from localmind.models.store import Store
@@ -35,13 +37,49 @@ def test_an_installed_model_is_listed_shown_and_lies_under_its_own_file_names(st
     assert (directory / "weights.bin").stat().st_size == 900_000
 
 
+def gguf_spec(store: Store, spec: ModelSpec, data: bytes) -> tuple[ModelSpec, Path]:
+    """A model of one GGUF with these bytes, and where they lie before they are adopted."""
+    file = FileSpec("w.gguf", len(data), hashlib.sha256(data).hexdigest())
+    temporary = store.partial / "w.tmp"
+    temporary.write_bytes(data)
+    return msgspec.structs.replace(spec, name="g:1", format="gguf", files=(file,)), temporary
+
+
 def test_a_gguf_model_is_located_as_its_file(store: Store, spec: ModelSpec) -> None:
-    renamed = msgspec.structs.replace(
-        spec, name="g:1", format="gguf", files=(msgspec.structs.replace(spec.files[0], name="w.gguf"),)
-    )
-    store.install(renamed, "here")
+    model, temporary = gguf_spec(store, spec, whole_file())
+    store.adopt(temporary, model.files[0])
+    store.install(model, "here")
     assert store.locate("g:1").name == "w.gguf"
     assert store.locate("g:1").is_file()
+    assert store.verify("g:1") == ()
+
+
+BAD = whole_file(META, [("t", (1 << 40, 8), 0, 0)])
+
+
+def test_a_gguf_of_the_right_hash_and_a_bad_header_is_not_taken_in(store: Store, spec: ModelSpec) -> None:
+    model, temporary = gguf_spec(store, spec, BAD)
+    with pytest.raises(ModelFileBroken, match=r"^w\.gguf is cut short"):
+        store.adopt(temporary, model.files[0])
+    assert not temporary.exists()
+    assert not store.has(model.files[0])
+
+
+def test_a_gguf_with_a_bad_header_is_neither_installed_nor_located_nor_verified(store: Store, spec: ModelSpec) -> None:
+    model, temporary = gguf_spec(store, spec, BAD)
+    plain = msgspec.structs.replace(model.files[0], name="weights.bin")
+    store.adopt(temporary, plain)
+    with pytest.raises(ModelFileBroken, match=r"^w\.gguf is cut short"):
+        store.install(model, "here")
+    assert store.get("g:1") is None
+    # As an older localmind, which did not look inside, would have left it.
+    old = store.install(msgspec.structs.replace(model, format="safetensors", files=(plain,)), "here")
+    manifest = msgspec.structs.replace(old, format="gguf", files=model.files)
+    (store.manifests / "g@1.json").write_bytes(msgspec.json.encode(manifest))
+    with pytest.raises(ModelFileBroken, match=r"^w\.gguf is cut short"):
+        store.locate("g:1")
+    (problem,) = store.verify("g:1")
+    assert problem.text.startswith("w.gguf is cut short")
 
 
 def test_a_model_that_is_not_here_says_how_to_get_it(store: Store) -> None:

