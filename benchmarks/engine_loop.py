@@ -8,6 +8,7 @@ quotient. Prefill is one prompt of 512 tokens. Run it on two builds in turn to c
 """
 
 import argparse
+import contextlib
 import json
 import statistics
 import sys
@@ -41,6 +42,9 @@ class BenchReply:
         self.value: Any = None
         self.error: LocalmindError | None = None
         self.ended = threading.Event()
+
+    def together(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
 
     def item(self, value: Any) -> None:
         self.last = time.perf_counter()

@@ -9,6 +9,7 @@ is ours by the whole step. Medians over all pure decode steps.
 """
 
 import argparse
+import contextlib
 import json
 import statistics
 import sys
@@ -55,6 +56,9 @@ class CountingReply:
         self.id = number
         self.ended = threading.Event()
         self.error: LocalmindError | None = None
+
+    def together(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
 
     def item(self, value: object) -> None:
         json.dumps(value)

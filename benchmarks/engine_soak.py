@@ -10,6 +10,7 @@ the run. KV cells in main memory are part of the working set and bounded by --ra
 """
 
 import argparse
+import contextlib
 import random
 import sys
 import threading
@@ -45,6 +46,9 @@ class SoakReply:
         self.value: Any = None
         self._vanishes = vanishes
         self._ended = ended
+
+    def together(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
 
     def item(self, value: Any) -> None:
         self.first.set()

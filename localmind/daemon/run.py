@@ -8,6 +8,7 @@ port, permissions) is found before the first connection is taken.
 import asyncio
 import contextlib
 import functools
+import gc
 import logging
 import logging.handlers
 import os
@@ -88,6 +89,7 @@ async def _serve(
     for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(each, on_signal)
     await core.start()
+    gc.freeze()  # modules and routes stay: a collection while tokens stream need not look through them
     log.info("serving port %d", keeper.port)
     if announce:
         sys.stderr.write(f"localmind serves http://127.0.0.1:{keeper.port}/v1 (Ctrl-C stops it)\n")

@@ -11,6 +11,7 @@ import threading
 import time
 from array import array
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -77,8 +78,12 @@ class Loop:
         *,
         shelf: Shelf | None = None,
         thread: NativeThread | None = None,
+        together: Callable[[], AbstractContextManager[None]] = nullcontext,
+        speculator: Callable[["array[int]", Cost], Speculator] = prompt_lookup,
     ) -> None:
-        """`thread` is where the backend was made; it ends with the loop."""
+        """`thread` is where the backend was made; it ends with the loop. `together` is entered round a step's answers.
+        `speculator` makes one for each sequence."""
+        self._make_speculator = speculator
         self._backend = backend
         self._limits = limits
         self._prefill = Prefill(limits.stall_s)
@@ -100,7 +105,7 @@ class Loop:
         self.speculates = limits.speculate and backend.kind == "any_prefix" and bool(backend.decode_costs)
         """For requests from now on; never for a memory that cannot give up cells again."""
         self._generations: dict[int, Generation] = {}
-        self._outbox = Outbox()
+        self._outbox = Outbox(together)
         self._deliveries: list[Delivery] = []
         self._wake = threading.Condition()
         self._commands = _Commands()
@@ -179,7 +184,7 @@ class Loop:
 
     def _speculator(self, prompt: "array[int]") -> Speculator | None:
         """Made by who submits: a long prompt takes milliseconds to index."""
-        return prompt_lookup(prompt, self._costs) if self.speculates else None
+        return self._make_speculator(prompt, self._costs) if self.speculates else None
 
     # --- on the loop's thread
 

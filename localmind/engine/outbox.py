@@ -9,6 +9,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 log = logging.getLogger("localmind.engine")
 
@@ -16,7 +17,9 @@ Delivery = Callable[[], object]
 
 
 class Outbox:
-    def __init__(self) -> None:
+    def __init__(self, together: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+        """`together` is entered round the deliveries of one step: they leave in one piece."""
+        self._together = together
         self._queue: queue.SimpleQueue[Sequence[Delivery] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
         self._thread.start()
@@ -32,8 +35,9 @@ class Outbox:
 
     def _run(self) -> None:
         while (deliveries := self._queue.get()) is not None:
-            for delivery in deliveries:
-                try:
-                    delivery()
-                except Exception:  # one answer that cannot be delivered must not hold up the others
-                    log.exception("delivering an answer failed")
+            with self._together():
+                for delivery in deliveries:
+                    try:
+                        delivery()
+                    except Exception:  # one answer that cannot be delivered must not hold up the others
+                        log.exception("delivering an answer failed")

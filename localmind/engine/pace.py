@@ -22,7 +22,7 @@ FASTEST = 1e-7
 LEAST_PREFILL = 16
 """Tokens: a smaller piece costs almost as much time."""
 
-BUSY_SHARE = 0.88
+BUSY_SHARE = 0.82
 """When our threads got less of their cores than this, another program is probably in the way."""
 
 TRIAL_STEPS = 4

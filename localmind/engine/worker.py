@@ -7,11 +7,14 @@ and go (errands.py). One worker holds one model, for good: another model or anot
 worker.
 """
 
+import gc
 import sys
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -26,6 +29,7 @@ from localmind.engine.native_thread import NativeThread
 from localmind.engine.plan import read_plan
 from localmind.engine.prompt import Prompter
 from localmind.engine.requests import (
+    AdaptersParams,
     CountParams,
     DetokenizeParams,
     GenerateParams,
@@ -124,7 +128,7 @@ class EngineWorker:
             thread = NativeThread()
             opened = thread.call(lambda: open_file(asked, plan, self._progress(reply)))
             self._load_moved = time.monotonic()
-            self._start(opened, asked, thread)
+            self._start(opened, asked, thread, reply.together)
         except (ImportError, OSError, RuntimeError) as problem:
             raise EngineMissing(
                 f"llama-cpp-python cannot be loaded: {problem}", hint="localmind engine build"
@@ -135,7 +139,13 @@ class EngineWorker:
                 thread.end_with(lambda: None)
         reply.result(opened.facts(began))
 
-    def _start(self, opened: "Opened", asked: LoadParams, thread: NativeThread) -> None:
+    def _start(
+        self,
+        opened: "Opened",
+        asked: LoadParams,
+        thread: NativeThread,
+        together: Callable[[], AbstractContextManager[None]],
+    ) -> None:
         """Put what was opened to work. Closes it when that fails."""
         model, loaded = opened.model, opened.loaded
         try:
@@ -150,7 +160,15 @@ class EngineWorker:
         self._opened = opened
         if loaded is not None:
             limits = Limits(asked.queue_limit, asked.prefix_ram_mb << 20, asked.speculation)
-            self._loop = Loop(loaded, limits, shelf=_shelf(asked), thread=thread)
+            self._loop = Loop(
+                loaded,
+                limits,
+                shelf=_shelf(asked),
+                thread=thread,
+                speculator=opened.speculator,
+                together=together,
+            )
+            gc.freeze()  # what is loaded stays: a collection between two steps need not look through it
 
     def _progress(self, reply: Reply) -> Callable[[float], bool]:
         last_step = 0
@@ -182,7 +200,7 @@ class EngineWorker:
             prepared.shown_controls,
             asked.client,
             asked.priority == "background",
-            asked.adapters,
+            loaded.adapters.choose(asked.adapters),
         )
         answer = Answer(
             reply,
@@ -211,16 +229,27 @@ class EngineWorker:
 
     def _beside(self, reply: Reply, work: Callable[[], Any]) -> None:
         """Answer from another thread, so that neither the desk waits nor the loop."""
+        self._errands.post(lambda: _answer_with(reply, work))
 
-        def answer() -> None:
+    def _adapters(self, params: dict[str, Any], reply: Reply) -> None:
+        asked = msgspec.convert(params, AdaptersParams)
+        adapters = _ready(self._opened).require_chat().adapters
+        loop = _ready(self._loop)
+        if asked.action == "unload":
+            adapters.unload(asked.name)
+        if asked.action != "load":
+            reply.result([asdict(adapter) for adapter in adapters.loaded])
+            return
+
+        def read() -> None:  # a large file takes seconds
             try:
-                reply.result(work())
-            except msgspec.ValidationError as problem:
-                reply.fail(InvalidRequest(str(problem)))
+                adapter = adapters.read(asked.name, Path(asked.path))
             except Exception as problem:
                 reply.fail(as_typed(problem))
+            else:
+                loop.call_soon(lambda: _answer_with(reply, lambda: asdict(adapters.add(adapter))))
 
-        self._errands.post(answer)
+        self._errands.post(read)
 
     def _end(self, call_id: int) -> None:
         """The answer is complete although the model would go on."""
@@ -268,6 +297,7 @@ class EngineWorker:
         "apply_template": _apply_template,
         "embed": _embed,
         "rerank": _rerank,
+        "adapters": _adapters,
     }
 
 
@@ -276,6 +306,15 @@ def _shelf(asked: LoadParams) -> Shelf | None:
         return None
     directory = Path(asked.cache_dir) / requests.state_key(Path(asked.path), asked.plan)
     return Shelf(directory, max_bytes=asked.prefix_disk_mb << 20)
+
+
+def _answer_with(reply: Reply, work: Callable[[], Any]) -> None:
+    try:
+        reply.result(work())
+    except msgspec.ValidationError as problem:
+        reply.fail(InvalidRequest(str(problem)))
+    except Exception as problem:
+        reply.fail(as_typed(problem))
 
 
 def _ready(part: T | None) -> T:

@@ -252,18 +252,19 @@ class WorkerProcess:
 
     async def _read(self) -> None:
         try:
-            while (frame := await channel.read_frame(self._reader)) is not None:
-                match frame:
-                    case Item(call_id) | Result(call_id) | Error(call_id):
-                        if (inbox := self._inboxes.get(call_id)) is not None:
-                            inbox.put_nowait(frame)
-                    case Heartbeat(busy):
-                        self._heard, self._busy = time.monotonic(), busy
-                    case Ready():
-                        self._heard = time.monotonic()
-                        self._ready.set()
-                    case Call() | Cancel():
-                        raise ProtocolViolation("a worker may not call the daemon")
+            async with contextlib.aclosing(channel.frames(self._reader)) as frames:
+                async for frame in frames:
+                    match frame:
+                        case Item(call_id) | Result(call_id) | Error(call_id):
+                            if (inbox := self._inboxes.get(call_id)) is not None:
+                                inbox.put_nowait(frame)
+                        case Heartbeat(busy):
+                            self._heard, self._busy = time.monotonic(), busy
+                        case Ready():
+                            self._heard = time.monotonic()
+                            self._ready.set()
+                        case Call() | Cancel():
+                            raise ProtocolViolation("a worker may not call the daemon")
         except ProtocolViolation as problem:
             self._hung = f"sent garbage ({problem})"
             self._kill()

@@ -42,6 +42,9 @@ class Reply(Protocol):
     def fail(self, error: LocalmindError) -> None:
         """End the call with an error."""
 
+    def together(self) -> contextlib.AbstractContextManager[None]:
+        """What this thread sends inside, to whatever calls, leaves in one piece."""
+
 
 class WorkerMain(Protocol):
     """What a kind of worker provides."""
@@ -89,6 +92,9 @@ class ChannelReply:
         if self._ended.acquire(blocking=False):
             self._forget(self.id)
             self._channel.send(Error(self.id, to_wire(error)))
+
+    def together(self) -> contextlib.AbstractContextManager[None]:
+        return self._channel.together()
 
 
 class BlockingWorker:

@@ -1,5 +1,6 @@
 """Calls an EngineWorker inside this process as the daemon would, and waits for its answers."""
 
+import contextlib
 import threading
 from typing import Any
 
@@ -32,6 +33,9 @@ class FakeReply:
         self.error: LocalmindError | None = None
         self.first = threading.Event()
         self.ended = threading.Event()
+
+    def together(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
 
     def item(self, value: Any) -> None:
         self.items.append(value)

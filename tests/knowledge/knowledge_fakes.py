@@ -1,6 +1,7 @@
 """Stands-in for workers: real worker functions on a thread of this process, and a toy embedder."""
 
 import asyncio
+import contextlib
 import hashlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -27,6 +28,9 @@ class FakeReply:
 
     id = 0
     cancelled = False
+
+    def together(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
 
     def item(self, value: Any) -> None:
         raise AssertionError("knowledge workers do not stream")

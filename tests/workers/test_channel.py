@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from localmind.workers import channel
 from localmind.workers.channel import (
     MAX_FRAME,
     Call,
@@ -21,7 +22,6 @@ from localmind.workers.channel import (
     Ready,
     Result,
     pack,
-    read_frame,
     unpack,
 )
 
@@ -42,34 +42,39 @@ frames: st.SearchStrategy[Frame] = st.one_of(
 )
 
 
-def reader_of(data: bytes) -> asyncio.StreamReader:
-    reader = asyncio.StreamReader()
-    reader.feed_data(data)
-    reader.feed_eof()
-    return reader
+def read_all(data: bytes, pieces: int = 1) -> list[Frame]:
+    """All frames in `data`, which arrives in so many pieces."""
 
+    async def read() -> list[Frame]:
+        reader = asyncio.StreamReader()
+        got: list[Frame] = []
 
-@given(st.lists(frames, max_size=5))
-def test_frames_arrive_as_they_were_sent(sent: list[Frame]) -> None:
-    async def read_all() -> list[Frame]:
-        reader = reader_of(b"".join(map(pack, sent)))
-        got = []
-        while (frame := await read_frame(reader)) is not None:
-            got.append(frame)
+        async def collect() -> None:
+            async for frame in channel.frames(reader):
+                got.append(frame)
+
+        collecting = asyncio.create_task(collect())
+        for number in range(pieces):
+            reader.feed_data(data[len(data) * number // pieces : len(data) * (number + 1) // pieces])
+            await asyncio.sleep(0)
+        reader.feed_eof()
+        await collecting
         return got
 
-    assert asyncio.run(read_all()) == sent
+    return asyncio.run(read())
+
+
+@given(st.lists(frames, max_size=5), st.integers(1, 7))
+def test_frames_arrive_as_they_were_sent_however_they_are_cut(sent: list[Frame], pieces: int) -> None:
+    assert read_all(b"".join(map(pack, sent)), pieces) == sent
 
 
 @given(frames, st.data())
 def test_a_frame_cut_short_is_the_end_and_not_a_frame(frame: Frame, data: Any) -> None:
     whole = pack(frame)
     cut = data.draw(st.integers(0, len(whole) - 1))
-
-    async def read() -> Frame | None:
-        return await read_frame(reader_of(whole[:cut]))
-
-    assert asyncio.run(read()) is None
+    assert read_all(whole[:cut]) == []
+    assert read_all(whole + whole[:cut]) == [frame]
 
 
 @given(st.binary(max_size=200))
@@ -81,9 +86,25 @@ def test_bytes_that_are_no_frame_are_a_violation(body: bytes) -> None:
     assert unpack(pack(frame)[4:]) == frame  # by chance they were one
 
 
-async def test_a_length_beyond_the_limit_is_refused_before_anything_is_read() -> None:
+def test_a_length_beyond_the_limit_is_refused_before_anything_is_read() -> None:
     with pytest.raises(ProtocolViolation, match="claims 4294967295 bytes"):
-        await read_frame(reader_of(b"\xff\xff\xff\xff"))
+        read_all(b"\xff\xff\xff\xff")
+
+
+def test_what_is_sent_together_leaves_in_one_piece_and_in_order() -> None:
+    ours, theirs = socket.socketpair()
+    end = Channel(theirs)
+    with end.together():
+        end.send(Item(1, "a"))
+        end.send(Item(2, "b"))
+        ours.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            ours.recv(1)
+    assert ours.recv(1 << 16) == pack(Item(1, "a")) + pack(Item(2, "b"))
+    end.send(Item(3, "c"))
+    assert ours.recv(1 << 16) == pack(Item(3, "c"))
+    ours.close()
+    end.close()
 
 
 def test_a_frame_that_could_not_be_read_back_is_not_sent() -> None:
