@@ -129,7 +129,7 @@ def private_dir(path: Path) -> Path:
 
 
 def write_atomic(path: Path, *parts: bytes | memoryview, mode: int = 0o600) -> None:
-    """Replace `path` by `parts`, one after the other, so that a crash leaves either the old or the new content, never half of it."""
+    """Replace `path` by `parts`, one after the other: after a crash it is the old or the new content, never half."""
     try:
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         try:
