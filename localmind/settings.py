@@ -42,6 +42,10 @@ class Settings(BaseSettings):
     threads: int | None = Field(None, ge=1, le=1024)
     """Threads of the engine; unset: the cores of this machine that we may use."""
 
+    stretch_context: int | None = Field(None, ge=256, le=1_048_576)
+    """Tokens that one stream may have although its model was trained for fewer: positions are stretched by YaRN,
+    which costs some quality everywhere. Unset, or below what a model was trained for: nothing is stretched."""
+
     queue_limit: int = Field(256, ge=1, le=65536)
     """Requests that may wait for one model before the next one gets a 429."""
 
@@ -59,7 +63,7 @@ class Settings(BaseSettings):
     """Guess tokens from what the prompt repeats and check several at once, where that pays. Answers stay the same."""
 
     draft_model: str | None = None
-    """A small model of the same family that guesses ahead for the chat model."""
+    """A small model of the same family that guesses ahead for `chat_model`, while `speculation` is on."""
 
     allowed_origins: tuple[str, ...] = ()
     """Origins of web pages that may call the API, e.g. ["http://localhost:3000"]. Empty: none may."""

@@ -31,9 +31,10 @@ _d = SamplingParams()
 
 
 class Lora(BaseModel):
-    """One adapter of a request, by the name it was loaded under."""
+    """One adapter of a request, by the name it was loaded under or its place in the list of those loaded."""
 
-    id: str | int
+    id: str | int | None = None
+    name: str | None = None
     scale: float = Field(1.0, ge=-100, le=100, allow_inf_nan=False)
 
 
@@ -128,7 +129,11 @@ class GenerationFields(BaseModel):
         return ResponseFormat(json_schema=schema if wanted else None, grammar=self.grammar or None)
 
     def adapters(self) -> tuple[tuple[str, float], ...]:
-        return tuple((str(each.id), each.scale) for each in self.lora or ())
+        """(name or number, scale). Raises InvalidRequest."""
+        for each in self.lora or ():
+            if (each.id is None) == (each.name is None):
+                raise InvalidRequest("lora: each adapter needs either `id` or `name`")
+        return tuple((str(each.id if each.name is None else each.name), each.scale) for each in self.lora or ())
 
     def priority_of(self, request: HttpRequest) -> Priority:
         """From the body, else from the header. Raises InvalidRequest for another word."""

@@ -1,4 +1,4 @@
-"""llama.cpp's own `/infill`, which llama.vim and llama.vscode complete code with.
+"""llama.cpp's own `/infill`, which llama.vim and llama.vscode complete code with, and its list of adapters.
 
 The prefix, the suffix and the other files go to the engine as an Infill; the vocabulary's own tokens put
 them together. Field names and the answer's form are llama-server's, `response_fields` included, since
@@ -69,6 +69,12 @@ def router(backend: Backend) -> APIRouter:
         if body.stream:
             return EventStream(_chunks(events, spec.name))
         return JSON(_picked(await unless_gone(request, _whole(events, spec.name, quiet)), body.response_fields))
+
+    @routes.get("/lora-adapters")
+    async def adapters(model: str = "default") -> Response:
+        """The adapters by number. The scale is 0 for all: here a request chooses, with `lora`."""
+        found = await backend.engines.adapters(backend.engines.resolve(model))
+        return JSON([{"id": number, "path": each["path"], "scale": 0.0} for number, each in enumerate(found)])
 
     return routes
 

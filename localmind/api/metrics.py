@@ -38,10 +38,12 @@ GAUGES = {
     "threads": ("threads", "Threads that the engine takes at the moment."),
 }
 
+# Of a worker, in its state or the `totals` of that; they start again with it, as counters may.
 STATE_COUNTERS = {
     "evictions": ("evictions_total", "Idle sequences dropped from the pool."),
     "parkings": ("parkings_total", "Times that a request had to give its cells to others."),
     "steps": ("steps_total", "Steps of the engine."),
+    "prefilled": ("prefilled_tokens_total", "Prompt tokens evaluated, those of cancelled requests included."),
 }
 
 
@@ -73,7 +75,8 @@ def render(tallies: Mapping[str, Tally], states: Mapping[str, Mapping[str, Any]]
         lines += (_line(name, model, getattr(tally, field)) for model, tally in tallies.items())
     for kind, fields in (("gauge", GAUGES), ("counter", STATE_COUNTERS)):
         for field, (name, about) in fields.items():
-            told = {model: state[field] for model, state in states.items() if _number(state.get(field))}
+            found = {model: {**state.get("totals", {}), **state}.get(field) for model, state in states.items()}
+            told = {model: value for model, value in found.items() if value is not None and _number(value)}
             if told:
                 lines += _head(name, kind, about)
                 lines += (_line(name, model, value) for model, value in told.items())

@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from localmind.api.backend import Backend
 from localmind.api.chat_messages import ChatMessage
+from localmind.api.native import absolute
 from localmind.api.openai_chat import AnswerFields
 from localmind.api.streams import JSON, EventStream, native_sse, started, unless_gone
 from localmind.errors import InvalidRequest
@@ -69,6 +70,12 @@ class GenerateRequest(AnswerFields):
         )
 
 
+class AdapterRequest(BaseModel):
+    model: str = "default"
+    name: str = Field(min_length=1, max_length=200)
+    path: str = Field(min_length=1, max_length=4096)
+
+
 def router(backend: Backend) -> APIRouter:
     routes = APIRouter(prefix="/localmind/v1")
 
@@ -84,5 +91,24 @@ def router(backend: Backend) -> APIRouter:
         """Of every live engine: who is served and who waits for what, cells, queue, cache."""
         states = await backend.engines.states()
         return JSON({"engines": [{"model": model, **state} for model, state in states.items()]})
+
+    @routes.get("/engine/adapters")
+    async def adapters(model: str = "default") -> Response:
+        """The LoRA adapters that a request may choose by `lora`."""
+        spec = backend.engines.resolve(model)
+        return JSON({"model": spec.name, "adapters": await backend.engines.adapters(spec)})
+
+    @routes.post("/engine/adapters")
+    async def load_adapter(body: AdapterRequest, request: Request) -> Response:
+        """Load a GGUF adapter from a file of this user; loads the model too if it is not in memory."""
+        spec = backend.engines.resolve(body.model)
+        path = absolute(body.path)
+        return JSON(await unless_gone(request, backend.engines.load_adapter(spec, body.name, path)))
+
+    @routes.delete("/engine/adapters")
+    async def unload_adapter(name: str, model: str = "default") -> Response:
+        """Requests can no longer choose it."""
+        await backend.engines.unload_adapter(backend.engines.resolve(model), name)
+        return JSON({})
 
     return routes

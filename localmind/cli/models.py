@@ -70,6 +70,8 @@ def show(name: str, as_json: bool) -> None:
     click.echo(f"{'size':13} {size(found['size'])}")
     if found["memory"]:
         click.echo(f"{'memory':13} {clean_line(found['memory']['kind'] + ': ' + found['memory']['explanation'])}")
+    elif found["format"] == "gguf":
+        click.echo(f"{'memory':13} not loaded yet: its kind is found out at the first load")
     click.echo(f"{'here':13} {'yes' if found['installed'] else 'no: localmind models pull ' + found['name']}")
 
 

@@ -75,7 +75,12 @@ class Core:
             PlanMemory(paths.plans_file),
             self._machine,
             default_model=settings.chat_model,
-            wishes=Wishes(n_ctx=settings.context, threads=settings.threads, kv_type=settings.kv_type),
+            wishes=Wishes(
+                n_ctx=settings.context,
+                threads=settings.threads,
+                kv_type=settings.kv_type,
+                n_ctx_seq=settings.stretch_context,
+            ),
             options=Options(
                 queue_limit=settings.queue_limit,
                 cache_dir=paths.cache / "prefixes" if settings.prefix_disk_mb else None,

@@ -38,7 +38,7 @@ class Adapter:
 
 
 class Adapters:
-    """Of one model and the context it decodes in. `load` and `use` belong to the loop's thread."""
+    """Of one model and the context it decodes in. `load`, `add` and `use` belong to the loop's thread."""
 
     def __init__(self, model: Model, context: Context) -> None:
         self._model = model
@@ -54,33 +54,46 @@ class Adapters:
 
     def load(self, name: str, path: Path) -> Adapter:
         """Make a file usable as `name`, which may replace another. Raises ModelFileBroken or InvalidRequest."""
+        return self.add(self.read(name, path))
+
+    def read(self, name: str, path: Path) -> Adapter:
+        """The part of `load` that takes long and any thread may do: the file is checked and hashed."""
         if not name:
             raise InvalidRequest("an adapter needs a name")
         header = read_header(path)
         self._check(header, path)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()[:DIGEST]
-        if digest not in self._loras:
-            self._loras[digest] = Lora(self._model, path)
         shapes = [tensor.shape for tensor in header.tensors if tensor.name.endswith(".lora_a") and tensor.shape]
         rank = min((min(shape) for shape in shapes), default=0)
         alpha = header.keys.get("adapter.lora.alpha", 0.0)
-        adapter = Adapter(name, str(path), digest, rank, alpha, header.file_size)
-        self._by_name[name] = adapter
+        return Adapter(name, str(path), digest, rank, alpha, header.file_size)
+
+    def add(self, adapter: Adapter) -> Adapter:
+        """The rest of `load`."""
+        if adapter.digest not in self._loras:
+            self._loras[adapter.digest] = Lora(self._model, Path(adapter.path))
+        self._by_name[adapter.name] = adapter
         return adapter
 
+    def unload(self, name: str) -> None:
+        """Forget a name. Requests under way keep it, and llama.cpp keeps its memory until the model goes.
+
+        Raises NotFound. For any thread.
+        """
+        if self._by_name.pop(name, None) is None:
+            raise self._unknown(name)
+
     def choose(self, wanted: Sequence[tuple[str, float]]) -> AdapterSet:
-        """The set for a request that names adapters with scales. Raises NotFound or InvalidRequest. For any thread."""
+        """The set for a request that names adapters with scales, or gives their places in `loaded` as llama-server's
+        clients do. Raises NotFound or InvalidRequest. For any thread."""
         scales: dict[str, float] = {}
         seen: set[str] = set()
         for name, scale in wanted:
-            adapter = self._by_name.get(name)
-            if adapter is None:
-                known = ", ".join(sorted(self._by_name)) or "none"
-                raise NotFound(f"no adapter {name!r} is loaded; loaded are: {known}")
-            if name in seen:
-                raise InvalidRequest(f"the adapter {name!r} is given twice")
-            seen.add(name)
+            adapter = self._find(name)
+            if adapter.name in seen:
+                raise InvalidRequest(f"the adapter {adapter.name!r} is given twice")
+            seen.add(adapter.name)
             if not math.isfinite(scale) or abs(scale) > MOST_SCALE:
                 raise InvalidRequest(f"the scale {scale} of the adapter {name!r} is not within ±{MOST_SCALE:g}")
             scales[adapter.digest] = scales.get(adapter.digest, 0.0) + scale
@@ -91,6 +104,19 @@ class Adapters:
         if chosen != self._used:
             apply(self._context, [(self._loras[digest], scale) for digest, scale in chosen])
             self._used = chosen
+
+    def _find(self, name: str) -> Adapter:
+        adapter = self._by_name.get(name)
+        if adapter is not None:
+            return adapter
+        loaded = self.loaded
+        if name.isascii() and name.isdecimal() and len(name) < 10 and int(name) < len(loaded):
+            return loaded[int(name)]
+        raise self._unknown(name)
+
+    def _unknown(self, name: str) -> NotFound:
+        known = ", ".join(sorted(self._by_name)) or "none"
+        return NotFound(f"no adapter {name!r} is loaded; loaded are: {known}")
 
     def _check(self, header: Header, path: Path) -> None:
         keys = header.keys

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy
 
 from localmind.engine import memory_kind
+from localmind.engine.embed import only_embeds
 from localmind.engine.llama import Batch, Context, Model
 from localmind.engine.llama.vocab_compare import difference
 from localmind.engine.speculate import MAX_DRAFT, MAX_RUNNING, Cost, Policy
@@ -50,6 +51,8 @@ class DraftModel:
         self._model = Model(path, plan, lambda _done: True)
         self._context: Context | None = None
         try:
+            if only_embeds(self._model):
+                raise InvalidRequest(f"{path.name} cannot draft: it only embeds")
             problem = difference(self._model, target)
             if problem is not None:
                 raise InvalidRequest(

@@ -5,6 +5,7 @@ decoded there. It has only its Extras. What is reported of a load is put togethe
 """
 
 import time
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from localmind.engine.extras import Extras
 from localmind.engine.llama import Model
 from localmind.engine.loaded import Loaded, open_model
 from localmind.engine.requests import LoadParams
+from localmind.engine.speculate import Cost, Either, Speculator, prompt_lookup
 from localmind.errors import InvalidRequest, LocalmindError
 from localmind.machine.plan import Plan
 
@@ -26,6 +28,12 @@ class Opened:
     extras: Extras
     loaded: Loaded | None
     """None for an encoder."""
+
+    def speculator(self, prompt: "array[int]", cost: Cost) -> Speculator:
+        """What guesses ahead for one sequence: its own text, else the draft model."""
+        lookup = prompt_lookup(prompt, cost)
+        draft = self.loaded.draft if self.loaded is not None else None
+        return lookup if draft is None else Either(lookup, draft.speculator(cost))
 
     def require_chat(self) -> Loaded:
         """Raises InvalidRequest for a model that cannot write."""

@@ -4,7 +4,7 @@ import hashlib
 from array import array
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -60,6 +60,12 @@ class LoadParams(msgspec.Struct, frozen=True):
     prefix_disk_mb: int = 0
     speculation: bool = True
     draft_model: str | None = None
+
+
+class AdaptersParams(msgspec.Struct, frozen=True):
+    action: Literal["list", "load", "unload"] = "list"
+    name: str = ""
+    path: str = ""
 
 
 class TokenizeParams(msgspec.Struct, frozen=True):

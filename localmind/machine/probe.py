@@ -90,7 +90,7 @@ class PlanKey:
 
     @classmethod
     def of(cls, machine: Machine, binding: Built, spec: ModelSpec) -> "PlanKey":
-        return cls(machine.key, binding.fingerprint, f"{spec.name}@{spec.files[0].sha256[:12]}")
+        return cls(machine.key, binding.fingerprint, _file_of(spec))
 
     def __str__(self) -> str:
         return f"{self.machine}|{self.build}|{self.model}"
@@ -128,6 +128,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 class _File(msgspec.Struct):
     schema: Literal[1] = 1
     keys: dict[str, list[Attempt]] = {}
+    kinds: dict[str, dict[str, str]] = {}
+    """Of each model file what its memory turned out to be: {"kind", "explanation"}."""
 
 
 @dataclass(slots=True)
@@ -194,6 +196,18 @@ class PlanMemory:
         if gone:
             self._write(data)
         return len(gone)
+
+    def kind(self, spec: ModelSpec) -> dict[str, str] | None:
+        """What the model's memory was at its last load; None if it was never loaded."""
+        return self._load().kinds.get(_file_of(spec))
+
+    def remember_kind(self, spec: ModelSpec, kind: Mapping[str, str]) -> None:
+        """Write that down, unless it stands there. Raises DiskFull or PermissionRefused."""
+        with self._lock:
+            data = self._load()
+            if kind and data.kinds.get(_file_of(spec)) != kind:
+                data.kinds[_file_of(spec)] = dict(kind)
+                self._write(data)
 
     def refuses(self, key: PlanKey, plan: Plan) -> Attempt | None:
         """The remembered death that speaks against this plan, if any.
@@ -279,6 +293,10 @@ async def _note(memory: PlanMemory, key: PlanKey, plan: Plan, outcome: Outcome, 
         await asyncio.to_thread(memory.record, key, plan, outcome, **facts)
     except (DiskFull, PermissionRefused) as problem:
         log.warning("the outcome of a plan is not kept: %s", problem.message)
+
+
+def _file_of(spec: ModelSpec) -> str:
+    return f"{spec.name}@{spec.files[0].sha256[:12]}"
 
 
 def signal_in(text: str) -> str | None:

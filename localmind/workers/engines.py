@@ -339,7 +339,7 @@ class Engines:
 
     def _load_params(self, spec: ModelSpec, path: Path, plan: Plan) -> dict[str, Any]:
         options = self._options
-        drafted = options.draft_model is not None and spec.name == self._catalog.find(self._default).name
+        drafted = options.draft_model is not None and spec == self._catalog.get(self._default)
         if options.cache_dir is not None:
             private_dir(options.cache_dir)
         return {

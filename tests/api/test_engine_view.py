@@ -43,7 +43,15 @@ def test_the_page_parses_line_by_line_and_tells_what_was_counted() -> None:
     tally = Tally(clock)
     served(tally, clock)
     served(tally, clock, "worker_died")
-    state = {"queued": 3, "running": 1, "cells_used": 60, "n_ctx": 8192, "evictions": 2, "sequences": []}
+    state: dict[str, Any] = {
+        "queued": 3,
+        "running": 1,
+        "cells_used": 60,
+        "n_ctx": 8192,
+        "evictions": 2,
+        "sequences": [],
+    }
+    state["totals"] = {"steps": 77, "prefilled": 50, "finished": 1}
     page = render({'odd"name\n': tally}, {'odd"name\n': state})
     lines = page.splitlines()
     assert page.endswith("\n")
@@ -61,6 +69,8 @@ def test_the_page_parses_line_by_line_and_tells_what_was_counted() -> None:
         f"localmind_cells_used{{{model}}} 60",
         f"localmind_cells_total{{{model}}} 8192",
         f"localmind_evictions_total{{{model}}} 2",
+        f"localmind_steps_total{{{model}}} 77",
+        f"localmind_prefilled_tokens_total{{{model}}} 50",
         f'localmind_first_token_seconds_bucket{{{model},le="0.1"}} 0',
         f'localmind_first_token_seconds_bucket{{{model},le="0.25"}} 2',
         f'localmind_first_token_seconds_bucket{{{model},le="+Inf"}} 2',

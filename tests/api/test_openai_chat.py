@@ -400,6 +400,7 @@ async def test_an_unknown_priority_in_the_header_is_a_400() -> None:
 
 async def test_adapters_are_chosen_by_name_and_scale() -> None:
     assert (await asked({"lora": [{"id": "pirate", "scale": 0.5}]})).adapters == (("pirate", 0.5),)
+    assert (await asked({"lora": [{"name": "pirate"}, {"id": 1}]})).adapters == (("pirate", 1.0), ("1", 1.0))
 
 
 async def test_a_schema_that_the_engine_refuses_is_a_400_also_for_a_stream() -> None:

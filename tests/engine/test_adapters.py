@@ -1,6 +1,7 @@
 """Adapters change the answers of those who ask for them, and of nobody else."""
 
 import math
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tiny import Tiny, same
 
 from localmind.engine.adapters import Adapters
 from localmind.errors import InvalidRequest, ModelFileBroken, NotFound
+from localmind.models.gguf import read_header
 
 
 @pytest.fixture
@@ -23,6 +25,17 @@ def tiny(tiny_model: Callable[[str], Path]) -> Iterator[Tiny]:
 @pytest.fixture
 def adapters(tiny: Tiny) -> Adapters:
     return Adapters(tiny.model, tiny.context)
+
+
+def double_alpha(good: Path, path: Path) -> Path:
+    """The same adapter with its alpha as a float64, which takes 4 bytes more; padding gives them."""
+    data = good.read_bytes()
+    at = data.index(b"adapter.lora.alpha") + len(b"adapter.lora.alpha")
+    assert struct.unpack_from("<If", data, at) == (6, 8.0)
+    header = read_header(good)
+    longer = data[:at] + struct.pack("<Id", 12, 8.0) + data[at + 8 : header.data_offset]
+    path.write_bytes(longer[: -(len(longer) % 32) or None] + data[header.data_offset :])
+    return path
 
 
 def logits(tiny: Tiny) -> list[object]:
@@ -102,6 +115,8 @@ def test_files_that_are_no_adapter_of_this_model_are_refused_before_native_code_
     wrong = random_gguf.write_lora(tmp_path / "wrong.gguf", alpha="eight")
     with pytest.raises(ModelFileBroken, match="alpha"):
         adapters.load("wrong", wrong)
+    with pytest.raises(ModelFileBroken, match="alpha"):  # llama.cpp ends the process for either
+        adapters.load("wide", double_alpha(tiny_model("lora"), tmp_path / "double.gguf"))
     cut = tmp_path / "cut.gguf"
     cut.write_bytes(tiny_model("lora").read_bytes()[:5000])
     with pytest.raises(ModelFileBroken, match="cut short"):

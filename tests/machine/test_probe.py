@@ -5,11 +5,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from machines import EIGHT_B, SMOL, TWO_CUDA, XEON
 
+from localmind import catalog
 from localmind.errors import DiskFull, LocalmindError, ModelFileBroken, WorkerDied, WorkerHung
 from localmind.machine.plan import Plan, ladder, make_plan
 from localmind.machine.probe import LoadReport, PlanKey, PlanMemory, load_with_canary, signal_in
@@ -49,6 +51,18 @@ async def test_a_plan_that_holds_is_the_only_one_tried(path: Path) -> None:
     engine = FakeEngine(lambda _: None)
     assert await load_with_canary(engine.load, PLAN, PlanMemory(path), KEY) == (PLAN, GOOD)
     assert engine.tried == [PLAN]
+
+
+def test_the_kind_of_a_memory_outlives_a_restart_and_holds_for_that_file_alone(path: Path) -> None:
+    spec = catalog.bundled()[0]
+    memory = PlanMemory(path)
+    assert memory.kind(spec) is None
+    memory.remember_kind(spec, {"kind": "whole", "explanation": "one state"})
+    memory.record(KEY, PLAN, "ok", report=GOOD)
+    again = PlanMemory(path)
+    assert again.kind(spec) == {"kind": "whole", "explanation": "one state"}
+    other = msgspec.structs.replace(spec.files[0], sha256="f" * 64)
+    assert again.kind(msgspec.structs.replace(spec, files=(other,))) is None
 
 
 async def test_a_crash_steps_down_and_the_next_load_does_not_crash(path: Path) -> None:

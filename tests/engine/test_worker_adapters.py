@@ -1,0 +1,134 @@
+"""An engine worker with LoRA adapters and with a draft model, on tiny models."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import random_gguf
+from engine_caller import PLAN, Caller
+
+from localmind.engine.draft import DraftModel
+from localmind.engine.loaded import Loaded
+from localmind.engine.worker import EngineWorker, create
+from localmind.errors import InvalidRequest, ModelFileBroken, NotFound
+
+OpenWorker = Callable[..., Caller]
+GREEDY = {"temperature": 0, "max_tokens": 24, "ignore_eos": True}
+
+
+@pytest.fixture
+def opened(tiny_model: Callable[[str], Path]) -> Iterator[OpenWorker]:
+    workers: list[EngineWorker] = []
+
+    def open_(kind: str, **more: Any) -> Caller:
+        worker = create()
+        assert isinstance(worker, EngineWorker)
+        workers.append(worker)
+        caller = Caller(worker)
+        caller.ask("load", path=str(tiny_model(kind)), plan=PLAN, **more)
+        return caller
+
+    yield open_
+    for worker in workers:
+        worker.close()
+
+
+def text(caller: Caller, *adapters: tuple[str, float]) -> str:
+    reply = caller.start("generate", prompt="the water of people", sampling=GREEDY, adapters=list(adapters)).wait()
+    if reply.error is not None:
+        raise reply.error
+    return reply.text
+
+
+def test_each_request_chooses_its_adapters_and_nobody_elses_change(
+    opened: OpenWorker, tiny_model: Callable[[str], Path]
+) -> None:
+    caller = opened("llama")
+    plain = text(caller)
+    assert caller.ask("adapters", action="list") == []
+    told = caller.ask("adapters", action="load", name="tone", path=str(tiny_model("lora")))
+    assert (told["name"], told["rank"], told["alpha"]) == ("tone", 4, 8.0)
+    assert [each["name"] for each in caller.ask("adapters")] == ["tone"]
+    toned = text(caller, ("tone", 1.0))
+    assert toned != plain
+    assert text(caller, ("0", 1.0)) == toned, "by its number, as llama-server has it"
+    assert text(caller, ("tone", 0.0)) == plain
+    both = [
+        caller.start("generate", prompt="the water of people", sampling=GREEDY, adapters=adapters)
+        for adapters in ([], [["tone", 1.0]], [], [["tone", 1.0]])
+    ]
+    # Side by side, steps of another shape round otherwise: random weights decide so closely that late words may turn.
+    assert [reply.wait().text[:16] for reply in both] == [each[:16] for each in (plain, toned, plain, toned)]
+    assert caller.ask("adapters", action="unload", name="tone") == []
+    with pytest.raises(NotFound, match="loaded are: none"):
+        text(caller, ("tone", 1.0))
+
+
+def test_an_adapter_nobody_knows_is_refused_by_name_with_those_there_are(
+    opened: OpenWorker, tiny_model: Callable[[str], Path], tmp_path: Path
+) -> None:
+    caller = opened("llama")
+    caller.ask("adapters", action="load", name="tone", path=str(tiny_model("lora")))
+    for name in ("ton", "1", "99999999999999999999", "²"):
+        with pytest.raises(NotFound, match="loaded are: tone"):
+            text(caller, (name, 1.0))
+    with pytest.raises(InvalidRequest, match="twice"):
+        text(caller, ("tone", 1.0), ("0", 1.0))
+    with pytest.raises(NotFound):
+        caller.ask("adapters", action="unload", name="ton")
+    for wrong in (tiny_model("llama"), tmp_path / "none.gguf"):
+        with pytest.raises(ModelFileBroken):
+            caller.ask("adapters", action="load", name="wrong", path=str(wrong))
+    with pytest.raises(ModelFileBroken, match="incorrect shape"):
+        wide = random_gguf.write_lora(tmp_path / "wide.gguf", embd=256)
+        caller.ask("adapters", action="load", name="wide", path=str(wide))
+    with pytest.raises(InvalidRequest):
+        caller.ask("adapters", action="burn")
+    assert [each["name"] for each in caller.ask("adapters")] == ["tone"]
+
+
+def test_a_draft_model_guesses_on_the_engines_thread_and_changes_no_text(
+    opened: OpenWorker, tiny_model: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = text(opened("llama", speculation=False))
+    threads: set[str] = set()
+    draft = DraftModel.draft
+
+    def watched(model: DraftModel, *given: Any) -> Any:
+        threads.add(threading.current_thread().name)
+        model._sure = 0.0  # random weights are sure of nothing
+        return draft(model, *given)
+
+    monkeypatch.setattr(DraftModel, "draft", watched)
+    monkeypatch.setattr(DraftModel, "drafting", lambda model, count: 0.0)
+    monkeypatch.setattr(Loaded, "_measure_costs", lambda loaded: {1: 10.0, 16: 12.0})
+    caller = opened("llama", draft_model=str(tiny_model("llama")))
+    reply = caller.start("generate", prompt="the water of people", sampling=GREEDY).wait()
+    assert reply.text == plain
+    assert reply.value["timings"]["accepted_tokens"] > 8, "its twin guesses right"
+    assert threads == {"engine"}
+
+
+@pytest.mark.parametrize(("kind", "drafter"), [("llama", "swa"), ("llama", "embedder"), ("recurrent", "llama")])
+def test_a_model_that_cannot_draft_is_refused_at_load_by_the_name_of_the_setting(
+    opened: OpenWorker, tiny_model: Callable[[str], Path], tmp_path: Path, kind: str, drafter: str
+) -> None:
+    path = random_gguf.write(tmp_path / "other.gguf", drafter, vocab=2000) if drafter == "swa" else tiny_model(drafter)
+    with pytest.raises(InvalidRequest, match="`draft_model`") as caught:
+        opened(kind, draft_model=str(path))
+    assert "LOCALMIND_DRAFT_MODEL" in (caught.value.hint or "")
+    assert text(opened(kind, draft_model=str(path), speculation=False))
+
+
+def test_a_longer_context_than_trained_is_there_only_when_asked(
+    opened: OpenWorker, tiny_model: Callable[[str], Path]
+) -> None:
+    for n_ctx_seq, expected in ((0, 2048), (4096, 4096)):
+        worker = create()
+        assert isinstance(worker, EngineWorker)
+        caller = Caller(worker)
+        plan = PLAN | {"n_ctx": 4096, "n_ctx_seq": n_ctx_seq}
+        assert caller.ask("load", path=str(tiny_model("llama")), plan=plan)["n_ctx_seq"] == expected
+        worker.close()
