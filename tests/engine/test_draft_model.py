@@ -145,7 +145,7 @@ def test_lookup_comes_first_and_the_draft_model_where_it_finds_nothing(target: T
 
 @pytest.mark.parametrize("kind", ["embedder", "recurrent"])
 def test_a_model_that_cannot_draft_says_why(target: Tiny, tiny_model: Callable[[str], Path], kind: str) -> None:
-    reasons = {"embedder": "tokenisers are of different kinds", "recurrent": "memory cannot be cut back"}
+    reasons = {"embedder": "only embeds", "recurrent": "memory cannot be cut back"}
     with pytest.raises(InvalidRequest, match=reasons[kind]):
         DraftModel(tiny_model(kind), PLAN, target.model)
 
