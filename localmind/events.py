@@ -94,6 +94,10 @@ class Progress(msgspec.Struct, frozen=True, tag=True):
     unit: str = ""
     """"B" for bytes, else a plural noun such as "files"."""
     text: str = ""
+    rate: float | None = None
+    """Units a second over the last seconds, where somebody measures it."""
+    eta_s: float | None = None
+    """Seconds until the end of the stage at that rate."""
 
 
 class Done(msgspec.Struct, frozen=True, tag=True):

@@ -1,9 +1,9 @@
 """Bytes from a URL into a file whose sha256 and size are known beforehand.
 
-Resumes within a run and across runs, hashes while it streams, checks the disk before it starts and
-after every gap, and gives up on a peer that stalls. What it leaves behind after any failure or
-cancellation is one `.part` file and its note; what it returns is verified. It does not choose URLs,
-and it never puts anything where a model could be loaded from.
+Resumes within a run and across runs, hashes while it streams, reserves the disk before it starts and looks at it again
+after every gap, and gives up on a peer that stalls or drips. What it leaves behind after any failure or cancellation
+is one `.part` file and its note; what it returns is verified. It does not choose URLs, it leaves the meaning of
+answers to models/peer.py, and it never puts anything where a model could be loaded from.
 """
 
 import asyncio
@@ -16,25 +16,41 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any
+from urllib.parse import urlsplit
 
 import httpx2
 import msgspec
 
 from localmind.errors import DiskFull, DownloadFailed, HashMismatch
 from localmind.events import Progress
+from localmind.models.peer import (
+    AGAIN,
+    STRONG_ETAG,
+    Busy,
+    CannotContinue,
+    Wanted,
+    asked,
+    first_byte,
+    other_size,
+    strong_etag,
+)
+from localmind.models.steps import in_thread
 
 CHUNK = 1 << 20
+REHASH = 1 << 24
+"""Bytes of an earlier run that are hashed in one go; a cancellation waits for that long."""
 FLOOR = 256 << 20
 """Bytes that a download leaves free, so that the database can still be written."""
 WRITE_AT = 1 << 18
 """Bytes that are gathered before they are hashed and written in a thread."""
-REPORT_EVERY_S = 0.1
 STEADY = 1 << 16
 """Bytes after which a connection counts as having worked, and the count of failures starts again."""
 
-T = TypeVar("T")
 FreeSpace = Callable[[Path], int]
+
+_reserved: dict[Path, int] = {}
+"""Bytes that each running download of this process still has to write: two must not count on the same room."""
 
 
 def free_space(path: Path) -> int:
@@ -51,6 +67,10 @@ class Patience:
     """Connections in a row that bring nothing."""
     pause_s: float = 1.0
     """Before the second attempt; doubles with each, at most 30 s."""
+    least_rate: float = 1000.0
+    """Bytes a second. A connection that brings less for `stall_s` is given up as one that brings nothing is."""
+    longest_wait_s: float = 60.0
+    """What a server may ask us to wait; for more the user is told instead."""
 
 
 PATIENT = Patience()
@@ -83,148 +103,145 @@ class Fetch:
     def note(self) -> Path:
         return self.part.with_name(self.part.name + ".json")
 
+    @property
+    def shown(self) -> str:
+        """The file's name in messages; a URL may carry a password or a signature."""
+        parts = urlsplit(self.url)
+        return self.label or f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
     async def run(self) -> AsyncGenerator[Progress, None]:
-        """Download. Raises DownloadFailed, HashMismatch, DiskFull."""
-        for fresh in (False, True):
-            digest, have = await in_thread(self._open_existing)
-            resumed = have > 0
-            async with contextlib.aclosing(self._fill(digest, have)) as steps:
-                async for step in steps:
-                    yield step
-            if self._digest.hexdigest() == self.sha256:
-                await in_thread(_sync, self.part)
-                self.note.unlink(missing_ok=True)
-                return
-            self.discard()
-            # Bytes of an earlier run may have been damaged on the disk: one clean try before blaming the peer.
-            if fresh or not resumed:
-                raise HashMismatch(
-                    f"{self.label or self.url} has the sha256 {self._digest.hexdigest()}, expected {self.sha256}",
-                    hint="the source or the connection alters files; try another index with LOCALMIND_INDEX_URL",
-                )
+        """Download. A long part of an earlier run is read first, in a stage "check".
+
+        Raises DownloadFailed, HashMismatch, DiskFull.
+        """
+        try:
+            for fresh in (False, True):
+                have = 0
+                async with contextlib.aclosing(self._rehash()) as parts:
+                    async for have in parts:
+                        if have < self._size_of_part():
+                            yield Progress("check", float(have), float(self.size), "B", self.label)
+                resumed = have > 0
+                async with contextlib.aclosing(self._fill(have)) as steps:
+                    async for step in steps:
+                        yield step
+                if self._digest.hexdigest() == self.sha256:
+                    await in_thread(_sync, self.part)
+                    self.note.unlink(missing_ok=True)
+                    return
+                self.discard()
+                # Bytes of an earlier run may have been damaged on the disk: one clean try before blaming the peer.
+                if fresh or not resumed:
+                    raise HashMismatch(
+                        f"{self.shown} has the sha256 {self._digest.hexdigest()}, expected {self.sha256}",
+                        hint="the source or the connection alters files; try another index with LOCALMIND_INDEX_URL",
+                    )
+        finally:
+            _reserved.pop(self.part, None)
 
     def discard(self) -> None:
         self.part.unlink(missing_ok=True)
         self.note.unlink(missing_ok=True)
 
-    def _open_existing(self) -> tuple[Any, int]:
-        """The hash and length of what an earlier run left; too much is worth nothing."""
-        digest = hashlib.sha256()
+    def _size_of_part(self) -> int:
         try:
-            have = self.part.stat().st_size
+            return self.part.stat().st_size
         except FileNotFoundError:
-            return digest, 0
+            return 0
+
+    async def _rehash(self) -> AsyncGenerator[int, None]:
+        """Hash what an earlier run left and yield its length so far; too much is worth nothing.
+
+        The hash is not kept on disk beside the part: reading it again takes a second a gigabyte, and finds damage
+        that a kept one would hide until the end.
+        """
+        self._digest = hashlib.sha256()
+        have = self._size_of_part()
         if have > self.size:
             self.discard()
-            return digest, 0
-        with self.part.open("rb") as source:
-            for at in range(0, have, CHUNK):
-                digest.update(source.read(min(CHUNK, have - at)))
-        return digest, have
+            return
+        done = 0
+        while done < have:
+            done = await in_thread(self._hash_on, done, min(done + REHASH, have))
+            yield done
 
-    async def _fill(self, digest: Any, have: int) -> AsyncGenerator[Progress, None]:
+    def _hash_on(self, start: int, end: int) -> int:
+        with self.part.open("rb") as source:
+            source.seek(start)
+            while start < end and (chunk := source.read(min(CHUNK, end - start))):
+                self._digest.update(chunk)
+                start += len(chunk)
+        return end
+
+    async def _fill(self, have: int) -> AsyncGenerator[Progress, None]:
         """Connect as often as it takes until the part has its size."""
-        self._digest = digest
         failures = 0
         yield self._progress(have)
         while have < self.size:
-            self._check_disk(have)
+            self._reserve(have)
             before = have
+            wait: float | None = None
             try:
                 async with contextlib.aclosing(self._receive(have)) as steps:
                     async for have in steps:
                         yield self._progress(have)
                 problem = f"the connection ended after {have} of {self.size} bytes"
-                wait = None
             except httpx2.TimeoutException:
-                problem, wait = f"nothing came for {self.patience.stall_s:g} s", None
-            except (httpx2.TransportError, httpx2.TooManyRedirects, httpx2.InvalidURL) as error:
-                problem, wait = str(error) or type(error).__name__, None
-            except _Busy as busy:
+                problem = f"nothing came for {self.patience.stall_s:g} s"
+            except httpx2.TransportError as error:
+                problem = str(error) or type(error).__name__
+            except httpx2.InvalidURL as error:
+                raise DownloadFailed(f"{self.shown} has no usable address: {error}", hint="localmind doctor") from error
+            except Busy as busy:
+                if isinstance(busy, CannotContinue):
+                    self.discard()
                 problem, wait = str(busy), busy.wait_s
             except HashMismatch:
                 self.discard()
                 raise
-            have = self.part.stat().st_size if self.part.exists() else 0
+            have = self._size_of_part()
             if have >= self.size:
                 yield self._progress(have)
                 return
             failures = 1 if have - before >= STEADY else failures + 1
+            if wait is not None and wait > self.patience.longest_wait_s:
+                raise DownloadFailed(f"{problem} and wants to be left alone for {wait:.0f} s", hint=f"then {AGAIN}")
             if failures >= self.patience.attempts:
-                raise DownloadFailed(
-                    f"downloading {self.label or self.url} failed: {problem}",
-                    hint="run the same command again: it continues where it stopped",
-                )
-            await asyncio.sleep(min(30.0, wait if wait is not None else self.patience.pause_s * 2 ** (failures - 1)))
+                raise DownloadFailed(f"downloading {self.shown} failed: {problem}", hint=AGAIN)
+            await asyncio.sleep(wait if wait is not None else min(30.0, self.patience.pause_s * 2 ** (failures - 1)))
 
     async def _receive(self, have: int) -> AsyncGenerator[int, None]:
         """One connection: append to the part and yield its length. Restarts from 0 if the peer cannot continue."""
-        headers = {"Accept-Encoding": "identity", **self.headers}
-        note = self._read_note()
+        wanted = Wanted(self.url, self.size, self.shown, self.headers)
+        headers: dict[str, str] = {}
         if have:
             headers["Range"] = f"bytes={have}-"
-            # A weak ETag does not promise equal bytes; without a strong one the sha256 at the end decides.
-            if note is not None and note.etag and not note.etag.startswith("W/"):
+            if (note := self._read_note()) is not None and note.etag and STRONG_ETAG.match(note.etag):
                 headers["If-Range"] = note.etag
-        timeout = httpx2.Timeout(self.patience.stall_s)
-        ask = self.client.stream("GET", self.url, headers=headers, timeout=timeout, follow_redirects=True)
-        async with ask as answer:
-            have = self._accept(answer, have)
-            self._write_note(answer.headers.get("etag"))
-            mode = "ab" if have else "wb"
+        async with asked(self.client, wanted, headers, httpx2.Timeout(self.patience.stall_s)) as answer:
+            have = first_byte(answer, wanted, have)
+            self._write_note(strong_etag(answer))
             if not have:
                 self._digest = hashlib.sha256()
-            with self.part.open(mode, buffering=0) as out:
+            with self.part.open("ab" if have else "wb", buffering=0) as out:
                 held = bytearray()
+                drip = _Drip(self.patience)
                 try:
                     async for chunk in answer.aiter_raw():
                         held += chunk
                         if have + len(held) > self.size:
                             held.clear()
-                            raise self._wrong_size("more")
+                            raise other_size(wanted, "more")
                         if len(held) >= WRITE_AT:
                             data, held = bytes(held), bytearray()
                             await in_thread(self._append, out, data)
                             have += len(data)
+                            _reserved[self.part] = self.size - have
                             yield have
+                        drip.check(len(chunk))
                 finally:
                     # Dropped or cancelled: what came is kept. It is little, so it need not leave the loop.
                     self._append(out, bytes(held))
-
-    def _accept(self, answer: httpx2.Response, have: int) -> int:
-        """From which byte this answer counts. Raises for everything that is no file."""
-        status = answer.status_code
-        if answer.headers.get("content-encoding", "identity").lower() not in ("identity", ""):
-            raise DownloadFailed(
-                f"the server compresses {self.label or self.url} although asked not to",
-                hint="a proxy alters downloads; try another index with LOCALMIND_INDEX_URL",
-            )
-        if status == 206 and have:
-            unit, _, rest = answer.headers.get("content-range", "").partition(" ")
-            start, _, total = rest.replace("/", "-").partition("-")
-            if unit == "bytes" and start == str(have) and total.rpartition("-")[2] in (str(self.size), "*"):
-                return have
-        elif status == 200:
-            if answer.headers.get("content-length", str(self.size)) != str(self.size):
-                raise self._wrong_size(answer.headers["content-length"])
-            return 0
-        elif status in (408, 425, 429) or status >= 500:
-            wait = answer.headers.get("retry-after", "")
-            raise _Busy(f"the server answers {status}", float(wait) if wait.isdigit() else None)
-        elif status not in (206, 416):
-            raise DownloadFailed(
-                f"the server answers {status} for {self.label or self.url}",
-                hint="localmind doctor, or another index with LOCALMIND_INDEX_URL",
-            )
-        # A range that is not ours: start over.
-        self.discard()
-        raise _Busy("the server cannot continue this download", 0.0)
-
-    def _wrong_size(self, has: str) -> HashMismatch:
-        return HashMismatch(
-            f"{self.label or self.url} has {has} bytes instead of {self.size}",
-            hint="the source offers another file under this name; try another index with LOCALMIND_INDEX_URL",
-        )
 
     def _append(self, out: IO[bytes], chunk: bytes) -> None:
         rest = memoryview(chunk)
@@ -239,17 +256,20 @@ class Fetch:
             ) from problem
         self._digest.update(chunk)
 
-    def _check_disk(self, have: int) -> None:
-        need = self.size - have + FLOOR
-        if self.free(self.part.parent) < need:
-            raise self._disk_full(need)
+    def _reserve(self, have: int) -> None:
+        """Raises DiskFull if what is missing has no room beside what other downloads of this process will write."""
+        need = self.size - have
+        others = sum(size for part, size in _reserved.items() if part != self.part)
+        if self.free(self.part.parent) - others < need + FLOOR:
+            raise self._disk_full(need + FLOOR)
+        _reserved[self.part] = need
 
     def _disk_full(self, need: int) -> DiskFull:
-        free = self.free(self.part.parent)
+        free = self.free(self.part.parent) - sum(size for part, size in _reserved.items() if part != self.part)
         return DiskFull(
-            f"{self.label or 'the download'} needs {need / 1e6:.0f} MB on the disk of {self.part.parent}, "
+            f"{self.shown} needs {need / 1e6:.0f} MB on the disk of {self.part.parent}, "
             f"and {free / 1e6:.0f} MB are free",
-            hint="free some space and run the same command again: it continues where it stopped",
+            hint=f"free some space and {AGAIN}",
         )
 
     def _read_note(self) -> _Note | None:
@@ -265,43 +285,22 @@ class Fetch:
         return Progress(self.stage, float(have), float(self.size), "B", self.label)
 
 
-class _Busy(Exception):
-    """Worth another try; `wait_s` is what the server asked for."""
+class _Drip:
+    """Finds a peer that sends just enough not to be taken for a dead one."""
 
-    def __init__(self, text: str, wait_s: float | None) -> None:
-        super().__init__(text)
-        self.wait_s = wait_s
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._since = time.monotonic()
+        self._came = 0
 
-
-async def in_thread(function: Callable[..., T], *args: Any) -> T:
-    """Run a blocking step off the event loop. A cancellation waits for it to end, so no file is closed under it."""
-    task = asyncio.ensure_future(asyncio.to_thread(function, *args))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
-
-
-async def thinned(
-    steps: AsyncGenerator[Progress, None], clock: Callable[[], float] = time.monotonic
-) -> AsyncGenerator[Progress, None]:
-    """At most one step every 0.1 s; the last of a stage, and every change of stage, always pass."""
-    last: Progress | None = None
-    held = False
-    at = 0.0
-    async with contextlib.aclosing(steps):
-        async for step in steps:
-            changed = last is None or (step.stage, step.text) != (last.stage, last.text)
-            if changed and held and last is not None:
-                yield last
-            held = not changed and clock() - at < REPORT_EVERY_S
-            last = step
-            if not held:
-                at = clock()
-                yield step
-        if held and last is not None:
-            yield last
+    def check(self, length: int) -> None:
+        """Raises Busy when too little came in the last `stall_s`."""
+        self._came += length
+        took = time.monotonic() - self._since
+        if took >= self._patience.stall_s:
+            if self._came < self._patience.least_rate * took:
+                raise Busy(f"only {self._came} bytes came in {took:.0f} s")
+            self._since, self._came = time.monotonic(), 0
 
 
 def _sync(path: Path) -> None:

@@ -15,8 +15,9 @@ from localmind.catalog import ModelSpec, WheelSource
 from localmind.errors import DiskFull, DownloadFailed, HashMismatch, ModelFileBroken
 from localmind.events import Progress
 from localmind.models import sources
-from localmind.models.fetch import FLOOR, PATIENT, Fetch, FreeSpace, Patience, free_space, in_thread, thinned
+from localmind.models.fetch import FLOOR, PATIENT, Fetch, FreeSpace, Patience, free_space
 from localmind.models.pip_config import IndexConfig
+from localmind.models.steps import in_thread, thinned
 from localmind.models.store import Installed, Store, model_id
 
 

@@ -46,10 +46,11 @@ class WrongRange:
 
 @dataclass(frozen=True)
 class Answer:
-    """A status without a file."""
+    """A status without a file, and headers with it."""
 
     status: int
     retry_after: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,37 @@ class Compressed:
     """A Content-Encoding nobody asked for."""
 
 
-Fault = Drop | Stall | IgnoreRange | WrongRange | Answer | Corrupt | Longer | Compressed
+@dataclass(frozen=True)
+class NoLength:
+    """Everything, or so many bytes, and no Content-Length."""
+
+    after: int | None = None
+
+
+@dataclass(frozen=True)
+class Endless:
+    """Bytes without a Content-Length until the peer hangs up."""
+
+
+@dataclass(frozen=True)
+class Trickle:
+    """So many bytes, then one at a time for ever."""
+
+    after: int
+
+
+@dataclass(frozen=True)
+class Changed:
+    """Another file of the same length and with another ETag, from this answer on."""
+
+    body: bytes
+    etag: str
+
+
+Fault = (
+    Drop | Stall | IgnoreRange | WrongRange | Answer | Corrupt | Longer | Compressed
+    | NoLength | Endless | Trickle | Changed
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -90,6 +121,8 @@ class FakeIndex:
     html: bool = False
     page_status: int = 200
     released: threading.Event = field(default_factory=threading.Event)
+    sent: int = 0
+    """Bytes of bodies that were written to a peer by NoLength, Endless and Trickle."""
 
     @property
     def simple(self) -> str:
@@ -142,11 +175,15 @@ def _answer(request: BaseHTTPRequestHandler, index: FakeIndex) -> None:
     if request.path.startswith("/simple/"):
         _page(request, index)
         return
-    body = index.files.get(request.path.removeprefix("/files/"))
+    name = request.path.partition("?")[0].removeprefix("/files/")
+    body = index.files.get(name)
     if body is None:
         _send(request, 404, b"")
         return
     fault = index.faults.popleft() if index.faults else None
+    if isinstance(fault, Changed):
+        body = index.files[name] = fault.body
+        index.etag = fault.etag
     start = int(head["Range"].removeprefix("bytes=").rstrip("-")) if "Range" in head else 0
     same = head.get("If-Range") in (None, index.etag)
     if isinstance(fault, IgnoreRange) or not same:
@@ -162,8 +199,19 @@ def _answer(request: BaseHTTPRequestHandler, index: FakeIndex) -> None:
         extra["Content-Range"] = f"bytes {first}-{len(body) - 1}/{len(body)}"
     part = body[start:]
     match fault:
-        case Answer(code, retry_after):
-            _send(request, code, b"no", {"Retry-After": retry_after} if retry_after else {})
+        case Answer(code, retry_after, headers):
+            _send(request, code, b"no", dict(headers) | ({"Retry-After": retry_after} if retry_after else {}))
+        case NoLength() | Endless() | Trickle():
+            request.send_response(status)
+            for key, value in extra.items():
+                request.send_header(key, value)
+            request.send_header("Connection", "close")
+            request.end_headers()
+            request.close_connection = True
+            for piece in _pieces(fault, part, index):
+                request.wfile.write(piece)
+                request.wfile.flush()
+                index.sent += len(piece)
         case Drop(after) | Stall(after):
             request.send_response(status)
             for key, value in (*extra.items(), ("Content-Length", str(len(part)))):
@@ -186,6 +234,21 @@ def _answer(request: BaseHTTPRequestHandler, index: FakeIndex) -> None:
             _send(request, status, part, extra | {"Content-Encoding": "gzip"})
         case _:
             _send(request, status, part, extra)
+
+
+def _pieces(fault: NoLength | Endless | Trickle, part: bytes, index: FakeIndex) -> Iterator[bytes]:
+    match fault:
+        case NoLength(after):
+            yield part[:after]
+        case Endless():
+            while not index.released.is_set():
+                yield bytes(1 << 16)
+        case Trickle(after):
+            yield part[:after]
+            for at in range(after, len(part)):
+                if index.released.wait(0.01):
+                    return
+                yield part[at : at + 1]
 
 
 def _page(request: BaseHTTPRequestHandler, index: FakeIndex) -> None:

@@ -22,7 +22,8 @@ from index_fakes import (
 
 from localmind.errors import DiskFull, DownloadFailed, HashMismatch
 from localmind.events import Progress
-from localmind.models.fetch import FLOOR, Fetch, FreeSpace, thinned
+from localmind.models.fetch import FLOOR, Fetch, FreeSpace
+from localmind.models.steps import thinned
 
 BODY = noise(1_000_000, 7)
 PLENTY = FLOOR + 10_000_000
