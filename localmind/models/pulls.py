@@ -1,7 +1,7 @@
 """Pulls under way in the daemon: one a model however many ask for it, followed by any number of clients.
 
 A pull belongs to those who wait for it: when the last of them hangs up it stops, leaving what it has
-for the next one to go on with.
+for the next one to go on with. A paused one moves no bytes and keeps its part, while those who follow it wait.
 """
 
 import asyncio
@@ -30,6 +30,14 @@ class _Pull:
     ended: bool = False
     failure: LocalmindError | None = None
     listeners: int = 0
+    paused: asyncio.Event = field(default_factory=asyncio.Event)
+    resumed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def tell(self, step: Progress) -> None:
+        self.latest = step
+        self.steps += 1
+        async with self.changed:
+            self.changed.notify_all()
 
     def has_news(self, seen: int) -> bool:
         return self.steps > seen or self.ended
@@ -74,6 +82,24 @@ class Pulls:
             if running.listeners == 0 and not running.ended:
                 await self._cancel(running)
 
+    def pause(self, name: str) -> bool:
+        """Let a pull rest, whose followers see the stage "paused"; False if no such pull is under way."""
+        running = self._running.get(name)
+        if running is None:
+            return False
+        running.resumed.clear()
+        running.paused.set()
+        return True
+
+    def resume(self, name: str) -> bool:
+        """Go on with a paused pull, from the byte where it stopped; False if no such pull is under way."""
+        running = self._running.get(name)
+        if running is None:
+            return False
+        running.paused.clear()
+        running.resumed.set()
+        return True
+
     async def stop(self) -> None:
         """Stop every pull; those who wait get ShuttingDown."""
         self._stopped = True
@@ -87,12 +113,12 @@ class Pulls:
 
     async def _run(self, spec: ModelSpec, running: _Pull) -> None:
         try:
-            async with contextlib.aclosing(self._puller(spec, self._store)) as steps:
-                async for step in steps:
-                    running.latest = step
-                    running.steps += 1
-                    async with running.changed:
-                        running.changed.notify_all()
+            while not await self._finished(spec, running):
+                last = running.latest
+                await running.tell(
+                    Progress("paused", last.done, last.total, last.unit) if last else Progress("paused", 0)
+                )
+                await running.resumed.wait()
             await self._installed(spec)
         except LocalmindError as problem:
             running.failure = problem
@@ -105,3 +131,23 @@ class Pulls:
             self._running.pop(spec.name, None)
             async with running.changed:
                 running.changed.notify_all()
+
+    async def _finished(self, spec: ModelSpec, running: _Pull) -> bool:
+        """Pull until the end, which is True, or until somebody pauses it. Raises what the pull raises."""
+        work = asyncio.create_task(self._work(spec, running))
+        rest = asyncio.create_task(running.paused.wait())
+        try:
+            await asyncio.wait({work, rest}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended = work.done()
+            work.cancel()
+            rest.cancel()
+            await asyncio.wait({work, rest})
+        if ended:
+            work.result()
+        return ended
+
+    async def _work(self, spec: ModelSpec, running: _Pull) -> None:
+        async with contextlib.aclosing(self._puller(spec, self._store)) as steps:
+            async for step in steps:
+                await running.tell(step)

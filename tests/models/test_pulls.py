@@ -98,3 +98,31 @@ async def test_stopping_ends_those_who_wait_and_refuses_new_ones(tmp_path: Path)
         await waiting
     with pytest.raises(ShuttingDown, match="is stopping"):
         await collect(pulls.pull(SPEC))
+
+
+async def test_a_paused_pull_moves_nothing_until_it_is_resumed_and_its_followers_stay(tmp_path: Path) -> None:
+    puller, installed = FakePuller(), Installed()
+    pulls = Pulls(Store(tmp_path), installed, puller)
+    assert not pulls.pause(SPEC.name)
+    assert not pulls.resume(SPEC.name)
+    async with contextlib.aclosing(pulls.pull(SPEC)) as events:
+        assert await anext(events) == Progress("download", 1, 2)
+        assert pulls.pause(SPEC.name)
+        assert await anext(events) == Progress("paused", 1, 2)
+        assert puller.ended == "cancelled"
+        assert pulls.resume(SPEC.name)
+        assert await anext(events) == Progress("download", 1, 2)
+        puller.go.set()
+        assert [event async for event in events] == [Progress("ready", 2, 2), Done()]
+    assert (puller.starts, puller.ended) == (2, "well")
+    assert installed.names == [SPEC.name]
+
+
+async def test_a_paused_pull_that_nobody_follows_any_more_ends(tmp_path: Path) -> None:
+    puller = FakePuller()
+    pulls = Pulls(Store(tmp_path), Installed(), puller)
+    async with contextlib.aclosing(pulls.pull(SPEC)) as events:
+        await anext(events)
+        pulls.pause(SPEC.name)
+        await anext(events)
+    assert not pulls.resume(SPEC.name)
