@@ -44,6 +44,8 @@ FLOOR = 256 << 20
 """Bytes that a download leaves free, so that the database can still be written."""
 WRITE_AT = 1 << 18
 """Bytes that are gathered before they are hashed and written in a thread."""
+MOST_HELD = 1 << 22
+"""Bytes that are gathered at most, while the disk is slower than the connection."""
 STEADY = 1 << 16
 """Bytes after which a connection counts as having worked, and the count of failures starts again."""
 
@@ -226,20 +228,27 @@ class Fetch:
             with self.part.open("ab" if have else "wb", buffering=0) as out:
                 held = bytearray()
                 drip = _Drip(self.patience)
+                writing: asyncio.Future[None] | None = None
                 try:
                     async for chunk in answer.aiter_raw():
                         held += chunk
                         if have + len(held) > self.size:
                             held.clear()
                             raise other_size(wanted, "more")
-                        if len(held) >= WRITE_AT:
+                        # The next bytes come in while the last ones are hashed and written.
+                        if len(held) >= (MOST_HELD if writing and not writing.done() else WRITE_AT):
+                            if writing:
+                                await writing
                             data, held = bytes(held), bytearray()
-                            await in_thread(self._append, out, data)
+                            writing = asyncio.ensure_future(in_thread(self._append, out, data))
                             have += len(data)
                             _reserved[self.part] = self.size - have
                             yield have
                         drip.check(len(chunk))
                 finally:
+                    if writing:
+                        await asyncio.wait({writing})
+                        writing.result()
                     # Dropped or cancelled: what came is kept. It is little, so it need not leave the loop.
                     self._append(out, bytes(held))
 

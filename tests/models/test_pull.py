@@ -16,7 +16,7 @@ from index_fakes import PATIENT, QUICK, Corrupt, Drop, FakeIndex, Stall, model_i
 from localmind.catalog import FileSpec, ModelSpec
 from localmind.errors import DiskFull, DownloadFailed, HashMismatch, IndexUnreachable, ModelFileBroken
 from localmind.events import Progress
-from localmind.models.fetch import FLOOR, Patience
+from localmind.models.fetch import FLOOR, WRITE_AT, Patience
 from localmind.models.pip_config import IndexConfig
 from localmind.models.pull import pull
 from localmind.models.store import Store
@@ -213,7 +213,7 @@ async def test_kill_9_in_mid_pull_costs_only_the_bytes_in_flight(index, store, s
     command = [sys.executable, "-c", code, msgspec.json.encode(spec).decode(), str(store.root), index.simple]
     process = await asyncio.create_subprocess_exec(*command)
     part = store.partial / f"{spec.sources[0].sha256}.part"
-    await until(lambda: part.exists() and part.stat().st_size >= 524_288)
+    await until(lambda: part.exists() and part.stat().st_size >= WRITE_AT)
     assert process.returncode is None
     process.kill()
     await process.wait()
