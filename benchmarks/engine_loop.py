@@ -74,12 +74,12 @@ def bare(loaded: Loaded, crowd: int, tokens: int) -> float:
         sequence = Sequence(slot, "", prompt, len(prompt), loaded.n_ctx, State.PREFILL, slot)
         sequences.append((sequence, loaded.sampler(SamplingParams(seed=slot, ignore_eos=True))))
     for sequence, sampler in sequences:
-        _, (index,) = loaded.evaluate([Row(sequence, 0, len(sequence.tokens), True)])
+        _, (index,) = loaded.evaluate([Row(sequence, 0, len(sequence.tokens), True)], 0)
         sequence.stored = len(sequence.tokens)
         sequence.tokens.append(sampler.sample(index))
     began = time.perf_counter()
     for _ in range(tokens):
-        _, indices = loaded.evaluate([Row(sequence, sequence.stored, 1, True) for sequence, _ in sequences])
+        _, indices = loaded.evaluate([Row(sequence, sequence.stored, 1, True) for sequence, _ in sequences], 0)
         for (sequence, sampler), index in zip(sequences, indices, strict=True):
             sequence.stored += 1
             sequence.tokens.append(sampler.sample(index))
@@ -96,7 +96,7 @@ def bare_prefill(loaded: Loaded) -> float:
     began = time.perf_counter()
     for start in range(0, PREFILL, loaded.n_batch):
         count = min(loaded.n_batch, PREFILL - start)
-        loaded.evaluate([Row(sequence, start, count, start + count == PREFILL)])
+        loaded.evaluate([Row(sequence, start, count, start + count == PREFILL)], 0)
     spent = time.perf_counter() - began
     loaded.clear(0)
     return PREFILL / spent

@@ -39,10 +39,10 @@ class TimedLoaded(Loaded):
     def start(self) -> None:
         self.steps: list[tuple[bool, float, float, float, float]] = []
 
-    def evaluate(self, rows: Sequence[Row]) -> tuple[int, list[int]]:
+    def evaluate(self, rows: Sequence[Row], fill: int) -> tuple[int, list[int]]:
         decode = all(row.sequence.state is State.DECODE for row in rows)
         began, cpu = time.perf_counter(), time.thread_time()
-        result = super().evaluate(rows)
+        result = super().evaluate(rows, fill)
         self.steps.append((decode, began, time.perf_counter(), cpu, time.thread_time()))
         return result
 

@@ -52,9 +52,14 @@ class Backend(Protocol):
     decode_costs: Mapping[int, float]
     """Seconds that a step of so many rows took at load; empty if not measured."""
 
-    def evaluate(self, rows: Sequence[Row]) -> tuple[int, list[int]]:
-        """Run one step. Returns llama_decode's code and, for each row, the index of its last own token; those of its
-        draft follow."""
+    can_fill: bool
+    """Rows may be added that belong to nobody."""
+
+    def evaluate(self, rows: Sequence[Row], fill: int) -> tuple[int, list[int]]:
+        """Run one step, with `fill` rows that belong to nobody and leave nothing behind.
+
+        Returns llama_decode's code and, for each row, the index of its last own token; those of its draft follow.
+        """
 
     def clear(self, slot: int, start: int) -> None: ...
     def share(self, source: int, target: int, end: int) -> None: ...

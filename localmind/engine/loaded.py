@@ -30,14 +30,14 @@ MAX_RUNNING = 16
 """Sequences that are evaluated at once; beyond 16, a step of a small machine takes so long that waiting is the
 better service."""
 
-SLOTS = 40
+SLOTS = 39
 """Sequences in memory at once, idle ones included. Slots of an attention model cost nothing but the row of logits
 that llama.cpp reserves for each."""
 
 RUNNING_WITH_STATE, SLOTS_WITH_STATE = 4, 8
 """For recurrent and hybrid models, where every slot reserves a state."""
 
-MAX_OUTPUTS = SLOTS
+MAX_OUTPUTS = SLOTS + 1
 """Rows of logits a step: one a sequence, and those of drafts. Each takes 4 bytes × vocabulary; llama.cpp aborts when
 there are fewer than slots."""
 
@@ -88,7 +88,8 @@ class Loaded:
             self.n_outputs = MAX_OUTPUTS
             self.n_threads = plan.n_threads
             self._batch_threads = plan.n_threads_batch
-            self._context = Context(self.model, plan, n_slots=self.n_slots, n_outputs=self.n_outputs)
+            self._spare = self.n_slots  # for rows that belong to nobody
+            self._context = Context(self.model, plan, n_slots=self.n_slots + 1, n_outputs=self.n_outputs)
             self.n_ctx = self._context.n_ctx
             self.n_ctx_seq = min(self.n_ctx, self.model.n_ctx_train or self.n_ctx)
             self.n_batch = self._context.n_batch
@@ -100,6 +101,7 @@ class Loaded:
             self.memory = memory_kind.probe(self.model, self._context, self._batch)
             self.kind: Kind = "any_prefix" if self.memory.cuts_tails else "whole"
             self.window = self.memory.window
+            self.can_fill = self.memory.cuts_tails and not self.window and not plan.n_gpu_layers
             self.canary = self._sing()
             self.decode_costs: Mapping[int, float] = self._measure_costs() if self.memory.cuts_tails else {}
             self._context.clear()
@@ -107,7 +109,7 @@ class Loaded:
             self.close()
             raise
 
-    def evaluate(self, rows: Sequence[Row]) -> tuple[int, list[int]]:
+    def evaluate(self, rows: Sequence[Row], fill: int) -> tuple[int, list[int]]:
         batch = self._batch
         batch.reset()
         indices = []
@@ -117,7 +119,12 @@ class Loaded:
             indices.append(batch.add(tokens, position=row.start, slot=slot, output=row.samples))
             for place, token in enumerate(row.draft, row.start + row.count):
                 batch.add(array("i", (token,)), position=place, slot=slot, output=True)
-        return self._context.decode(batch), indices
+        if not fill:
+            return self._context.decode(batch), indices
+        batch.add(array("i", bytes(4 * fill)), position=0, slot=self._spare, output=False)
+        code = self._context.decode(batch)
+        self._context.remove(self._spare)
+        return code, indices
 
     def clear(self, slot: int, start: int) -> None:
         self._context.remove(slot, start)

@@ -98,7 +98,7 @@ class Loop:
             ram_cells=limits.ram_bytes // max(backend.cell_bytes, 1),
             idle_cells=backend.idle_cells,
             window=backend.window,
-            prefill_budget=self._prefill.budget,
+            prefill_budget=lambda rows: self._prefill.budget(rows, self._scheduler.cells_used),
         )
         self._memory = Memory(backend, self._scheduler, shelf, self.call_soon)
         self._costs: Cost = interpolated(backend.decode_costs) if backend.decode_costs else lambda rows: float(rows)
@@ -248,12 +248,14 @@ class Loop:
             generation.started = generation.started or began
         self._backend.use_adapters(step.group)
         busy = time.process_time()
-        code, indices = self._backend.evaluate(rows)
+        fill = self._fill(rows)
+        cells = self._scheduler.cells_used
+        code, indices = self._backend.evaluate(rows, fill)
         if code:
             self._recover(code, rows)
             return
         self._failures = 0
-        self._measure(rows, time.monotonic() - began, time.process_time() - busy)
+        self._measure(rows, fill, cells, time.monotonic() - began, time.process_time() - busy)
         self._scheduler.evaluated(rows)
         for row, index in zip(rows, indices, strict=True):
             if row.samples:
@@ -270,10 +272,16 @@ class Loop:
                 room = min(sequence.limit - len(sequence.tokens) - 1, self._backend.n_outputs - len(running))
                 sequence.draft = speculator.propose(sequence.tokens, max(room, 0), len(running) - 1)
 
-    def _measure(self, rows: Sequence[Row], seconds: float, cpu_seconds: float) -> None:
+    def _fill(self, rows: Sequence[Row]) -> int:
+        """Rows to add for speed alone, where there are cells for them."""
+        count = sum(row.n_tokens for row in rows)
+        fill = self._prefill.fill(count, self._scheduler.cells_used) if self._backend.can_fill else 0
+        return fill if fill <= self._scheduler.pool.cells.free - count else 0
+
+    def _measure(self, rows: Sequence[Row], fill: int, cells: int, seconds: float, cpu_seconds: float) -> None:
         decode = sum(row.n_tokens for row in rows if row.sequence.state is State.DECODE)
         prefill = sum(row.count for row in rows if row.sequence.state is State.PREFILL)
-        measured = Measured(decode, prefill, seconds, cpu_seconds)
+        measured = Measured(decode, prefill + (fill if prefill else 0), seconds, cpu_seconds, cells)
         if not self._threads.trying:
             self._prefill.measured(measured)
         threads = self._threads.count

@@ -11,13 +11,30 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 STALL_S = 0.25
-"""Longest time that prefill may add to a step."""
+"""Time that prefill should add to a step."""
+
+MOST_STALL_S = 0.34
+"""Time that it may add when that makes a whole tile."""
+
+TILE = 64
+"""Rows from which on llama.cpp's flash attention on a CPU works in tiles: above 1,000 cells in use a token in a
+smaller batch costs twice as much (3,072 tokens: 63 s in pieces of 32, 29 s in pieces of 64, 26 s in 512s)."""
+
+LEAST_FILLED = 24
+"""Rows below which filling up to a tile costs more than it saves anywhere."""
+
+FILL_GAIN = 0.9
+"""A step is filled up when that takes less than this part of its time."""
 
 FIRST_RATE = 100.0
 """Prompt tokens a second assumed before the first measurement."""
 
 FASTEST = 1e-7
 """Seconds a token that no machine is below; a clock that stood still is not believed."""
+
+LINE_MEMORY = 0.8
+LEAST_SPREAD = 64.0 * 64.0
+"""Variance of cells below which measurements say nothing about a slope."""
 
 LEAST_PREFILL = 16
 """Tokens: a smaller piece costs almost as much time."""
@@ -42,6 +59,8 @@ class Measured:
     seconds: float
     cpu_seconds: float
     """Processor time of the whole process in that time."""
+    cells: int = 0
+    """In use before it."""
 
 
 class Average:
@@ -55,22 +74,63 @@ class Average:
         self.value = value if self.value is None else self.value + self._weight * (value - self.value)
 
 
+class Line:
+    """Seconds a token over cells in use: a straight line through recent measurements, the newest weighing most."""
+
+    def __init__(self) -> None:
+        self._count = self._x = self._y = self._xx = self._xy = 0.0
+
+    def add(self, cells: int, seconds: float) -> None:
+        sums = (self._count, self._x, self._y, self._xx, self._xy)
+        news = (1.0, cells, seconds, cells * cells, cells * seconds)
+        self._count, self._x, self._y, self._xx, self._xy = (
+            LINE_MEMORY * old + new for old, new in zip(sums, news, strict=True)
+        )
+
+    def at(self, cells: int) -> float | None:
+        """None before a measurement. Never less than a third of the average: a line is not to be trusted far out."""
+        if not self._count:
+            return None
+        mean_x, mean_y = self._x / self._count, self._y / self._count
+        spread = self._xx / self._count - mean_x * mean_x
+        slope = max(0.0, (self._xy / self._count - mean_x * mean_y) / spread) if spread > LEAST_SPREAD else 0.0
+        return max(mean_y + slope * (cells - mean_x), mean_y / 3, FASTEST)
+
+
 class Prefill:
     """Tokens of prompt that fit the stall budget."""
 
     def __init__(self, stall_s: float = STALL_S) -> None:
         self._stall_s = stall_s
-        self._seconds_per_token = Average(0.3)
+        self._small = Line()
+        self._tiled = Line()
+        self._was_small = False
         self._decode: dict[int, Average] = {}
+        self._rate = FIRST_RATE
 
     @property
     def rate(self) -> float:
         """Prompt tokens a second, as last measured."""
-        each = self._seconds_per_token.value
-        return FIRST_RATE if each is None else 1 / max(each, FASTEST)
+        return self._rate
 
-    def budget(self, decode_rows: int) -> int:
-        return max(LEAST_PREFILL, int(self._stall_s * self.rate))
+    def budget(self, decode_rows: int, cells: int = 0) -> int:
+        """Prompt tokens for a step beside so many decode rows, with so many cells in use."""
+        small, tiled = self._small.at(cells), self._tiled.at(cells)
+        each = tiled or small or 1 / FIRST_RATE
+        if TILE * each <= MOST_STALL_S * self._stall_s / STALL_S:
+            return max(TILE, int(self._stall_s / each))
+        if small is not None and not self._was_small:
+            return LEAST_PREFILL  # what a small piece costs here is not known yet
+        return max(LEAST_PREFILL, min(int(self._stall_s / (small or each)), TILE - 1))
+
+    def fill(self, rows: int, cells: int) -> int:
+        """Rows that are computed for nothing so that the others are computed in a tile; 0 where that does not pay."""
+        if not LEAST_FILLED <= rows < TILE:
+            return 0
+        small, tiled = self._small.at(cells), self._tiled.at(cells)
+        if small is None or tiled is None or TILE * tiled >= FILL_GAIN * rows * small:
+            return 0
+        return TILE - rows
 
     def decode_seconds(self, rows: int) -> float | None:
         """How long a step of so many decode rows and nothing else takes; None before one was seen."""
@@ -81,9 +141,18 @@ class Prefill:
         if not step.prefill_tokens:
             self._decode.setdefault(step.decode_rows, Average(0.2)).add(step.seconds)
             return
+        if step.prefill_tokens < LEAST_PREFILL:
+            return
         beside = self.decode_seconds(step.decode_rows) or 0.0
-        if step.prefill_tokens >= LEAST_PREFILL:
-            self._seconds_per_token.add(max(step.seconds - beside, 0.2 * step.seconds) / step.prefill_tokens)
+        each = max(step.seconds - beside, 0.2 * step.seconds) / step.prefill_tokens
+        self._was_small = step.decode_rows + step.prefill_tokens < TILE
+        line, other = (self._small, self._tiled) if self._was_small else (self._tiled, self._small)
+        line.add(step.cells, each)
+        # A token in a tile never costs more than one outside: where the other line says so, it is out of date.
+        known = other.at(step.cells)
+        if known is not None and (each < known if self._was_small else each > known):
+            other.add(step.cells, each)
+        self._rate = 1 / max(each, FASTEST)
 
 
 class Threads:

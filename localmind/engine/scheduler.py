@@ -322,11 +322,12 @@ class Scheduler:
 
     def _order(self, prefilling: list[Sequence]) -> list[Sequence]:
         """Interactive before background; the first of each client before its second."""
-        seen: Counter[str] = Counter()
+        seen: Counter[tuple[bool, str]] = Counter()
         ranked = []
         for sequence in prefilling:
-            ranked.append((sequence.background, seen[sequence.client], sequence.number, sequence))
-            seen[sequence.client] += 1
+            line = sequence.background, sequence.client
+            ranked.append((sequence.background, seen[line], sequence.number, sequence))
+            seen[line] += 1
         return [entry[-1] for entry in sorted(ranked, key=lambda entry: entry[:3])]
 
     def _chunk(self, sequence: Sequence) -> int:

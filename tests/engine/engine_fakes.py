@@ -131,6 +131,7 @@ class FakeBackend:
         self.kind = kind
         self.cell_bytes = 1
         self.window = 0
+        self.can_fill = False
         self.idle_cells = idle_cells
         self.decode_costs = {1: 1.0, 16: 1.0} if free_drafts else {}
         self.answer = answer
@@ -150,8 +151,9 @@ class FakeBackend:
     def next_token(self, history: Sequence[int], place: int) -> int:
         return self.answer[place] if place < len(self.answer) else END
 
-    def evaluate(self, rows: Sequence[Row]) -> tuple[int, list[int]]:
+    def evaluate(self, rows: Sequence[Row], fill: int = 0) -> tuple[int, list[int]]:
         assert rows
+        assert not fill
         n_tokens = sum(row.n_tokens for row in rows)
         assert n_tokens <= self.n_batch
         assert sum(1 + len(row.draft) for row in rows if row.samples) <= self.n_outputs

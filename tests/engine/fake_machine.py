@@ -103,7 +103,7 @@ class Machine:
         self._check_memory()
         if rows:
             self.backend.use_adapters(step.group)
-            code, indices = self.backend.evaluate(rows)
+            code, indices = self.backend.evaluate(rows, 0)
             assert code == 0, "the ledger promised room"
             scheduler.evaluated(rows)
             for row, index in zip(rows, indices, strict=True):

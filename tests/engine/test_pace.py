@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from localmind.engine.pace import LEAST_PREFILL, RETRY_S, STALL_S, TRIAL_STEPS, Measured, Prefill, Threads
+from localmind.engine.pace import (
+    LEAST_FILLED,
+    LEAST_PREFILL,
+    MOST_STALL_S,
+    RETRY_S,
+    STALL_S,
+    TILE,
+    TRIAL_STEPS,
+    Measured,
+    Prefill,
+    Threads,
+)
 
 
 def step_seconds(prefill: int, rows: int, rate: float) -> float:
@@ -26,9 +37,9 @@ def test_the_budget_settles_where_a_step_takes_the_stall_time(rate, rows):
     assert prefill.rate == pytest.approx(rate, rel=0.1)
 
 
-def test_the_budget_follows_when_the_machine_becomes_four_times_slower_or_faster():
+def test_the_budget_follows_when_the_machine_becomes_eight_times_slower_or_faster():
     prefill = Prefill()
-    for rate in (800.0, 200.0, 800.0):
+    for rate in (800.0, 100.0, 800.0):
         for _ in range(20):
             count = prefill.budget(1)
             prefill.measured(Measured(1, count, step_seconds(count, 1, rate), 0.0))
@@ -57,6 +68,35 @@ def test_no_measurement_makes_a_budget_that_stops_prompts_or_threads_that_do_not
         threads.measured(step)
         assert prefill.budget(step.decode_rows) >= LEAST_PREFILL
         assert 1 <= threads.count <= 4
+
+
+def tile_machine(tokens: int, cells: int) -> float:
+    """Seconds of a step on a CPU whose attention is five times cheaper in tiles, as measured on one."""
+    return tokens * (0.0014 + cells * (5e-6 if tokens < TILE else 1e-6))
+
+
+def test_where_attention_works_in_tiles_a_step_is_a_whole_tile_as_long_as_that_is_short_enough():
+    prefill, cells = Prefill(), 0
+    sizes = []
+    while cells < 4600:
+        sizes.append((cells, prefill.budget(0, cells)))
+        prefill.measured(Measured(0, sizes[-1][1], tile_machine(sizes[-1][1], cells), 0.0, cells))
+        cells += sizes[-1][1]
+    assert all(size >= TILE for at, size in sizes if 200 < at < 3000)
+    assert all(size < TILE for at, size in sizes if at > 4100)
+    assert all(tile_machine(size, at) <= MOST_STALL_S * 1.15 for at, size in sizes)
+
+
+def test_a_step_is_filled_up_to_a_tile_where_that_is_cheaper_and_nowhere_else():
+    prefill = Prefill()
+    assert prefill.fill(50, 1000) == 0, "nothing is known yet"
+    for cells in (0, 500, 1000, 1500):
+        for tokens in (32, TILE):
+            prefill.measured(Measured(0, tokens, tile_machine(tokens, cells), 0.0, cells))
+    assert prefill.fill(50, 1000) == TILE - 50
+    assert prefill.fill(50, 0) == 0, "with few cells in use there is nothing to save"
+    assert prefill.fill(LEAST_FILLED - 1, 1500) == 0
+    assert prefill.fill(TILE, 1500) == 0
 
 
 def test_a_slow_step_of_decoding_says_nothing_about_prompts():
