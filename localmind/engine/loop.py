@@ -22,12 +22,12 @@ from localmind.engine.generation import Ask, Generation, Sink
 from localmind.engine.memory import Memory
 from localmind.engine.native_thread import NativeThread
 from localmind.engine.outbox import Delivery, Outbox
-from localmind.engine.pace import Measured, Prefill, Threads
 from localmind.engine.scheduler import Scheduler
 from localmind.engine.sequence import Row, State, Step, new_sequence
 from localmind.engine.sequence import Sequence as TokenSequence
 from localmind.engine.shelf import Shelf
 from localmind.engine.speculate import MAX_RUNNING, Cost, Speculator, interpolated, prompt_lookup
+from localmind.engine.timing import Timing
 from localmind.errors import Cancelled, ContextTooLong, InternalError, LocalmindError, QueueFull, ShuttingDown
 
 MAX_QUEUED = 256
@@ -86,8 +86,7 @@ class Loop:
         self._make_speculator = speculator
         self._backend = backend
         self._limits = limits
-        self._prefill = Prefill(limits.stall_s)
-        self._threads = Threads(backend.n_threads, time.monotonic)
+        self._timing = Timing(backend, limits.stall_s)
         self._scheduler = Scheduler(
             n_cells=backend.n_ctx,
             n_slots=backend.n_slots,
@@ -98,7 +97,7 @@ class Loop:
             ram_cells=limits.ram_bytes // max(backend.cell_bytes, 1),
             idle_cells=backend.idle_cells,
             window=backend.window,
-            prefill_budget=lambda rows: self._prefill.budget(rows, self._scheduler.cells_used),
+            prefill_budget=lambda rows: self._timing.budget(rows, self._scheduler.cells_used),
         )
         self._memory = Memory(backend, self._scheduler, shelf, self.call_soon)
         self._costs: Cost = interpolated(backend.decode_costs) if backend.decode_costs else lambda rows: float(rows)
@@ -247,15 +246,13 @@ class Loop:
             generation = self._generations[row.sequence.number]
             generation.started = generation.started or began
         self._backend.use_adapters(step.group)
-        busy = time.process_time()
-        fill = self._fill(rows)
-        cells = self._scheduler.cells_used
-        code, indices = self._backend.evaluate(rows, fill)
+        code, indices = self._timing.evaluate(rows, self._scheduler.pool.cells)
         if code:
             self._recover(code, rows)
             return
         self._failures = 0
-        self._measure(rows, fill, cells, time.monotonic() - began, time.process_time() - busy)
+        self._totals.steps += 1
+        self._totals.prefilled += sum(row.count for row in rows if row.sequence.state is State.PREFILL)
         self._scheduler.evaluated(rows)
         for row, index in zip(rows, indices, strict=True):
             if row.samples:
@@ -271,25 +268,6 @@ class Loop:
             if speculator is not None:
                 room = min(sequence.limit - len(sequence.tokens) - 1, self._backend.n_outputs - len(running))
                 sequence.draft = speculator.propose(sequence.tokens, max(room, 0), len(running) - 1)
-
-    def _fill(self, rows: Sequence[Row]) -> int:
-        """Rows to add for speed alone, where there are cells for them."""
-        count = sum(row.n_tokens for row in rows)
-        fill = self._prefill.fill(count, self._scheduler.cells_used) if self._backend.can_fill else 0
-        return fill if fill <= self._scheduler.pool.cells.free - count else 0
-
-    def _measure(self, rows: Sequence[Row], fill: int, cells: int, seconds: float, cpu_seconds: float) -> None:
-        decode = sum(row.n_tokens for row in rows if row.sequence.state is State.DECODE)
-        prefill = sum(row.count for row in rows if row.sequence.state is State.PREFILL)
-        measured = Measured(decode, prefill + (fill if prefill else 0), seconds, cpu_seconds, cells)
-        if not self._threads.trying:
-            self._prefill.measured(measured)
-        threads = self._threads.count
-        self._threads.measured(measured)
-        if self._threads.count != threads:
-            self._backend.set_threads(self._threads.count)
-        self._totals.steps += 1
-        self._totals.prefilled += prefill
 
     def _sample(self, generation: Generation, row: Row, index: int) -> None:
         """Take one token for one sequence, and those drafted ones that it agrees with.
@@ -403,6 +381,4 @@ class Loop:
         self._memory.resync()
 
     def _state(self) -> dict[str, Any]:
-        return report.state(
-            self._scheduler, self._backend, self._totals, self._threads.count, self._prefill.rate, self._memory.fetching
-        )
+        return report.state(self._scheduler, self._backend, self._totals, self._timing, self._memory.fetching)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 STALL_S = 0.25
 """Time that prefill should add to a step."""
 
-MOST_STALL_S = 0.34
+MOST_STALL_S = 0.36
 """Time that it may add when that makes a whole tile."""
 
 TILE = 64

@@ -8,6 +8,7 @@ from localmind.engine.backend import Backend
 from localmind.engine.generation import Generation, Outcome
 from localmind.engine.scheduler import Scheduler
 from localmind.engine.sequence import Sequence as TokenSequence
+from localmind.engine.timing import Timing
 from localmind.messages import CacheReport, Timings, Usage
 
 
@@ -76,9 +77,7 @@ def cache_report(
     return CacheReport(cached, sequence.source, matched, text)
 
 
-def state(
-    scheduler: Scheduler, backend: Backend, totals: Totals, threads: int, prefill_rate: float, fetching: int
-) -> dict[str, Any]:
+def state(scheduler: Scheduler, backend: Backend, totals: Totals, timing: Timing, fetching: int) -> dict[str, Any]:
     """Sequences, cells and totals as builtins, for `status` and metrics."""
     pool = scheduler.pool
     return {
@@ -91,8 +90,8 @@ def state(
         "cells_in_ram": pool.ram_used,
         "n_ctx": backend.n_ctx,
         "n_ctx_seq": backend.n_ctx_seq,
-        "threads": threads,
-        "prefill_tok_s": round(prefill_rate, 1),
+        "threads": timing.threads,
+        "prefill_tok_s": round(timing.prefill_rate, 1),
         "parkings": scheduler.parkings,
         "evictions": pool.evictions,
         "totals": asdict(totals),

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from localmind.engine.grammar import strings
+from localmind.engine.grammar.extent import MAX_DEPTH, check_extent
 from localmind.engine.grammar.flat import (
     Document,
     Impossible,
@@ -30,13 +31,9 @@ from localmind.engine.grammar.parse import NAME, parse
 from localmind.engine.grammar.pattern import pattern
 from localmind.errors import InvalidRequest
 
-MAX_SIZE = 200_000
-"""Characters of the schema as JSON."""
-
 MAX_WORK = 5_000_000
 """Characters of all schemas that are compiled, merged ones included: references can multiply them."""
 
-MAX_DEPTH = 64
 MAX_RULES = 20_000
 MAX_ENUM = 2000
 MAX_PROPERTIES = 1000
@@ -66,7 +63,7 @@ def rules(schema: Any, prefix: str) -> tuple[str, dict[str, str]]:
     (letters, digits and dashes). Raises InvalidRequest."""
     if not prefix or not set(prefix) <= NAME:
         raise ValueError(f"{prefix!r} cannot begin the name of a rule")
-    _check_extent(schema)
+    check_extent(schema)
     compiler = _Compiler(Document(schema), prefix)
     try:
         first = compiler.rule(schema, "#", 0)
@@ -78,33 +75,6 @@ def rules(schema: Any, prefix: str) -> tuple[str, dict[str, str]]:
     except InvalidRequest as problem:
         raise InvalidRequest(f"json schema: its {problem.message}") from problem
     return first, found
-
-
-def _check_extent(schema: Any) -> None:
-    """Refuse what is too deep or too large before anything recursive looks at it."""
-    waiting = [(schema, 0)]
-    size = 0
-    while waiting:
-        value, depth = waiting.pop()
-        size += 1 + (len(value) if isinstance(value, str | dict | list) else 0)
-        if depth > 2 * MAX_DEPTH:
-            raise InvalidRequest(f"json schema: nested more than {MAX_DEPTH} deep")
-        if size > MAX_SIZE:
-            raise InvalidRequest("json schema: too large")
-        if isinstance(value, dict):
-            if not all(isinstance(key, str) for key in value):
-                raise InvalidRequest("json schema: a key is no string")
-            size += sum(map(len, value))
-            waiting.extend((child, depth + 1) for child in value.values())
-        elif isinstance(value, list | tuple):
-            waiting.extend((child, depth + 1) for child in value)
-    try:
-        text = json.dumps(schema, allow_nan=False, ensure_ascii=False)
-        text.encode()
-    except (ValueError, TypeError) as problem:
-        raise InvalidRequest(f"json schema: {problem}") from problem
-    if len(text) > MAX_SIZE:
-        raise InvalidRequest("json schema: too large")
 
 
 class _Compiler:
