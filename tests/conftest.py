@@ -9,11 +9,18 @@ import os
 from pathlib import Path
 
 import filelock
+import hypothesis
 import pytest
 
 from localmind import catalog
 from localmind.models.pull import pull_all
 from localmind.models.store import Store
+
+# Every run draws the same examples, so that a red run is somebody's change and not luck;
+# HYPOTHESIS_PROFILE=search looks for new ones. No deadlines: machines that test are often busy.
+hypothesis.settings.register_profile("same", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("search", deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 STARTER = ("smollm2:135m", "all-minilm:l6-v2", "whisper:tiny.en")
 

@@ -3,12 +3,8 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import hypothesis
 import pytest
 from knowledge_fakes import Household
-
-hypothesis.settings.register_profile("localmind", deadline=None)
-hypothesis.settings.load_profile("localmind")
 
 
 @pytest.fixture
