@@ -1,4 +1,4 @@
-"""Fixtures of the knowledge tests. Hypothesis has no deadline here: two cores are shared with whatever else runs."""
+"""Fixtures of the knowledge tests."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
