@@ -59,6 +59,9 @@ class LoadParams(msgspec.Struct, frozen=True):
     prefix_ram_mb: int = 0
     prefix_disk_mb: int = 0
     speculation: bool = True
+    stall_ms: float = 250.0
+    """Time that prefill should add to a step. The pieces of a prompt depend on it and on measured speed, and the last
+    digits of logits on the pieces."""
     draft_model: str | None = None
 
 

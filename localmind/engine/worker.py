@@ -159,7 +159,7 @@ class EngineWorker:
             raise
         self._opened = opened
         if loaded is not None:
-            limits = Limits(asked.queue_limit, asked.prefix_ram_mb << 20, asked.speculation)
+            limits = Limits(asked.queue_limit, asked.prefix_ram_mb << 20, asked.speculation, asked.stall_ms / 1e3)
             self._loop = Loop(
                 loaded,
                 limits,

@@ -35,7 +35,9 @@ def start(chat_model_path: Path) -> Iterator[Start]:
         worker = create()
         workers.append(worker)
         caller = Caller(worker)
-        caller.ask("load", path=str(chat_model_path), plan=PLAN | {"n_ctx": n_ctx}, speculation=False, **more)
+        # No stall is too long, so that the pieces do not depend on how busy the machine is.
+        more = {"speculation": False, "stall_ms": 1e6, **more}
+        caller.ask("load", path=str(chat_model_path), plan=PLAN | {"n_ctx": n_ctx}, **more)
         return caller
 
     yield load
