@@ -28,7 +28,15 @@ from localmind.engine.sequence import Sequence as TokenSequence
 from localmind.engine.shelf import Shelf
 from localmind.engine.speculate import MAX_RUNNING, Cost, Speculator, interpolated, prompt_lookup
 from localmind.engine.timing import Timing
-from localmind.errors import Cancelled, ContextTooLong, InternalError, LocalmindError, QueueFull, ShuttingDown
+from localmind.errors import (
+    Cancelled,
+    ContextTooLong,
+    InternalError,
+    InvalidRequest,
+    LocalmindError,
+    QueueFull,
+    ShuttingDown,
+)
 
 MAX_QUEUED = 256
 """Requests that may wait. Beyond it, telling a client to come back later is more honest than a queue of minutes."""
@@ -119,7 +127,10 @@ class Loop:
     # --- for other threads
 
     def submit(self, ask: Ask, sink: Sink) -> TokenSequence:
-        """Queue a request. Raises ContextTooLong, QueueFull or ShuttingDown; then the sink hears nothing."""
+        """Queue a request. Raises InvalidRequest for an empty prompt, ContextTooLong, QueueFull or ShuttingDown; then
+        the sink hears nothing."""
+        if not ask.prompt:
+            raise InvalidRequest("the prompt is empty")
         n_ctx = self._backend.n_ctx_seq
         if len(ask.prompt) >= n_ctx:
             raise ContextTooLong(

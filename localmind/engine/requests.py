@@ -15,38 +15,12 @@ from localmind.engine.pool import Kind
 from localmind.engine.prompt import Prepared, Prompter
 from localmind.engine.sequence import Sequence as TokenSequence
 from localmind.errors import InvalidRequest
-from localmind.messages import CacheReport, Message, Priority, ResponseFormat, SamplingParams, ToolUse
+from localmind.messages import CacheReport, Message, ToolUse
+from localmind.workers.request import Request
 
 if TYPE_CHECKING:
     from localmind.engine.extras import Extras
     from localmind.engine.llama import Model
-
-
-class Infill(msgspec.Struct, frozen=True):
-    """What stands before and after the cursor, and other files as (name, text)."""
-
-    prefix: str
-    suffix: str
-    extra: tuple[tuple[str, str], ...] = ()
-
-
-class GenerateParams(msgspec.Struct, frozen=True):
-    """Exactly one of `messages`, `prompt`, `tokens` and `infill`. A prompt is taken as it is, without the template."""
-
-    messages: tuple[Message, ...] = ()
-    prompt: str | None = None
-    tokens: tuple[int, ...] | None = None
-    infill: Infill | None = None
-    sampling: SamplingParams = SamplingParams()
-    client: str = ""
-    priority: Priority = "interactive"
-    tools: ToolUse = ToolUse()
-    format: ResponseFormat = ResponseFormat()
-    adapters: tuple[tuple[str, float], ...] = ()
-    thinking: bool | None = None
-    template_kwargs: dict[str, Any] = {}
-    explain: bool = False
-    """The result says why so much of the prompt was evaluated."""
 
 
 class LoadParams(msgspec.Struct, frozen=True):
@@ -92,7 +66,7 @@ class TemplateParams(msgspec.Struct, frozen=True):
     template_kwargs: dict[str, Any] = {}
 
 
-def prepare(asked: GenerateParams, model: "Model", prompter: Prompter, extras: "Extras", *, n_ctx: int) -> Prepared:
+def prepare(asked: Request, model: "Model", prompter: Prompter, extras: "Extras", *, n_ctx: int) -> Prepared:
     """Tokens, grammar and parser of a request. Raises InvalidRequest for what the model cannot be asked."""
     ways = [bool(asked.messages), asked.prompt is not None, asked.tokens is not None, asked.infill is not None]
     if sum(ways) != 1:

@@ -32,7 +32,6 @@ from localmind.engine.requests import (
     AdaptersParams,
     CountParams,
     DetokenizeParams,
-    GenerateParams,
     LoadParams,
     TemplateParams,
     TokenizeParams,
@@ -42,6 +41,7 @@ from localmind.engine.shelf import Shelf
 from localmind.engine.template import ChatTemplate
 from localmind.errors import Cancelled, EngineMissing, InternalError, InvalidRequest, LocalmindError
 from localmind.events import Progress, encode
+from localmind.workers.request import Request
 from localmind.workers.runtime import Reply, WorkerMain, as_typed
 
 if TYPE_CHECKING:
@@ -185,14 +185,12 @@ class EngineWorker:
         return moved
 
     def _generate(self, params: dict[str, Any], reply: Reply) -> None:
-        asked = msgspec.convert(params, GenerateParams)
+        asked = msgspec.convert(params, Request)
         sampling.check(asked.sampling)
         opened = _ready(self._opened)
         loaded = opened.require_chat()
         loop, prompter = _ready(self._loop), _ready(self._prompter)
         prepared = requests.prepare(asked, loaded.model, prompter, opened.extras, n_ctx=loaded.n_ctx_seq)
-        if not prepared.tokens:
-            raise InvalidRequest("the prompt is empty")
         ask = Ask(
             prepared.tokens,
             asked.sampling,

@@ -340,3 +340,10 @@ def test_whatever_llama_cpp_returns_every_request_ends_once_and_the_loop_serves_
     assert_settled(loop, backend)
     assert loop.stop(WAIT)
     assert [sink.ends for sink, _, _ in sinks] == [1] * len(sinks)
+
+
+def test_an_empty_prompt_is_refused_before_it_reaches_the_loop(loops):
+    loops.append(loop := Loop(FakeBackend()))
+    with pytest.raises(InvalidRequest, match="empty"):
+        loop.submit(ask(0), FakeSink())
+    assert loop.busy_seconds() == 0.0
