@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from localmind import __version__
-from localmind.api import embeddings, llamacpp, metrics, native, native_engine, openai_chat, openai_text
+from localmind.api import embeddings, llamacpp, metrics, native, openai_chat, openai_text
 from localmind.api.backend import Backend
 from localmind.api.security import App, Gate, Gatekeeper
 from localmind.api.streams import JSON, error_response
@@ -30,7 +30,7 @@ log = logging.getLogger("localmind.api")
 def create_app(backend: Backend, keeper: Gatekeeper) -> App:
     """The ASGI application."""
     app = FastAPI(title="localmind", version=__version__, docs_url=None, redoc_url=None, telemetry=NO_TELEMETRY)
-    for dialect in (openai_chat, openai_text, embeddings, llamacpp, native, native_engine, metrics):
+    for dialect in (openai_chat, openai_text, embeddings, llamacpp, native, metrics):
         app.include_router(dialect.router(backend))
 
     @app.get("/health")

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from localmind.api.backend import Backend
 from localmind.api.choices import At, begun, side_by_side
 from localmind.api.fields import GenerationFields
-from localmind.api.native_engine import MOST_TEXT, ExtraFile
+from localmind.api.native.engine import MOST_TEXT, ExtraFile
 from localmind.api.openai_chat import asker
 from localmind.api.openai_forms import Answer, timings_json
 from localmind.api.security import error_body

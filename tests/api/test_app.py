@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from localmind.api.embeddings import EmbeddingsRequest, RerankRequest
 from localmind.api.llamacpp import InfillRequest
-from localmind.api.native_engine import GenerateRequest
+from localmind.api.native.engine import GenerateRequest
 from localmind.api.openai_chat import ChatRequest
 from localmind.api.openai_text import CompletionRequest
 from localmind.api.streams import EventStream, ending, native_sse, started

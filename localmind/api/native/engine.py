@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from localmind.api.backend import Backend
 from localmind.api.chat_messages import ChatMessage
-from localmind.api.native import absolute
+from localmind.api.native.path import absolute
 from localmind.api.openai_chat import AnswerFields
 from localmind.api.streams import JSON, EventStream, native_sse, started, unless_gone
 from localmind.errors import InvalidRequest
