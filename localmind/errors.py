@@ -27,6 +27,7 @@ maps an error to an HTTP status, to the dialects' error type and to the exit cod
 line; a test proves that no class is missing from it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,10 +35,12 @@ from typing import Any
 class LocalmindError(Exception):
     """Base of all errors that are shown to people. `message` is one sentence without a full stop."""
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, numbers: Mapping[str, int] | None = None) -> None:
+        """`numbers` are the message's own, for clients that compute with them."""
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.numbers = dict(numbers or {})
 
     @property
     def code(self) -> str:
@@ -54,7 +57,10 @@ class InvalidRequest(LocalmindError):
 
 
 class ContextTooLong(InvalidRequest):
-    """The prompt needs more tokens than the loaded context has; both numbers are in the message."""
+    """The prompt needs more tokens than the loaded context has; both numbers are in the message.
+
+    `numbers` has them as llama-server names them: n_prompt_tokens and n_ctx.
+    """
 
 
 class ConfigInvalid(InvalidRequest):
@@ -197,7 +203,7 @@ class Row:
     status: int
     """HTTP status of every dialect."""
     type: str
-    """Error type of the OpenAI dialect."""
+    """Error type of the OpenAI dialect; llama-server's where it has one of its own."""
     exit: int
     """Exit code of the command line: 1 failed, 2 usage, 3 unreachable, 4 model missing, 5 timeout, 130 interrupted."""
     retry: bool = False
@@ -207,7 +213,7 @@ class Row:
 TABLE: dict[type[LocalmindError], Row] = {
     LocalmindError: Row(500, "server_error", 1),
     InvalidRequest: Row(400, "invalid_request_error", 2),
-    ContextTooLong: Row(400, "invalid_request_error", 2),
+    ContextTooLong: Row(400, "exceed_context_size_error", 2),
     ConfigInvalid: Row(500, "server_error", 2),
     Refused: Row(403, "permission_error", 1),
     Unauthorized: Row(401, "authentication_error", 1),
@@ -252,11 +258,12 @@ def row(error: LocalmindError) -> Row:
 
 
 def to_wire(error: LocalmindError) -> dict[str, Any]:
-    """Builtins that survive msgpack and JSON: `{"error", "message", "hint"}`."""
-    return {"error": type(error).__name__, "message": error.message, "hint": error.hint}
+    """Builtins that survive msgpack and JSON: `{"error", "message", "hint"}`, and `numbers` where there are any."""
+    wired = {"error": type(error).__name__, "message": error.message, "hint": error.hint}
+    return wired | {"numbers": error.numbers} if error.numbers else wired
 
 
 def from_wire(data: dict[str, Any]) -> LocalmindError:
     """The inverse of `to_wire`; a name that this version does not know becomes the base class."""
     kind = _BY_NAME.get(str(data.get("error")), LocalmindError)
-    return kind(str(data.get("message", "unknown error")), hint=data.get("hint"))
+    return kind(str(data.get("message", "unknown error")), hint=data.get("hint"), numbers=data.get("numbers"))

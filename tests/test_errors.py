@@ -20,9 +20,9 @@ ALL = sorted(set(tree(LocalmindError)), key=lambda kind: kind.__name__)
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
 def test_every_error_has_a_row_and_survives_the_wire(kind: type[LocalmindError]) -> None:
-    error = kind("it happened", hint="type this")
+    error = kind("it happened", hint="type this", numbers={"n_ctx": 5})
     back = from_wire(to_wire(error))
-    assert (type(back), back.message, back.hint) == (kind, "it happened", "type this")
+    assert (type(back), back.message, back.hint, back.numbers) == (kind, "it happened", "type this", {"n_ctx": 5})
     assert 400 <= row(error).status < 600
     assert row(error).exit in (1, 2, 3, 4, 5, 130)
 

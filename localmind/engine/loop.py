@@ -136,6 +136,7 @@ class Loop:
             raise ContextTooLong(
                 f"the prompt has {len(ask.prompt)} tokens and the context holds {n_ctx}, the answer included",
                 hint="shorten the prompt, or choose a model with a longer context",
+                numbers={"n_prompt_tokens": len(ask.prompt), "n_ctx": n_ctx},
             )
         speculator = self._speculator(ask.prompt)
         with self._wake:
