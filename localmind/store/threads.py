@@ -19,12 +19,15 @@ from typing import Any, Literal
 
 import msgspec
 
-from localmind.errors import InternalError, InvalidRequest, LocalmindError, NotFound, from_wire, to_wire
+from localmind.errors import InternalError, LocalmindError, NotFound, to_wire
 from localmind.events import Passage
-from localmind.messages import Timings, Usage
+from localmind.messages import Message, Timings, Usage
+from localmind.store import forgetting
+from localmind.store import thread_reading as reading
 from localmind.store.connection import open_database, transaction
+from localmind.store.thread_reading import storable as _storable
 from localmind.store.threads_schema import MIGRATIONS
-from localmind.store.transcript import StoredMessage, Thread, Transcript, Turn, title_of
+from localmind.store.transcript import Attachment, Hit, Mode, Thread, Transcript, Turn, messages_of, title_of
 
 DRAFT_SECONDS = 0.25
 """An answer is written to the disk this often while it streams: eight streams cost 32 small writes a second."""
@@ -37,6 +40,7 @@ class _Draft:
     thread_id: str
     written_at: float
     pieces: list[str] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
     dirty: bool = False
 
 
@@ -75,29 +79,49 @@ class Threads:
             )
         return Thread(thread_id, _storable(title), folder and _storable(folder), now, now, 0)
 
-    def ask(self, thread_id: str, text: str) -> Turn:
-        """Store what the user typed as a new turn. On return it is on the disk, whatever happens next."""
+    def ask(
+        self,
+        thread_id: str,
+        text: str,
+        *,
+        mode: Mode = "files",
+        folder: str | None = None,
+        attachments: Sequence[Attachment] = (),
+        beside: int | None = None,
+    ) -> Turn:
+        """Store what the user typed as a new turn. On return it is on the disk, whatever happens next.
+
+        It follows the thread's newest message; with `beside`, it is another wording of that turn's question.
+        """
         text = _storable(text)
         now = self._clock()
         with self._write():
-            thread = self._thread(thread_id)
+            thread = reading.thread(self._db, thread_id)
+            parent = reading.tip(self._db, thread_id)
+            if beside is not None:
+                row = self._db.execute("SELECT thread_id, parent FROM turn WHERE id = ?", (beside,)).fetchone()
+                if row is None or row["thread_id"] != thread_id:
+                    raise NotFound(f"no turn {beside} in this thread", hint=f"localmind threads show {thread_id}")
+                parent = row["parent"]
             turn_id = _inserted(
                 self._db.execute(
-                    "INSERT INTO turn (thread_id, number) SELECT ?, coalesce(max(number), 0) + 1 FROM turn "
-                    "WHERE thread_id = ?",
-                    (thread_id, thread_id),
+                    "INSERT INTO turn (thread_id, number, parent, mode, folder) "
+                    "SELECT ?, coalesce(max(number), 0) + 1, ?, ?, ? FROM turn WHERE thread_id = ?",
+                    (thread_id, parent, mode, folder and _storable(folder), thread_id),
+                )
+            )
+            message_id = _inserted(
+                self._db.execute(
+                    "INSERT INTO message (turn_id, role, content, state, attachments, created_at, finished_at) "
+                    "VALUES (?, 'user', ?, 'done', ?, ?, ?)",
+                    (turn_id, text, _attached(attachments), now, now),
                 )
             )
             self._db.execute(
-                "INSERT INTO message (turn_id, role, content, state, created_at, finished_at) "
-                "VALUES (?, 'user', ?, 'done', ?, ?)",
-                (turn_id, text, now, now),
+                "UPDATE thread SET updated_at = ?, title = ?, tip = ? WHERE id = ?",
+                (now, thread.title or title_of(text), message_id, thread_id),
             )
-            self._db.execute(
-                "UPDATE thread SET updated_at = ?, title = ? WHERE id = ?",
-                (now, thread.title or title_of(text), thread_id),
-            )
-            return self._turns("turn.id = ?", turn_id)[0]
+            return reading.turn(self._db, turn_id, message_id)
 
     def begin(self, turn_id: int, *, model: str) -> int:
         """An empty answer in the state `streaming`; returns its message id for `extend` and `finish`."""
@@ -112,14 +136,16 @@ class Threads:
                     (turn_id, model, self._clock()),
                 )
             )
+            self._db.execute("UPDATE thread SET tip = ? WHERE id = ?", (message_id, row["thread_id"]))
             self._drafts[message_id] = _Draft(row["thread_id"], self._monotonic())
         return message_id
 
-    def extend(self, message_id: int, text: str) -> None:
+    def extend(self, message_id: int, text: str, *, reasoning: str = "") -> None:
         """Append to a streaming answer. Raises NotFound when it has ended or its thread was deleted."""
         with self._lock:
             draft = self._draft(message_id)
             draft.pieces.append(_storable(text))
+            draft.thoughts.append(_storable(reasoning))
             draft.dirty = True
             if self._monotonic() - draft.written_at >= DRAFT_SECONDS:
                 self._flush([message_id])
@@ -150,10 +176,11 @@ class Threads:
                 self._replace_sources(message_id, sources)
             now = self._clock()
             self._db.execute(
-                "UPDATE message SET content = ?, state = ?, finish_reason = ?, usage = ?, timings = ?, error = ?, "
-                "finished_at = ? WHERE id = ?",
+                "UPDATE message SET content = ?, reasoning = ?, state = ?, finish_reason = ?, usage = ?, timings = ?, "
+                "error = ?, finished_at = ? WHERE id = ?",
                 (
                     "".join(draft.pieces),
+                    "".join(draft.thoughts),
                     state,
                     finish_reason,
                     None if usage is None else msgspec.json.encode(usage).decode(),
@@ -168,45 +195,100 @@ class Threads:
             self._drafts.pop(message_id, None)
         return True
 
+    def rename(self, thread_id: str, title: str) -> Thread:
+        """Give a thread a title of the user's own; an empty one goes back to the first question's beginning."""
+        with self._write():
+            first = self._db.execute(
+                "SELECT content FROM message JOIN turn ON turn.id = turn_id WHERE thread_id = ? "
+                "ORDER BY message.id LIMIT 1",
+                (thread_id,),
+            ).fetchone()
+            title = " ".join(_storable(title).split()) or (title_of(first["content"]) if first else "")
+            self._db.execute("UPDATE thread SET title = ? WHERE id = ?", (title, thread_id))
+            return reading.thread(self._db, thread_id)
+
+    def choose(self, message_id: int) -> str:
+        """Let a thread go on where the conversation through this message ended last; returns the thread's id."""
+        with self._write():
+            thread_id = self._thread_of(message_id)
+            leaf = reading.newest_leaf(self._db, message_id)
+            self._db.execute("UPDATE thread SET tip = ? WHERE id = ?", (leaf, thread_id))
+        return thread_id
+
     def recent(self, *, limit: int = 50, offset: int = 0) -> list[Thread]:
         """Threads, the one used last first."""
         with self._lock:
             rows = self._db.execute(
-                f"{_THREAD_COLUMNS} ORDER BY updated_at DESC, thread.rowid DESC LIMIT ? OFFSET ?", (limit, offset)
+                f"{reading.THREAD_COLUMNS} ORDER BY updated_at DESC, thread.rowid DESC LIMIT ? OFFSET ?",
+                (limit, offset),
             )
             return [Thread(**row) for row in rows]
 
     def find(self, prefix: str) -> Thread:
         """The one thread whose id begins with `prefix`. Raises NotFound or, when several do, InvalidRequest."""
         with self._lock:
-            where = "WHERE substr(thread.id, 1, length(?1)) = ?1 LIMIT 2"
-            rows = self._db.execute(f"{_THREAD_COLUMNS} {where}", (_storable(prefix),)).fetchall() if prefix else []
-        if not rows:
-            raise NotFound(f"no thread {prefix!r}", hint="localmind threads")
-        if len(rows) > 1:
-            raise InvalidRequest(f"{prefix!r} is the beginning of several threads", hint="localmind threads")
-        return Thread(**rows[0])
+            return reading.found_by_prefix(self._db, prefix)
 
-    def get(self, thread_id: str) -> Transcript:
-        """A thread with everything said in it, the part of a streaming answer included."""
+    def get(
+        self, thread_id: str, *, start: int | None = None, limit: int | None = None, around: int | None = None
+    ) -> Transcript:
+        """A thread along its path, the part of a streaming answer included.
+
+        `limit` turns of it: from `start` (0-based) on, or around a message's, or else the last ones.
+        """
         with self._lock:
             self._flush([key for key, draft in self._drafts.items() if draft.thread_id == thread_id])
-            return Transcript(self._thread(thread_id), tuple(self._turns("turn.thread_id = ?", thread_id)))
+            return reading.transcript(self._db, thread_id, start=start, limit=limit, around=around)
+
+    def turn(self, message_id: int) -> Turn:
+        """The turn of a message, with this message as its answer when it is one."""
+        with self._lock:
+            self._thread_of(message_id)
+            self._flush([message_id] if message_id in self._drafts else [])
+            row = self._db.execute("SELECT turn_id FROM message WHERE id = ?", (message_id,)).fetchone()
+            return reading.turn(self._db, row["turn_id"], message_id)
+
+    def said_before(self, turn_id: int) -> list[Message]:
+        """What a model has to be told before the question of a turn."""
+        with self._lock:
+            return messages_of(reading.turns_before(self._db, turn_id))
+
+    def search(self, query: str, *, limit: int = 50) -> list[Hit]:
+        """Full-text search over everything ever said, streaming answers excepted."""
+        with self._lock:
+            return reading.search(self._db, query, limit)
+
+    def delete_branch(self, message_id: int) -> str:
+        """Remove a message and everything that was said after it, for good; returns the thread's id."""
+        with self._lock:
+            with self._write():
+                thread_id = self._thread_of(message_id)
+                turns, messages = forgetting.delete_branch(self._db, thread_id, message_id)
+                self._drop_drafts()
+            forgetting.forget_copies(self._db, self._path, turns, messages)
+        return thread_id
 
     def delete(self, thread_id: str) -> None:
         """Remove a thread from the database, from its write-ahead log and from the copies made before migrations."""
-        with self._write():
-            if not self._db.execute("DELETE FROM thread WHERE id = ?", (thread_id,)).rowcount:
-                raise NotFound(f"no thread {thread_id!r}", hint="localmind threads")
-            self._drafts = {key: draft for key, draft in self._drafts.items() if draft.thread_id != thread_id}
         with self._lock:
-            # secure_delete zeroes the pages, yet the log still holds their older images until it is emptied.
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        for copy in self._path.parent.glob(f"{self._path.name}.backup-*"):
-            with contextlib.closing(sqlite3.connect(copy, isolation_level=None)) as old:
-                old.execute("PRAGMA secure_delete = ON")
-                old.execute("PRAGMA foreign_keys = ON")
-                old.execute("DELETE FROM thread WHERE id = ?", (thread_id,))
+            with self._write():
+                turns = forgetting.turns_of(self._db, thread_id)
+                if not self._db.execute("DELETE FROM thread WHERE id = ?", (thread_id,)).rowcount:
+                    raise NotFound(f"no thread {thread_id!r}", hint="localmind threads")
+                self._drop_drafts()
+            forgetting.forget_copies(self._db, self._path, turns, (), thread_id)
+
+    def _drop_drafts(self) -> None:
+        left = {row["id"] for row in self._db.execute("SELECT id FROM message WHERE state = 'streaming'")}
+        self._drafts = {key: draft for key, draft in self._drafts.items() if key in left}
+
+    def _thread_of(self, message_id: int) -> str:
+        row = self._db.execute(
+            "SELECT thread_id FROM turn JOIN message ON turn.id = turn_id WHERE message.id = ?", (message_id,)
+        ).fetchone()
+        if row is None:
+            raise NotFound(f"no message {message_id}; was its thread deleted?", hint="localmind threads")
+        return str(row["thread_id"])
 
     @contextlib.contextmanager
     def _write(self) -> Iterator[None]:
@@ -239,37 +321,16 @@ class Threads:
             with transaction(self._db):
                 for key, draft in late:
                     draft.pieces[:] = ["".join(draft.pieces)]
-                    self._db.execute("UPDATE message SET content = ? WHERE id = ?", (draft.pieces[0], key))
+                    draft.thoughts[:] = ["".join(draft.thoughts)]
+                    self._db.execute(
+                        "UPDATE message SET content = ?, reasoning = ? WHERE id = ?",
+                        (draft.pieces[0], draft.thoughts[0], key),
+                    )
         finally:
             self._db.execute("PRAGMA synchronous = FULL")
         for _, draft in late:
             draft.dirty = False
             draft.written_at = self._monotonic()
-
-    def _thread(self, thread_id: str) -> Thread:
-        row = self._db.execute(f"{_THREAD_COLUMNS} WHERE thread.id = ?", (_storable(thread_id),)).fetchone()
-        if row is None:
-            raise NotFound(f"no thread {thread_id!r}", hint="localmind threads")
-        return Thread(**row)
-
-    def _turns(self, where: str, argument: str | int) -> list[Turn]:
-        sources: dict[int, list[Passage]] = {}
-        for row in self._db.execute(
-            f"SELECT source.* FROM source JOIN message ON message.id = message_id JOIN turn ON turn.id = turn_id "
-            f"WHERE {where} ORDER BY source.number",
-            (argument,),
-        ):
-            values = dict(row)
-            sources.setdefault(values.pop("message_id"), []).append(Passage(**values))
-        turns: dict[int, tuple[int, list[StoredMessage]]] = {}
-        for row in self._db.execute(
-            f"SELECT message.*, turn.number FROM message JOIN turn ON turn.id = turn_id WHERE {where} "
-            "ORDER BY turn.number, message.id",
-            (argument,),
-        ):
-            message = _message(dict(row), tuple(sources.get(row["id"], ())))
-            turns.setdefault(message.turn_id, (row["number"], []))[1].append(message)
-        return [Turn(key, number, tuple(messages)) for key, (number, messages) in turns.items()]
 
     def _replace_sources(self, message_id: int, passages: Sequence[Passage]) -> None:
         self._db.execute("DELETE FROM source WHERE message_id = ?", (message_id,))
@@ -280,20 +341,6 @@ class Threads:
         )
 
 
-_THREAD_COLUMNS = (
-    "SELECT id, title, folder, created_at, updated_at, "
-    "(SELECT count(*) FROM turn WHERE thread_id = thread.id) AS turns FROM thread"
-)
-
-
-def _message(row: dict[str, Any], sources: tuple[Passage, ...]) -> StoredMessage:
-    del row["number"]
-    row["usage"] = msgspec.json.decode(row["usage"], type=Usage) if row["usage"] else Usage()
-    row["timings"] = msgspec.json.decode(row["timings"], type=Timings) if row["timings"] else Timings()
-    row["error"] = from_wire(msgspec.json.decode(row["error"])) if row["error"] else None
-    return StoredMessage(**row, sources=sources)
-
-
 def _error_text(error: LocalmindError) -> str:
     return msgspec.json.encode(_storable_fields(to_wire(error))).decode()
 
@@ -302,9 +349,12 @@ def _storable_fields(values: dict[str, Any]) -> dict[str, Any]:
     return {key: _storable(value) if isinstance(value, str) else value for key, value in values.items()}
 
 
-def _storable(text: str) -> str:
-    """`text` without lone surrogates, which arrive with undecodable arguments and file names and are no UTF-8."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+def _attached(attachments: Sequence[Attachment]) -> str | None:
+    if not attachments:
+        return None
+    return msgspec.json.encode(
+        [Attachment(_storable(each.path), _storable(each.text)) for each in attachments]
+    ).decode()
 
 
 def _inserted(cursor: sqlite3.Cursor) -> int:

@@ -56,4 +56,41 @@ CREATE TABLE source (
 ) WITHOUT ROWID;
 """,
     ),
+    Migration(
+        2,
+        "branches, reasoning, attachments, full-text search",
+        """
+-- The message that a turn follows; NULL for a first one. Not a foreign key: SQLite follows at most 1,000 cascades.
+ALTER TABLE turn ADD COLUMN parent INTEGER;
+ALTER TABLE turn ADD COLUMN mode TEXT NOT NULL DEFAULT 'files';
+ALTER TABLE turn ADD COLUMN folder TEXT;
+ALTER TABLE thread ADD COLUMN tip INTEGER;
+ALTER TABLE message ADD COLUMN reasoning TEXT NOT NULL DEFAULT '';
+ALTER TABLE message ADD COLUMN attachments TEXT;
+UPDATE turn SET parent = (
+    SELECT max(message.id) FROM message JOIN turn AS earlier ON earlier.id = message.turn_id
+    WHERE earlier.thread_id = turn.thread_id AND earlier.number = turn.number - 1
+);
+UPDATE thread SET tip = (
+    SELECT message.id FROM message JOIN turn ON turn.id = message.turn_id
+    WHERE turn.thread_id = thread.id ORDER BY turn.number DESC, message.id DESC LIMIT 1
+);
+CREATE INDEX turn_by_parent ON turn (thread_id, parent);
+CREATE VIRTUAL TABLE message_fts USING fts5 (
+    content, content = 'message', content_rowid = 'id', tokenize = 'porter unicode61 remove_diacritics 2'
+);
+INSERT INTO message_fts (rowid, content) SELECT id, content FROM message WHERE state <> 'streaming';
+-- An answer is indexed when it ends: one that grows four times a second would be indexed a hundred times.
+CREATE TRIGGER message_said AFTER INSERT ON message WHEN new.state <> 'streaming' BEGIN
+    INSERT INTO message_fts (rowid, content) VALUES (new.id, new.content);
+END;
+CREATE TRIGGER message_ended AFTER UPDATE OF state ON message
+WHEN old.state = 'streaming' AND new.state <> 'streaming' BEGIN
+    INSERT INTO message_fts (rowid, content) VALUES (new.id, new.content);
+END;
+CREATE TRIGGER message_forgotten AFTER DELETE ON message WHEN old.state <> 'streaming' BEGIN
+    INSERT INTO message_fts (message_fts, rowid, content) VALUES ('delete', old.id, old.content);
+END;
+""",
+    ),
 )

@@ -1,19 +1,32 @@
 """What the store gives back: a thread, its turns and their messages, as frozen values.
 
-They know nothing of tables. `Transcript.messages` is the one place that decides what of a stored
-thread a model gets to see again.
+A thread is a tree: a question can be asked differently and an answer be written again, and each leaf of
+the tree is a conversation of its own. A `Transcript` is one path through it, or a window of that path.
+They know nothing of tables. `messages_of` is the one place that decides what of a stored thread a model
+gets to see again.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from localmind.errors import LocalmindError
 from localmind.events import Passage
 from localmind.messages import Message, Role, Timings, Usage
 
 State = Literal["streaming", "done", "stopped", "failed"]
+Mode = Literal["files", "chat"]
 
 TITLE_LENGTH = 60
+
+
+class Attachment(msgspec.Struct, frozen=True):
+    """A file that went with a question, as its text was then."""
+
+    path: str
+    text: str
 
 
 @dataclass(slots=True, frozen=True)
@@ -28,6 +41,7 @@ class Thread:
     created_at: float
     updated_at: float
     turns: int
+    """All turns, those on other branches included."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -47,44 +61,78 @@ class StoredMessage:
     timings: Timings
     created_at: float
     finished_at: float | None
+    reasoning: str = ""
+    """What a model thought before the answer."""
+    attachments: tuple[Attachment, ...] = ()
+    """Files that went with a question."""
     sources: tuple[Passage, ...] = ()
 
 
 @dataclass(slots=True, frozen=True)
 class Turn:
-    """One question and the answers to it: several when it was asked to try again."""
+    """One question and the answer that the path goes through."""
 
     id: int
     number: int
-    """1-based within the thread."""
-    messages: tuple[StoredMessage, ...]
+    """1-based, in the order in which the thread's turns were asked."""
+    mode: Mode
+    folder: str | None
+    """What this question was about; None for all watched folders."""
+    question: StoredMessage
+    answer: StoredMessage | None
+    questions: tuple[int, ...]
+    """Message ids of the question in all its wordings, this one included, oldest first."""
+    answers: tuple[int, ...]
+    """Message ids of all answers to this wording, oldest first."""
 
     @property
-    def question(self) -> StoredMessage:
-        return self.messages[0]
-
-    @property
-    def answer(self) -> StoredMessage | None:
-        """The newest answer, whole or not."""
-        return self.messages[-1] if self.messages[-1].role == "assistant" else None
+    def messages(self) -> tuple[StoredMessage, ...]:
+        return (self.question,) if self.answer is None else (self.question, self.answer)
 
 
 @dataclass(slots=True, frozen=True)
 class Transcript:
-    """A thread with all its turns, oldest first."""
+    """A path through a thread, oldest first, or the part of it that was asked for."""
 
     thread: Thread
     turns: tuple[Turn, ...]
+    start: int = 0
+    """Turns of the path before the first one here."""
+    total: int = 0
+    """Turns of the whole path."""
 
     @property
     def messages(self) -> list[Message]:
-        """The messages as a chat template wants them: each question, and its newest answer unless that is empty."""
-        said: list[Message] = []
-        for turn in self.turns:
-            said.append(Message(turn.question.role, turn.question.content))
-            if turn.answer is not None and turn.answer.content:
-                said.append(Message("assistant", turn.answer.content))
-        return said
+        return messages_of(self.turns)
+
+
+@dataclass(slots=True, frozen=True)
+class Hit:
+    """A message that a search found, or a thread found by its title."""
+
+    thread: Thread
+    message_id: int | None
+    """None when the title was found."""
+    role: Role | None
+    created_at: float
+    snippet: tuple[tuple[str, bool], ...]
+    """Pieces of the text around, each with whether it is what was looked for."""
+
+
+def messages_of(turns: Iterable[Turn]) -> list[Message]:
+    """The messages as a chat template wants them: each question, and its answer unless that is empty."""
+    said: list[Message] = []
+    for turn in turns:
+        said.append(Message(turn.question.role, with_attachments(turn.question.content, turn.question.attachments)))
+        if turn.answer is not None and turn.answer.content:
+            said.append(Message("assistant", turn.answer.content))
+    return said
+
+
+def with_attachments(question: str, attachments: Iterable[Attachment]) -> str:
+    """A question as a model reads it: the files first, since small models look at the end."""
+    files = "".join(f"File {attached.path}:\n\n{attached.text.strip()}\n\n" for attached in attachments)
+    return files + question
 
 
 def title_of(question: str) -> str:
