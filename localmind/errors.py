@@ -19,7 +19,8 @@
     ├── DownloadFailed
     │   ├── HashMismatch  └── IndexUnreachable
     ├── ModelFileBroken · ExtractFailed
-    ├── DiskFull
+    ├── DiskFull · NoRoom
+    ├── RemoteFailed · RemoteUnreachable
     └── StoreBroken · StoreTooNew
 
 The message says what happened; the hint is the command that helps. `TABLE` is the one place that
@@ -190,6 +191,18 @@ class DiskFull(LocalmindError):
     """Not enough room on the disk."""
 
 
+class NoRoom(LocalmindError):
+    """A model does not fit in the memory that models may have; both numbers are in the message."""
+
+
+class RemoteFailed(LocalmindError):
+    """A server elsewhere, named in the settings, refused or broke off."""
+
+
+class RemoteUnreachable(LocalmindError):
+    """A server elsewhere, named in the settings, does not answer."""
+
+
 class StoreBroken(LocalmindError):
     """The database fails its own check."""
 
@@ -245,6 +258,9 @@ TABLE: dict[type[LocalmindError], Row] = {
     ModelFileBroken: Row(500, "server_error", 1),
     ExtractFailed: Row(422, "invalid_request_error", 1),
     DiskFull: Row(507, "server_error", 1),
+    NoRoom: Row(503, "server_error", 1),
+    RemoteFailed: Row(502, "server_error", 1),
+    RemoteUnreachable: Row(502, "server_error", 1, retry=True),
     StoreBroken: Row(500, "server_error", 1),
     StoreTooNew: Row(500, "server_error", 1),
 }

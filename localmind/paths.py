@@ -109,6 +109,11 @@ class Paths:
         return self.data / "plans.json"
 
     @property
+    def memory_file(self) -> Path:
+        """Which models are pinned, how long each is kept, and which was used last."""
+        return self.data / "memory.json"
+
+    @property
     def wheels_dir(self) -> Path:
         return self.cache / "wheels"
 

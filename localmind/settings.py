@@ -5,9 +5,10 @@ each room reads the fields it needs. The daemon imports it; `localmind --help` d
 """
 
 import tomllib
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -15,8 +16,37 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from localmind.durations import seconds
 from localmind.errors import ConfigInvalid
 from localmind.paths import Paths
+
+RemoteName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
+"""No dots, so that a remote is never taken for a host in a model's name."""
+
+
+class Remote(BaseModel):
+    """A server that speaks OpenAI's API: vLLM, SGLang, llama-server, another localmind."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str
+    """Where its API begins: "http://box:8000/v1"; without a path, /v1 is meant."""
+
+    key: SecretStr = SecretStr("")
+    """Sent to that server alone, as a bearer token."""
+
+    files: bool = False
+    """Passages of your files may be sent there too, by `localmind ask`."""
+
+    @field_validator("url")
+    @classmethod
+    def _whole(cls, value: str) -> str:
+        parts = urlsplit(value.strip())
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("an address such as http://box:8000/v1 is wanted")
+        if parts.username is not None or parts.query or parts.fragment:
+            raise ValueError("the address may hold no user, query or fragment; a key belongs into `key`")
+        return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/") or "/v1", "", ""))
 
 
 class Settings(BaseSettings):
@@ -65,11 +95,35 @@ class Settings(BaseSettings):
     draft_model: str | None = None
     """A small model of the same family that guesses ahead for `chat_model`, while `speculation` is on."""
 
+    keep_alive: str = "30m"
+    """How long an idle model stays in memory: "10m", "1h30m", a number of seconds, 0 (not at all) or -1 (for ever).
+    Its context goes after half of that, its weights at the end. A request and `localmind models load` may differ."""
+
+    models_memory_mb: int | None = Field(None, ge=1, le=16_777_216)
+    """Megabytes of main memory that all models may take together; unset: what is free, less a reserve for the rest."""
+
+    preload: bool = False
+    """Load the model used last, and pinned ones, when the daemon starts."""
+
+    remotes: dict[RemoteName, Remote] = {}
+    """Servers elsewhere, one table each: `[remotes.NAME]` with `url`, `key` and `files`. Their models are called
+    NAME/model; what is asked of them leaves this machine."""
+
     allowed_origins: tuple[str, ...] = ()
     """Origins of web pages that may call the API, e.g. ["http://localhost:3000"]. Empty: none may."""
 
     reconcile_minutes: float = Field(10.0, gt=0)
     """How often watched folders are compared with the index even if no file event came."""
+
+    @field_validator("keep_alive", mode="before")
+    @classmethod
+    def _kept(cls, value: Any) -> str:
+        seconds(value)
+        return str(value)
+
+    @property
+    def keep_alive_s(self) -> float:
+        return seconds(self.keep_alive)
 
     @classmethod
     def load(cls, paths: Paths) -> "Settings":
