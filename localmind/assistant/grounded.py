@@ -1,0 +1,137 @@
+"""A generation from the watched folders: retrieve, prompt, generate, check what is cited.
+
+It takes any conversation, since clients of every dialect can ask the files through a model's name: the last
+thing the user said is the question, what was said before stays, and the passages stand beside the question.
+When nothing in the folders passes the similarity floor no model is asked, so nothing can be guessed. It
+stores nothing; a turn of a thread is turn.py's.
+"""
+
+import contextlib
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from localmind.assistant.answer import NOT_IN_FILES, CitationFilter, declines, sources_of
+from localmind.catalog import ModelSpec
+from localmind.errors import FolderNotFound, InvalidRequest
+from localmind.events import Done, Event, Passage, Sources, TextDelta
+from localmind.knowledge import citations
+from localmind.knowledge.knowledge import Knowledge
+from localmind.messages import Message
+from localmind.workers.engines import Engines
+from localmind.workers.request import Request
+
+SYSTEM = (
+    "You answer questions from passages of the user's own files. Use only the passages. "
+    "Answer in one or two short sentences and repeat names, numbers and dates exactly as they are written."
+)
+CITE = (
+    " Cite the passage that each statement rests on by its number, like [1]. "
+    f'When the passages do not hold the answer, say only: "{NOT_IN_FILES}"'
+)
+LONGEST_QUESTION = 2000
+"""Characters of what the user said that are searched for: the end of it, where a question stands."""
+
+
+@dataclass(slots=True, frozen=True)
+class Style:
+    """How a model is asked, by what it can follow."""
+
+    cites: bool
+    """Passages carry numbers, and the model is told to cite them."""
+    passages: int
+    answer_tokens: int
+    """Room kept for the answer, and its limit unless the asker sets one."""
+
+    @classmethod
+    def of(cls, spec: ModelSpec) -> "Style":
+        """Below a billion parameters a model does not follow the wish to cite: numbers and file names of the
+        prompt turn up in its answer as if they were facts."""
+        if spec.parameters < 1_000_000_000:
+            return cls(cites=False, passages=3, answer_tokens=120)
+        return cls(cites=True, passages=6, answer_tokens=600)
+
+
+def prompt(asked: Sequence[Message], passages: Sequence[Passage], style: Style) -> list[Message]:
+    """The messages for a model. The question comes last, where small models look."""
+    texts = citations.for_prompt(passages) if style.cites else "\n\n".join(passage.text.strip() for passage in passages)
+    at = _last_of_user(asked)
+    user = Message("user", f"Passages:\n\n{texts}\n\nQuestion: {asked[at].content}")
+    system = Message("system", SYSTEM + CITE if style.cites else SYSTEM)
+    return [system, *asked[:at], user, *asked[at + 1 :]]
+
+
+class Grounded:
+    """Answers conversations from the watched folders."""
+
+    def __init__(self, knowledge: Knowledge, engines: Engines) -> None:
+        self._knowledge = knowledge
+        self._engines = engines
+
+    async def answer(self, spec: ModelSpec, asked: Request, folder: Path | None) -> AsyncGenerator[Event, None]:
+        """Sources retrieved, text, Sources used, Done. Raises LocalmindError, FolderNotFound if nothing is watched."""
+        style = Style.of(spec)
+        limit = asked.sampling.max_tokens or style.answer_tokens
+        found = await self._found(asked.messages, style, folder)
+        passages = citations.numbered(found)
+        yield Sources(passages)
+        if not passages:
+            yield TextDelta(NOT_IN_FILES)
+            yield Done(model=spec.name)
+            return
+        passages = await self._fitting(spec, asked.messages, passages, style, limit)
+        sampling = msgspec.structs.replace(asked.sampling, max_tokens=limit)
+        checked = CitationFilter([passage.number for passage in passages])
+        answer: list[str] = []
+        messages = tuple(prompt(asked.messages, passages, style))
+        events = self._engines.generate_with_progress(
+            spec, msgspec.structs.replace(asked, messages=messages, sampling=sampling)
+        )
+        async with contextlib.aclosing(events):
+            async for event in events:
+                match event:
+                    case TextDelta(text):
+                        if shown := checked.feed(text):
+                            answer.append(shown)
+                            yield TextDelta(shown)
+                    case Done():
+                        if shown := checked.flush():
+                            answer.append(shown)
+                            yield TextDelta(shown)
+                        whole = "".join(answer)
+                        used = () if declines(whole) else sources_of(whole, checked.cited, passages)
+                        # Numbers matter where the text cites them; without that the list counts from one.
+                        yield Sources(used if checked.cited else citations.numbered(used))
+                        yield event
+                    case _:
+                        yield event
+
+    async def _found(self, messages: Sequence[Message], style: Style, folder: Path | None) -> list[Passage]:
+        """The passages for the last question; "and when was that?" finds them together with what was asked before."""
+        said = [message.content[-LONGEST_QUESTION:] for message in messages if message.role == "user"]
+        if not said or not said[-1].strip():
+            raise InvalidRequest("there is no question to look for in the files")
+        found = await self._knowledge.search(said[-1], limit=style.passages, folder=folder)
+        if not found and len(said) > 1:
+            found = await self._knowledge.search("\n".join(said[-2:]), limit=style.passages, folder=folder)
+        if not found and not await self._knowledge.folders():
+            raise FolderNotFound(
+                "no folder is watched yet, so there is nothing to answer from", hint="localmind folders add DIR"
+            )
+        return found
+
+    async def _fitting(
+        self, spec: ModelSpec, asked: Sequence[Message], passages: tuple[Passage, ...], style: Style, answer_tokens: int
+    ) -> tuple[Passage, ...]:
+        """As many of the best passages as fit the context beside the answer; at least one."""
+        await self._engines.load(spec)
+        room = self._engines.context(spec) - answer_tokens
+        while len(passages) > 1 and await self._engines.count(spec, prompt(asked, passages, style)) > room:
+            passages = passages[:-1]
+        return passages
+
+
+def _last_of_user(messages: Sequence[Message]) -> int:
+    return max(index for index, message in enumerate(messages) if message.role == "user")
