@@ -15,10 +15,10 @@ import msgspec
 from localmind.errors import InvalidRequest, NotFound, from_wire
 from localmind.events import Passage
 from localmind.messages import Timings, Usage
-from localmind.store.transcript import Attachment, Hit, StoredMessage, Thread, Transcript, Turn
+from localmind.store.transcript import Attachment, Hit, Options, StoredMessage, Thread, Transcript, Turn
 
 THREAD_COLUMNS = (
-    "SELECT thread.id, thread.title, thread.folder, thread.created_at, thread.updated_at, "
+    "SELECT thread.id, thread.title, thread.folder, thread.created_at, thread.updated_at, thread.options, "
     "(SELECT count(*) FROM turn WHERE thread_id = thread.id) AS turns FROM thread"
 )
 MARK, UNMARK = "\x02", "\x03"
@@ -26,11 +26,17 @@ MARK, UNMARK = "\x02", "\x03"
 SNIPPET_WORDS = 24
 
 
+def as_thread(row: sqlite3.Row) -> Thread:
+    values = dict(row)
+    options = values.pop("options")
+    return Thread(**values, options=msgspec.json.decode(options, type=Options) if options else Options())
+
+
 def thread(db: sqlite3.Connection, thread_id: str) -> Thread:
     row = db.execute(f"{THREAD_COLUMNS} WHERE thread.id = ?", (storable(thread_id),)).fetchone()
     if row is None:
         raise NotFound(f"no thread {thread_id!r}", hint="localmind threads")
-    return Thread(**row)
+    return as_thread(row)
 
 
 def found_by_prefix(db: sqlite3.Connection, prefix: str) -> Thread:
@@ -40,7 +46,7 @@ def found_by_prefix(db: sqlite3.Connection, prefix: str) -> Thread:
         raise NotFound(f"no thread {prefix!r}", hint="localmind threads")
     if len(rows) > 1:
         raise InvalidRequest(f"{prefix!r} is the beginning of several threads", hint="localmind threads")
-    return Thread(**rows[0])
+    return as_thread(rows[0])
 
 
 def tip(db: sqlite3.Connection, thread_id: str) -> int | None:
@@ -119,7 +125,7 @@ def search(db: sqlite3.Connection, query: str, limit: int) -> list[Hit]:
         return []
     pattern = "%" + "%".join(re.sub(r"([%_~])", r"~\1", word) for word in words) + "%"
     hits = [
-        Hit(Thread(**row), None, None, row["updated_at"], ((row["title"], False),))
+        Hit(as_thread(row), None, None, row["updated_at"], ((row["title"], False),))
         for row in db.execute(
             f"{THREAD_COLUMNS} WHERE title LIKE ? ESCAPE '~' ORDER BY updated_at DESC LIMIT ?", (pattern, limit)
         )

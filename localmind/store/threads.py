@@ -27,7 +27,7 @@ from localmind.store import thread_reading as reading
 from localmind.store.connection import open_database, transaction
 from localmind.store.thread_reading import storable as _storable
 from localmind.store.threads_schema import MIGRATIONS
-from localmind.store.transcript import Attachment, Hit, Mode, Thread, Transcript, Turn, messages_of, title_of
+from localmind.store.transcript import Attachment, Hit, Mode, Options, Thread, Transcript, Turn, messages_of, title_of
 
 DRAFT_SECONDS = 0.25
 """An answer is written to the disk this often while it streams: eight streams cost 32 small writes a second."""
@@ -140,7 +140,7 @@ class Threads:
             self._drafts[message_id] = _Draft(row["thread_id"], self._monotonic())
         return message_id
 
-    def extend(self, message_id: int, text: str, *, reasoning: str = "") -> None:
+    def extend(self, message_id: int, text: str, reasoning: str = "") -> None:
         """Append to a streaming answer. Raises NotFound when it has ended or its thread was deleted."""
         with self._lock:
             draft = self._draft(message_id)
@@ -207,6 +207,13 @@ class Threads:
             self._db.execute("UPDATE thread SET title = ? WHERE id = ?", (title, thread_id))
             return reading.thread(self._db, thread_id)
 
+    def set_options(self, thread_id: str, options: Options) -> Thread:
+        """How a thread is answered from now on, in place of what was set before."""
+        with self._write():
+            text = _storable(msgspec.json.encode(options).decode())
+            self._db.execute("UPDATE thread SET options = ? WHERE id = ?", (text, thread_id))
+            return reading.thread(self._db, thread_id)
+
     def choose(self, message_id: int) -> str:
         """Let a thread go on where the conversation through this message ended last; returns the thread's id."""
         with self._write():
@@ -222,7 +229,7 @@ class Threads:
                 f"{reading.THREAD_COLUMNS} ORDER BY updated_at DESC, thread.rowid DESC LIMIT ? OFFSET ?",
                 (limit, offset),
             )
-            return [Thread(**row) for row in rows]
+            return [reading.as_thread(row) for row in rows]
 
     def find(self, prefix: str) -> Thread:
         """The one thread whose id begins with `prefix`. Raises NotFound or, when several do, InvalidRequest."""
@@ -247,6 +254,11 @@ class Threads:
             self._flush([message_id] if message_id in self._drafts else [])
             row = self._db.execute("SELECT turn_id FROM message WHERE id = ?", (message_id,)).fetchone()
             return reading.turn(self._db, row["turn_id"], message_id)
+
+    def thread_of(self, message_id: int) -> Thread:
+        """The thread of a message."""
+        with self._lock:
+            return reading.thread(self._db, self._thread_of(message_id))
 
     def said_before(self, turn_id: int) -> list[Message]:
         """What a model has to be told before the question of a turn."""

@@ -7,7 +7,7 @@ gets to see again.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import msgspec
@@ -29,6 +29,18 @@ class Attachment(msgspec.Struct, frozen=True):
     text: str
 
 
+class Options(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a thread is answered; what is None is left to the model and its style."""
+
+    model: str | None = None
+    system: str | None = None
+    """Instructions before everything else, in a chat without files."""
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    thinking: bool | None = None
+
+
 @dataclass(slots=True, frozen=True)
 class Thread:
     """One line of the list of threads. Times are Unix seconds."""
@@ -42,6 +54,7 @@ class Thread:
     updated_at: float
     turns: int
     """All turns, those on other branches included."""
+    options: Options = field(default_factory=Options)
 
 
 @dataclass(slots=True, frozen=True)

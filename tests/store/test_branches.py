@@ -13,7 +13,7 @@ from localmind.messages import Message
 from localmind.store.connection import open_database
 from localmind.store.threads import Threads
 from localmind.store.threads_schema import MIGRATIONS
-from localmind.store.transcript import Attachment
+from localmind.store.transcript import Attachment, Options
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_a_path_of_thousands_of_turns_can_be_walked_and_deleted(tmp_path: Path) 
     path = tmp_path / "threads.db"
     open_database(path, MIGRATIONS).close()
     with sqlite3.connect(path) as db:
-        db.execute("INSERT INTO thread VALUES ('t', 'long', NULL, 0, 0, 5000)")
+        db.execute("INSERT INTO thread VALUES ('t', 'long', NULL, 0, 0, 5000, NULL)")
         db.executemany(
             "INSERT INTO turn (id, thread_id, number, parent) VALUES (?, 't', ?, ?)",
             [(number, number, 2 * number - 2 or None) for number in range(1, 2501)],
@@ -229,3 +229,11 @@ def test_a_title_can_be_changed_and_given_back(threads: Threads) -> None:
     assert threads.rename(thread.id, "").title == "First words"
     with pytest.raises(NotFound):
         threads.rename("nope", "x")
+
+
+def test_how_a_thread_is_answered_is_kept_with_it(threads: Threads) -> None:
+    thread = threads.create()
+    assert thread.options == Options()
+    wanted = Options(model="m", system="Be brief.", temperature=0.2, thinking=False)
+    assert threads.set_options(thread.id, wanted).options == wanted
+    assert threads.recent()[0].options == wanted

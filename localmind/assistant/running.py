@@ -1,0 +1,310 @@
+"""Turns that the daemon is working on, which go on whoever watches.
+
+Owns the life of an answer: the question is stored, a task of the daemon writes the answer, and any number
+of clients follow it from any position, leave and come back. Closing a terminal ends nothing; only `stop`,
+a failure or the end does. It decides nothing about what is said: `Answers` does, and the store keeps it.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+import msgspec
+
+from localmind.catalog import ModelSpec
+from localmind.errors import InternalError, InvalidRequest, LocalmindError, NotFound, ShuttingDown
+from localmind.events import Done, Event, Failed, Passage, ReasoningDelta, Sources, TextDelta
+from localmind.messages import Message, SamplingParams
+from localmind.store.threads import Threads
+from localmind.store.transcript import Attachment, Mode, Options, Turn, with_attachments
+from localmind.workers.engines import Engines
+from localmind.workers.request import Request
+
+STORE_EVERY_S = 0.25
+ENDED_KEPT = 64
+"""Answers that have ended and can still be followed to their end by whoever was cut off."""
+
+log = logging.getLogger("localmind.assistant")
+
+
+class Answers(Protocol):
+    """Who answers from the watched folders (`Grounded`). Nothing is stored by it."""
+
+    def answer(self, spec: ModelSpec, asked: Request, folder: Path | None) -> AsyncGenerator[Event, None]:
+        """Sources retrieved, text, Sources used, Done. Raises LocalmindError."""
+
+
+@dataclass(slots=True, frozen=True)
+class Question:
+    """What a client asks to be answered."""
+
+    text: str
+    thread: str | None = None
+    """None begins a thread."""
+    mode: Mode = "files"
+    folder: Path | None = None
+    attachments: tuple[Attachment, ...] = ()
+    beside: int | None = None
+    """The turn that this is another wording of."""
+
+
+@dataclass(slots=True)
+class Run:
+    """One answer: its events so far, and whoever waits for more of them."""
+
+    thread_id: str
+    turn_id: int
+    message_id: int
+    model: str
+    events: list[Event] = field(default_factory=list)
+    ended: bool = False
+    stopped: bool = False
+    task: asyncio.Task[None] | None = None
+    more: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def add(self, event: Event) -> None:
+        self.events.append(event)
+        self.wake()
+
+    def wake(self) -> None:
+        waiting, self.more = self.more, asyncio.Event()
+        waiting.set()
+
+
+class Running:
+    """All answers that are being written, and the last ones that were."""
+
+    def __init__(self, answers: Answers, engines: Engines, threads: Threads) -> None:
+        self._answers = answers
+        self._engines = engines
+        self._threads = threads
+        self._runs: OrderedDict[int, Run] = OrderedDict()
+        self._stopping = False
+
+    def list(self) -> list[Run]:
+        """The answers that are being written now, oldest first."""
+        return [run for run in self._runs.values() if not run.ended]
+
+    async def ask(self, question: Question, spec: ModelSpec | None = None) -> Turn:
+        """Store a question and begin its answer, with `spec` or else the thread's own model."""
+        if question.thread is not None:
+            self._refuse_second(question.thread)
+        turn, options = await asyncio.to_thread(self._store_question, question)
+        return await self._begin(turn, spec or self._engines.resolve(options.model), options)
+
+    async def again(self, message_id: int, spec: ModelSpec | None = None) -> Turn:
+        """Write another answer to the question of this message; the ones before it stay."""
+        turn = await asyncio.to_thread(self._threads.turn, message_id)
+        thread = await asyncio.to_thread(self._threads.thread_of, message_id)
+        self._refuse_second(thread.id)
+        return await self._begin(turn, spec or self._engines.resolve(thread.options.model), thread.options)
+
+    async def follow(self, message_id: int, after: int = 0) -> AsyncGenerator[tuple[int, Event], None]:
+        """Events from position `after` on, each with its position; text that piled up comes in one piece.
+
+        Raises NotFound when the answer ended too long ago: it is in the store then, whole.
+        """
+        run = self._runs.get(message_id)
+        if run is None:
+            raise NotFound(f"answer {message_id} is not being written", hint="localmind threads")
+        position = max(0, min(after, len(run.events)))
+        while True:
+            more = run.more
+            while position < len(run.events):
+                position, event = _merged(run.events, position)
+                yield position, event
+            if run.ended:
+                return
+            await more.wait()
+
+    async def stop(self, message_id: int) -> bool:
+        """End an answer and keep its text. False when it had ended already."""
+        run = self._runs.get(message_id)
+        if run is None or run.ended or run.task is None:
+            return False
+        if not run.stopped:  # a second cancel would interrupt the storing of what is there
+            run.stopped = True
+            run.task.cancel()
+        await asyncio.wait([run.task])
+        return True
+
+    async def stop_thread(self, thread_id: str) -> None:
+        """End whatever is written in a thread, before it is deleted."""
+        for run in self.list():
+            if run.thread_id == thread_id:
+                await self.stop(run.message_id)
+
+    async def close(self) -> None:
+        """Take nothing new and end what is being written; what is there is stored."""
+        self._stopping = True
+        for run in self.list():
+            await self.stop(run.message_id)
+
+    def _refuse_second(self, thread_id: str) -> None:
+        if self._stopping:
+            raise ShuttingDown("localmind is stopping")
+        if any(run.thread_id == thread_id for run in self.list()):
+            raise InvalidRequest("an answer is still being written in this thread", hint="stop it, or wait for it")
+
+    def _store_question(self, question: Question) -> tuple[Turn, Options]:
+        folder = str(question.folder) if question.folder else None
+        known = question.thread
+        thread = self._threads.find(known) if known is not None else self._threads.create(folder=folder)
+        turn = self._threads.ask(
+            thread.id,
+            question.text,
+            mode=question.mode,
+            folder=folder,
+            attachments=question.attachments,
+            beside=question.beside,
+        )
+        return turn, thread.options
+
+    async def _begin(self, turn: Turn, spec: ModelSpec, options: Options) -> Turn:
+        message_id = await asyncio.to_thread(self._threads.begin, turn.id, model=spec.name)
+        thread = await asyncio.to_thread(self._threads.thread_of, message_id)
+        run = Run(thread.id, turn.id, message_id, spec.name)
+        self._runs[message_id] = run
+        for old in [key for key, each in self._runs.items() if each.ended][:-ENDED_KEPT]:
+            del self._runs[old]
+        run.task = asyncio.create_task(self._write(run, turn, spec, options))
+        return await asyncio.to_thread(self._threads.turn, message_id)
+
+    async def _write(self, run: Run, turn: Turn, spec: ModelSpec, options: Options) -> None:
+        """The task of one answer: every event to those who follow, every quarter of a second to the disk."""
+        draft = _Draft()
+        state: Literal["done", "stopped", "failed"] = "stopped"
+        last: Done | Failed = Done("cancelled", model=spec.name)
+        problem: LocalmindError | None = None
+        storing: asyncio.Future[None] | None = None
+        try:
+            async with contextlib.aclosing(self._events(run, turn, spec, options)) as events:
+                async for event in events:
+                    if isinstance(event, Done):
+                        last, state = event, "done"
+                        continue  # it is told when the answer is on the disk
+                    draft.take(event)
+                    run.add(event)
+                    if draft.due:
+                        storing = asyncio.ensure_future(
+                            asyncio.to_thread(self._threads.extend, run.message_id, *draft.unstored())
+                        )
+                        await asyncio.shield(storing)
+        except asyncio.CancelledError:
+            state = "stopped"  # asked for by `stop`: the answer ends here, and so does the task
+        except LocalmindError as failure:
+            problem = failure
+        except Exception as bug:
+            log.exception("an answer failed in a way nobody foresaw", exc_info=bug)
+            problem = InternalError("something went wrong in the daemon", hint="localmind doctor")
+        if problem is not None:
+            state, last = "failed", Failed.of(problem)
+        done = last if isinstance(last, Done) else Done()
+        if storing is not None:
+            await asyncio.wait([storing])  # a stop in the middle of a write must not overtake it
+        try:
+            await asyncio.to_thread(self._store_end, run.message_id, draft, state, done, problem)
+        except LocalmindError as failure:  # deleted meanwhile, or no room on the disk: those who follow are told
+            last = Failed.of(failure)
+        finally:
+            run.ended = True
+            run.add(last)
+
+    def _store_end(
+        self,
+        message_id: int,
+        draft: "_Draft",
+        state: Literal["done", "stopped", "failed"],
+        done: Done,
+        problem: LocalmindError | None,
+    ) -> None:
+        text, reasoning = draft.unstored()
+        if text or reasoning:
+            self._threads.extend(message_id, text, reasoning)
+        self._threads.finish(
+            message_id,
+            state,
+            finish_reason=done.finish_reason if problem is None else None,
+            usage=done.usage,
+            timings=done.timings,
+            error=problem,
+            sources=draft.sources,
+        )
+
+    async def _events(self, run: Run, turn: Turn, spec: ModelSpec, options: Options) -> AsyncGenerator[Event, None]:
+        """Attached files are what a question is about, so the folders are not searched as well."""
+        from_files = turn.mode == "files" and not turn.question.attachments
+        question = Message("user", with_attachments(turn.question.content, turn.question.attachments))
+        before = await asyncio.to_thread(self._threads.said_before, turn.id)
+        system = [Message("system", options.system)] if options.system and not from_files else []
+        asked = Request(
+            messages=(*system, *before, question),
+            sampling=_sampling(options, temperature=0.0 if from_files else None),
+            client=f"thread {run.thread_id}",  # fair between threads as between programs
+            thinking=options.thinking,
+            explain=True,
+        )
+        if from_files:
+            events = self._answers.answer(spec, asked, Path(turn.folder) if turn.folder else None)
+        else:
+            events = self._engines.generate_with_progress(spec, asked)
+        async with contextlib.aclosing(events):
+            async for event in events:
+                yield event
+
+
+@dataclass(slots=True)
+class _Draft:
+    """What has been said and is not on the disk yet."""
+
+    text: list[str] = field(default_factory=list)
+    reasoning: list[str] = field(default_factory=list)
+    sources: tuple[Passage, ...] | None = None
+    stored_at: float = field(default_factory=time.monotonic)
+
+    def take(self, event: Event) -> None:
+        match event:
+            case TextDelta(text):
+                self.text.append(text)
+            case ReasoningDelta(text):
+                self.reasoning.append(text)
+            case Sources(passages):
+                self.sources = passages
+
+    @property
+    def due(self) -> bool:
+        return bool(self.text or self.reasoning) and time.monotonic() - self.stored_at > STORE_EVERY_S
+
+    def unstored(self) -> tuple[str, str]:
+        """Text and reasoning since the last call."""
+        pieces = "".join(self.text), "".join(self.reasoning)
+        self.text, self.reasoning = [], []
+        self.stored_at = time.monotonic()
+        return pieces
+
+
+def _sampling(options: Options, temperature: float | None) -> SamplingParams:
+    chosen = {"temperature": options.temperature if options.temperature is not None else temperature}
+    chosen |= {"top_p": options.top_p, "max_tokens": options.max_tokens}
+    return msgspec.structs.replace(
+        SamplingParams(), **{name: value for name, value in chosen.items() if value is not None}
+    )
+
+
+def _merged(events: Sequence[Event], position: int) -> tuple[int, Event]:
+    """The event at `position` with those after it that only add to its text, and the position behind them."""
+    first = events[position]
+    end = position + 1
+    if isinstance(first, TextDelta | ReasoningDelta):
+        while end < len(events) and type(events[end]) is type(first):
+            end += 1
+        if end > position + 1:
+            pieces = [event.text for event in events[position:end] if isinstance(event, TextDelta | ReasoningDelta)]
+            return end, type(first)("".join(pieces))
+    return end, first
