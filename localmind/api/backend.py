@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from localmind.assistant.running import Running
 from localmind.assistant.turn import Assistant
 from localmind.catalog import Catalog
 from localmind.knowledge.embedder import Embedder
@@ -33,6 +34,8 @@ class Backend:
     knowledge: Knowledge
     assistant: Assistant
     threads: Threads
+    running: Running
+    """Answers that the daemon is writing, whoever watches."""
     machine: Machine
     index_workers: Callable[[], list[dict[str, Any]]]
     """The workers of the index as `status` shows them."""

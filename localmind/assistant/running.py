@@ -91,6 +91,13 @@ class Running:
         """The answers that are being written now, oldest first."""
         return [run for run in self._runs.values() if not run.ended]
 
+    def find(self, message_id: int) -> Run:
+        """An answer that can be followed. NotFound when it ended too long ago: it is in the store then, whole."""
+        run = self._runs.get(message_id)
+        if run is None:
+            raise NotFound(f"answer {message_id} is not being written", hint="localmind threads")
+        return run
+
     async def ask(self, question: Question, spec: ModelSpec | None = None) -> Turn:
         """Store a question and begin its answer, with `spec` or else the thread's own model."""
         if question.thread is not None:
@@ -106,13 +113,8 @@ class Running:
         return await self._begin(turn, spec or self._engines.resolve(thread.options.model), thread.options)
 
     async def follow(self, message_id: int, after: int = 0) -> AsyncGenerator[tuple[int, Event], None]:
-        """Events from position `after` on, each with its position; text that piled up comes in one piece.
-
-        Raises NotFound when the answer ended too long ago: it is in the store then, whole.
-        """
-        run = self._runs.get(message_id)
-        if run is None:
-            raise NotFound(f"answer {message_id} is not being written", hint="localmind threads")
+        """Events from position `after` on, each with its position; text that piled up comes in one piece."""
+        run = self.find(message_id)
         position = max(0, min(after, len(run.events)))
         while True:
             more = run.more

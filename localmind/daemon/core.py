@@ -11,6 +11,7 @@ from typing import Any
 
 from localmind import catalog
 from localmind.api.backend import Backend
+from localmind.assistant.running import Running
 from localmind.assistant.turn import Assistant
 from localmind.catalog import ModelSpec
 from localmind.errors import LocalmindError
@@ -92,6 +93,7 @@ class Core:
             hold=self._knowledge.hold,
             command=worker_command,
         )
+        assistant = Assistant(self._knowledge, self._engines, self._threads)
         self.backend = Backend(
             paths=paths,
             port=port,
@@ -101,8 +103,9 @@ class Core:
             pulls=Pulls(self._store, self._installed),
             engines=self._engines,
             knowledge=self._knowledge,
-            assistant=Assistant(self._knowledge, self._engines, self._threads),
+            assistant=assistant,
             threads=self._threads,
+            running=Running(assistant.grounded, self._engines, self._threads),
             machine=self._machine,
             index_workers=self.workers,
             embedder=self._text_embedder,
@@ -137,6 +140,7 @@ class Core:
 
     async def stop(self) -> None:
         """End streams with a last event, then jobs, workers and databases."""
+        await self.backend.running.close()
         await self._engines.stop()
         await self.backend.pulls.stop()
         try:

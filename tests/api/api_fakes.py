@@ -92,6 +92,7 @@ def app_with(engines: FakeEngines) -> App:
         knowledge=missing,
         assistant=missing,
         threads=missing,
+        running=missing,
         machine=missing,
         index_workers=list,
     )
