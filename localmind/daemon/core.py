@@ -45,8 +45,8 @@ class Core:
     ) -> None:
         for directory in (paths.config, paths.data, paths.cache, paths.models):
             private_dir(directory)
-        self._catalog = catalog.load(paths)
         self._store = Store(paths.models)
+        self._catalog = catalog.load(paths, self._store.specs)
         self._machine = Machine.here()
         self._paths, self._settings = paths, settings
         self._threads = Threads(paths.threads_db)

@@ -1,4 +1,4 @@
-"""Bytes from a URL into a file whose sha256 and size are known beforehand.
+"""Bytes from a URL into a file whose size and, but for addresses that nobody vouches for, sha256 are known beforehand.
 
 Resumes within a run and across runs, hashes while it streams, reserves the disk before it starts and looks at it again
 after every gap, and gives up on a peer that stalls or drips. What it leaves behind after any failure or cancellation
@@ -91,7 +91,8 @@ class Fetch:
 
     url: str
     part: Path
-    sha256: str
+    sha256: str | None
+    """None where nobody vouches for the bytes; `digest` is then the only name they have."""
     size: int
     client: httpx2.AsyncClient
     stage: str = "download"
@@ -104,6 +105,12 @@ class Fetch:
     @property
     def note(self) -> Path:
         return self.part.with_name(self.part.name + ".json")
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of what has come."""
+        found: str = self._digest.hexdigest()
+        return found
 
     @property
     def shown(self) -> str:
@@ -127,7 +134,7 @@ class Fetch:
                 async with contextlib.aclosing(self._fill(have)) as steps:
                     async for step in steps:
                         yield step
-                if self._digest.hexdigest() == self.sha256:
+                if self.sha256 in (None, self.digest):
                     await in_thread(_sync, self.part)
                     self.note.unlink(missing_ok=True)
                     return
@@ -135,8 +142,8 @@ class Fetch:
                 # Bytes of an earlier run may have been damaged on the disk: one clean try before blaming the peer.
                 if fresh or not resumed:
                     raise HashMismatch(
-                        f"{self.shown} has the sha256 {self._digest.hexdigest()}, expected {self.sha256}",
-                        hint="the source or the connection alters files; try another index with LOCALMIND_INDEX_URL",
+                        f"{self.shown} has the sha256 {self.digest}, expected {self.sha256}",
+                        hint="the source or the connection alters files; try another: HF_ENDPOINT, LOCALMIND_INDEX_URL",
                     )
         finally:
             _reserved.pop(self.part, None)

@@ -29,6 +29,8 @@ MAX_ALIGNMENT = 1 << 16
 MAX_LAYERS = 4096
 
 ARCHITECTURE = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+PART = re.compile(r"-(\d{5})-of-(\d{5})\Z")
+"""How the parts of one model are named, before the suffix."""
 TEMPLATE = re.compile(r"tokenizer\.chat_template(\..*)?\Z")
 TYPED = {
     "general.alignment": U32, "split.no": U16, "split.count": U16, "general.architecture": STRING,
@@ -123,8 +125,28 @@ def read_header(path: Path, label: str | None = None) -> Header:
 
 
 def read_facts(path: Path) -> GgufFacts:
-    """Read and check a model's header. Raises ModelFileBroken as `read_header` does."""
-    return _summary(read_header(path), clean_line(path.name))
+    """Read and check a model's header. Raises ModelFileBroken as `read_header` does.
+
+    Of a model in parts, `path` is the first one: the tensors of the others beside it, under the names that llama.cpp
+    would look for, count too.
+    """
+    first = read_header(path)
+    others = [read_header(part) for part in split_parts(path, first)[1:]]
+    if others:
+        tensors = tuple(tensor for header in (first, *others) for tensor in header.tensors)
+        size = sum(header.file_size for header in (first, *others))
+        first = Header(first.keys, tensors, first.data_offset, size)
+    return _summary(first, clean_line(path.name))
+
+
+def split_parts(path: Path, header: Header) -> list[Path]:
+    """The files of a model in the order of their parts, from the header of its first; `path` alone if it is whole."""
+    count = header.keys.get("split.count", 0)
+    found = PART.search(path.stem)
+    if not isinstance(count, int) or count < 2 or found is None or int(found[1]) != 1:
+        return [path]
+    stem = PART.sub("", path.stem)
+    return [path.with_name(f"{stem}-{number:05}-of-{int(found[2]):05}{path.suffix}") for number in range(1, count + 1)]
 
 
 def _header(reader: HeaderReader) -> Header:

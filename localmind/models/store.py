@@ -26,6 +26,7 @@ import msgspec
 from localmind.catalog import FileSpec, ModelSpec
 from localmind.errors import ModelFileBroken, ModelNotInstalled
 from localmind.models.gguf import read_header
+from localmind.models.links import room_of, shared_since
 from localmind.paths import private_dir, sync_directory, write_atomic
 
 CHUNK = 1 << 20
@@ -45,6 +46,10 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
     """Where the bytes came from, e.g. a wheel's file name."""
     installed_at: float
     """Seconds since 1970."""
+    spec: ModelSpec | None = None
+    """The catalog's words with the files that really came; manifests of the first version have none."""
+    links: dict[str, int] = {}
+    """Blobs that share their bytes with another program's files: by sha256, when those were last changed (ns)."""
     schema: int = 1
 
     @property
@@ -69,8 +74,8 @@ class Removed(msgspec.Struct, frozen=True):
 
 
 def model_id(name: str) -> str:
-    """A file name for a catalog name; names hold no "@", so no two meet."""
-    return name.replace(":", "@")
+    """A file name for a catalog name; names hold no "@" and no "~", so no two meet."""
+    return name.replace(":", "@").replace("/", "~")
 
 
 class Store:
@@ -83,6 +88,7 @@ class Store:
         self.views = root / "views"
         self.partial = root / "partial"
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._known: tuple[int, tuple[ModelSpec, ...]] = (-1, ())
 
     def lock(self, name: str) -> asyncio.Lock:
         """One lock a name, for those who use this object; it is gone when nobody holds it."""
@@ -136,14 +142,26 @@ class Store:
             files=spec.files,
             origin=origin,
             installed_at=time.time(),
+            spec=spec,
+            links=self._links(spec.files),
         )
         self._make_view(installed)
-        write_atomic(self._manifest(spec.name), msgspec.json.format(msgspec.json.encode(installed), indent=1))
+        self._note(installed)
         return installed
 
     def list(self) -> tuple[Installed, ...]:
         """All installed models by name. A manifest that does not parse is left out and logged."""
         return tuple(found for _, found in self._all() if found is not None)
+
+    def specs(self) -> tuple[ModelSpec, ...]:
+        """What is installed, as a catalog knows it. The disk is read again only when a manifest came or went."""
+        try:
+            changed = self.manifests.stat().st_mtime_ns
+        except OSError:
+            return ()
+        if self._known[0] != changed:
+            self._known = (changed, tuple(found.spec for found in self.list() if found.spec is not None))
+        return self._known[1]
 
     def get(self, name: str) -> Installed | None:
         """The manifest of a catalog name (not an alias)."""
@@ -166,6 +184,12 @@ class Store:
         for file in installed.files:
             if not self.has(file):
                 raise self._broken(name, file)
+            changed = self.blob(file.sha256).stat().st_mtime_ns
+            if installed.links.get(file.sha256, changed) != changed:
+                raise ModelFileBroken(
+                    f"the file {file.name} of {name} is another program's too, and was changed there",
+                    hint=f"localmind models verify {name}",
+                )
             _check_content(self.blob(file.sha256), file)
         view = self.views / model_id(name)
         if not all((view / file.name).exists() for file in installed.files):
@@ -187,7 +211,7 @@ class Store:
                 kept.append(file.name)
                 continue
             with contextlib.suppress(FileNotFoundError):
-                size = self.blob(file.sha256).stat().st_size
+                size = room_of(self.blob(file.sha256))
                 self.blob(file.sha256).unlink()
                 freed += size
         return Removed(name, freed, tuple(kept))
@@ -205,7 +229,8 @@ class Store:
         """
         problems: list[Problem] = []
         done = 0
-        for file in self.show(name).files:
+        installed = self.show(name)
+        for file in installed.files:
             if not self.has(file):
                 problems.append(Problem(name, file.name, self._state(file)))
                 continue
@@ -224,6 +249,8 @@ class Store:
             except ModelFileBroken as problem:
                 # These are the promised bytes, so another pull would bring the same.
                 problems.append(Problem(name, file.name, problem.message))
+        if not problems and (links := self._links(installed.files)) != installed.links:
+            self._note(msgspec.structs.replace(installed, links=links))
         return tuple(problems)
 
     def sweep(self) -> int:
@@ -239,6 +266,14 @@ class Store:
 
     def _manifest(self, name: str) -> Path:
         return self.manifests / f"{model_id(name)}.json"
+
+    def _note(self, installed: Installed) -> None:
+        data = msgspec.json.format(msgspec.json.encode(installed), indent=1)
+        write_atomic(self._manifest(installed.name), data)
+
+    def _links(self, files: tuple[FileSpec, ...]) -> dict[str, int]:
+        found = {file.sha256: shared_since(self.blob(file.sha256)) for file in files}
+        return {sha256: at for sha256, at in found.items() if at is not None}
 
     def _all(self) -> Iterator[tuple[Path, Installed | None]]:
         for path in sorted(self.manifests.glob("*.json")):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from hub_fakes import FakeHub, running_hub
 from index_fakes import FakeIndex, running_index
 
 from localmind.models.store import Store
@@ -27,3 +28,9 @@ def store(tmp_path: Path) -> Store:
 async def client() -> AsyncIterator[httpx2.AsyncClient]:
     async with httpx2.AsyncClient(trust_env=False) as made:
         yield made
+
+
+@pytest.fixture
+def hub() -> Iterator[FakeHub]:
+    with running_hub() as running:
+        yield running

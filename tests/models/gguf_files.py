@@ -16,6 +16,13 @@ class ListOf:
     items: Sequence[Any]
 
 
+@dataclass(frozen=True)
+class Short:
+    """A number of 16 bits."""
+
+    number: int
+
+
 def text(value: str) -> bytes:
     data = value.encode()
     return struct.pack("<Q", len(data)) + data
@@ -25,6 +32,8 @@ def value(item: Any) -> bytes:
     match item:
         case bool():
             return struct.pack("<I?", 7, item)
+        case Short(number):
+            return struct.pack("<IH", 2, number)
         case int():
             return struct.pack("<II", 4, item)
         case float():
