@@ -32,7 +32,7 @@ def texts(tokenizer: Path, count: int) -> list[str]:
             if kind in (None, "unknown") or len(found) >= count:
                 continue
             document = extract(path.read_bytes(), str(kind))
-            split = splitter(tokenizer, markdown=kind == "markdown")
+            split = splitter(tokenizer, kind)
             found += [embedded_text(piece.heading, piece.text) for piece in chunk(document, split)]
     return found[:count]
 

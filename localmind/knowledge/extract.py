@@ -1,20 +1,22 @@
 """Bytes of a file to text that can be cited: the registry of kinds, decoding, and what a parser returns.
 
-Text, Markdown, CSV and source code keep the file's own lines; HTML keeps them too, since markup is
-taken out of a line but no line is taken out of the file. A PDF is cited by page and a DOCX by
-paragraph (line N of its extracted text is its Nth paragraph or table row). Parsers are hostile
-ground: this module runs in the extract worker's child, under limits, and never in the daemon.
-Which suffix is read how is decided here and nowhere else; the daemon imports only that table.
+Text, Markdown, tables, source code and JSON keep the file's own lines; HTML keeps them too, since markup is
+taken out of a line but no line is taken out of the file. A PDF is cited by page, slides and sheets too; of
+other documents line N is the Nth paragraph or table row. Parsers (formats/) are hostile ground: they run
+in the extract worker's child, under limits, and never in the daemon. Which suffix is read how is decided
+here and nowhere else; the daemon imports only that table.
 """
 
 import codecs
+import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from localmind.errors import ExtractFailed
 
 # Part of a file's recipe: raise it when the same bytes would give other text, and everything is read again.
-VERSION = 1
+VERSION = 2
 
 # Bytes; a bigger file is skipped with its reason.
 TEXT_LIMIT = 20 * 1024 * 1024
@@ -27,21 +29,44 @@ def words(text: str) -> list[str]:
 
 
 _SUFFIXES = {
-    "markdown": ".md .markdown .mdown .mkd .mdx",
+    "markdown": ".md .markdown .mdown .mkd .mdx .qmd .rmd",
     "html": ".html .htm .xhtml",
     "pdf": ".pdf",
-    "docx": ".docx",
+    "docx": ".docx .docm",
+    "odf": ".odt .ott .odp .ods",
+    "pptx": ".pptx .pptm .ppsx",
+    "xlsx": ".xlsx .xlsm",
+    "epub": ".epub",
+    "mail": ".eml",
+    "notebook": ".ipynb",
+    "json": ".json .geojson .webmanifest",
     "csv": ".csv .tsv",
-    "python": ".py .pyi .pyw",
     "rst": ".rst",
-    "text": ".txt .text .log .org .adoc .asciidoc .tex .bib .srt .vtt .eml .ics .vcf .toml .ini .cfg .conf .yaml .yml "
-    ".json .jsonl .ndjson .xml .xsl .xsd .svg .css .scss .less .properties .diff .patch .po .page",
-    "code": ".c .h .cc .cpp .cxx .hh .hpp .m .mm .cs .java .kt .kts .scala .go .rs .swift .rb .pl .pm .php .lua .r .jl "
-    ".dart .js .jsx .mjs .cjs .ts .tsx .vue .svelte .sh .bash .zsh .fish .ps1 .bat .sql .hs .ml .mli .ex .exs .erl "
+    "org": ".org",
+    "asciidoc": ".adoc .asciidoc .wiki .mediawiki",
+    "latex": ".tex .ltx .sty",
+    "plain": ".txt .text",
+    "text": ".log .bib .srt .vtt .ics .vcf .toml .ini .cfg .conf .yaml .yml "
+    ".jsonl .ndjson .xml .xsl .xsd .svg .css .scss .less .properties .diff .patch .po .page",
+    "bash": ".sh .bash .zsh .ksh",
+    "c": ".c .h",
+    "cpp": ".cc .cpp .cxx .hh .hpp .hxx .ipp",
+    "csharp": ".cs",
+    "go": ".go",
+    "java": ".java",
+    "javascript": ".js .jsx .mjs .cjs",
+    "php": ".php",
+    "python": ".py .pyi .pyw",
+    "ruby": ".rb",
+    "rust": ".rs",
+    "typescript": ".ts .tsx .mts .cts",
+    "code": ".m .mm .kt .kts .scala .swift .pl .pm .lua .r .jl "
+    ".dart .vue .svelte .fish .ps1 .bat .sql .hs .ml .mli .ex .exs .erl "
     ".clj .el .lisp .vim .cmake .gradle .tf .proto .graphql .zig .nim .v .asm .s",
 }
 KINDS = {suffix: kind for kind, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
-DOCUMENTS = frozenset({"pdf", "docx"})
+DOCUMENTS = frozenset({"pdf", "docx", "odf", "pptx", "xlsx", "epub", "mail"})
+"""Kinds whose bytes are not text to be decoded."""
 
 # Files of these suffixes are never opened. Anything not named anywhere is sniffed (kind "unknown").
 BINARY = frozenset(
@@ -49,8 +74,8 @@ BINARY = frozenset(
 .png .jpg .jpeg .gif .webp .bmp .ico .tif .tiff .heic .psd .raw .cr2 .nef .mp3 .m4a .aac .flac .ogg .opus .wav .mp4
 .mkv .mov .avi .webm .zip .gz .bz2 .xz .zst .7z .rar .tar .tgz .jar .war .whl .deb .rpm .dmg .iso .img .exe .dll .so
 .dylib .a .o .obj .lib .class .pyc .pyo .wasm .bin .dat .db .sqlite .sqlite3 .mdb .gguf .safetensors .onnx .pt .pth
-.npy .npz .parquet .arrow .feather .h5 .pkl .ttf .otf .woff .woff2 .eot .xls .xlsx .ppt .pptx .doc .odt .ods .odp
-.epub .mobi .swp .lock .part .crdownload .torrent
+.npy .npz .parquet .arrow .feather .h5 .pkl .ttf .otf .woff .woff2 .eot .xls .ppt .doc .rtf
+.odg .mobi .azw3 .swp .lock .part .crdownload .torrent
 """)
 )
 
@@ -124,26 +149,39 @@ def _legacy_encoding(data: bytes) -> str:
 def extract(data: bytes, kind: str) -> Extracted:
     """Read `data` as `kind`. Raises ExtractFailed with a reason that a user understands."""
     if kind in DOCUMENTS:
-        from localmind.knowledge import documents
-
-        return documents.extract_pdf(data) if kind == "pdf" else documents.extract_docx(data)
+        read: Callable[[bytes], Extracted] = importlib.import_module(f"localmind.knowledge.formats.{kind}").read
+        return read(data)
     if looks_binary(data):
-        raise ExtractFailed(
-            "this is not text", hint="nothing to do: localmind reads text, Markdown, HTML, CSV, PDF, DOCX"
-        )
-    from localmind.knowledge import headings, html_text
+        raise ExtractFailed("this is not text", hint="nothing to do: localmind reads text and documents")
+    return read_text(decode(data), kind)
 
-    text = decode(data)
+
+def read_text(text: str, kind: str) -> Extracted:
+    """Text that is decoded already, with its headings."""
+    from localmind.knowledge import headings
+
     match kind:
         case "html":
-            return html_text.extract_html(text)
+            from localmind.knowledge.formats import html
+
+            return html.read(text)
+        case "json" | "notebook":
+            from localmind.knowledge.formats import json_text
+
+            return json_text.read(text) if kind == "json" else json_text.read_notebook(text)
         case "markdown":
             return Extracted(text, headings.markdown(text))
-        case "rst":
-            return Extracted(text, headings.underlined(text))
-        case "python":
-            return Extracted(text, headings.python(text))
+        case "org":
+            return Extracted(text, headings.org(text))
+        case "asciidoc":
+            return Extracted(text, headings.asciidoc(text))
+        case "latex":
+            return Extracted(text, headings.latex(text))
+        case "plain" | "rst":
+            return Extracted(text, headings.plain(text))
         case "csv":
             return Extracted(text, headings.first_row(text))
         case _:
-            return Extracted(text)
+            from localmind.knowledge.formats import code
+
+            return code.read(text, kind)

@@ -23,6 +23,7 @@ import msgspec
 from localmind.errors import ExtractFailed, LocalmindError, to_wire
 from localmind.knowledge import chunk as chunking
 from localmind.knowledge.extract import extract, looks_binary, size_limit
+from localmind.knowledge.formats.code import GRAMMARS
 
 LENGTH = struct.Struct(">I")
 ADDRESS_SPACE = 2 * 1024**3
@@ -74,19 +75,20 @@ def extract_file(request: dict[str, Any]) -> dict[str, Any]:
         return result | {"skip": "it holds a private key"}
     document = extract(data, kind)
     tokenizer = Path(request["tokenizer"]) if request.get("tokenizer") else None
-    split = splitter_for(tokenizer, markdown=kind == "markdown")
+    split = splitter_for(tokenizer, kind)
     result["chunks"] = [dataclasses.astuple(piece) for piece in chunking.chunk(document, split)]
     return result
 
 
-_splitters: dict[tuple[Path | None, bool], chunking.Split] = {}
+_splitters: dict[tuple[Path | None, str], chunking.Split] = {}
 
 
-def splitter_for(tokenizer: Path | None, *, markdown: bool) -> chunking.Split:
+def splitter_for(tokenizer: Path | None, kind: str) -> chunking.Split:
     """The splitter, loaded once in the life of this process (the tokenizer takes 30 ms to read)."""
-    key = (tokenizer, markdown)
+    shape = kind if kind == "markdown" or kind in GRAMMARS else "plain"
+    key = (tokenizer, shape)
     if key not in _splitters:
-        _splitters[key] = chunking.splitter(tokenizer, markdown=markdown)
+        _splitters[key] = chunking.splitter(tokenizer, shape)
     return _splitters[key]
 
 

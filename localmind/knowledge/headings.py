@@ -1,4 +1,4 @@
-"""Where a piece of text stands: the heading trail of Markdown, reStructuredText, Python and CSV.
+"""Where a piece of text stands: the heading trail of Markdown, reStructuredText, Org, AsciiDoc, LaTeX, plain text, CSV.
 
 The trail is shown next to a citation and is put in front of a passage before it is embedded, which
 is what lets "how do I descale it" find a passage that never names the machine. Pure functions of
@@ -18,7 +18,16 @@ _ATX = re.compile(r" {0,3}(#{1,6})[ \t]+(.*?)[ \t#]*$")
 _FENCE = re.compile(r" {0,3}(```+|~~~+)")
 _SETEXT = re.compile(r" {0,3}(=+|-{2,})[ \t]*$")
 _UNDERLINE = re.compile(r"([=\-~^\"'`#*+.:_])\1{2,}[ \t]*$")
-_DEFINITION = re.compile(r"([ \t]*)(?:async[ \t]+def|def|class)[ \t]+(\w+)")
+_ORG = re.compile(r"(\*{1,8})[ \t]+(?:TODO |DONE )?(.+?)(?:[ \t]+:[\w:@]+:)?[ \t]*$")
+_ORG_TITLE = re.compile(r"#\+title:[ \t]*(.+)$", re.I)
+_ASCIIDOC = re.compile(r"(={1,6})[ \t]+(.+?)[ \t=]*$")
+_LATEX = re.compile(
+    r"[ \t]*\\(part|chapter|section|subsection|subsubsection|paragraph)\*?(?:\[[^\]]{0,200}\])?\{([^{}]{1,200})"
+)
+_LATEX_LEVELS = ("part", "chapter", "section", "subsection", "subsubsection", "paragraph")
+# Plain text: a short line by itself that does not end like a sentence and says a word.
+_PLAIN = re.compile(r"[^\W_][^\n]{1,69}(?<![.,;?!])$")
+PLAIN_WORDS = 9
 
 
 class Trail:
@@ -27,10 +36,15 @@ class Trail:
     def __init__(self) -> None:
         self._open: list[tuple[int, str]] = []
 
-    def enter(self, level: int, title: str) -> str:
-        """Close headings of `level` and deeper, open this one, return the trail."""
+    def leave(self, level: int) -> str:
+        """Close headings of `level` and deeper, return the trail."""
         while self._open and self._open[-1][0] >= level:
             self._open.pop()
+        return " > ".join(text for _, text in self._open)[:TRAIL_LIMIT]
+
+    def enter(self, level: int, title: str) -> str:
+        """Close headings of `level` and deeper, open this one, return the trail."""
+        self.leave(level)
         title = " ".join(title.split())[:TITLE_LIMIT]
         if title:
             self._open.append((level, title))
@@ -93,14 +107,71 @@ def underlined(text: str) -> tuple[Heading, ...]:
     return tuple(found)
 
 
-def python(text: str) -> tuple[Heading, ...]:
-    """Classes and functions by indentation, as `Class > method`."""
-    found: list[Heading] = []
-    trail = Trail()
+def org(text: str) -> tuple[Heading, ...]:
+    """`* Heading :tag:` of Org mode, below the document's #+title."""
+    found, trail = list[Heading](), Trail()
     for start, line in lines_of(text):
-        if match := _DEFINITION.match(line):
-            found.append(Heading(start, trail.enter(len(match[1].expandtabs(8)) + 1, match[2])))
+        if match := _ORG_TITLE.match(line):
+            found.append(Heading(start, trail.enter(0, match[1])))
+        elif match := _ORG.match(line[: TITLE_LIMIT * 4]):
+            found.append(Heading(start, trail.enter(len(match[1]), match[2])))
     return tuple(found)
+
+
+def asciidoc(text: str) -> tuple[Heading, ...]:
+    """`== Heading` of AsciiDoc (and of wikis); older documents underline, as reStructuredText does."""
+    found, trail = list[Heading](), Trail()
+    for start, line in lines_of(text):
+        if match := _ASCIIDOC.match(line[: TITLE_LIMIT * 4]):
+            found.append(Heading(start, trail.enter(len(match[1]), match[2])))
+    return tuple(found) or underlined(text)
+
+
+def latex(text: str) -> tuple[Heading, ...]:
+    """`\\section{…}` and its kin."""
+    found, trail = list[Heading](), Trail()
+    for start, line in lines_of(text):
+        if match := _LATEX.match(line[: TITLE_LIMIT * 4]):
+            found.append(Heading(start, trail.enter(_LATEX_LEVELS.index(match[1]), match[2])))
+    return tuple(found)
+
+
+def plain(text: str) -> tuple[Heading, ...]:
+    """Text without markup: underlined titles where there are any, else short lines that stand alone.
+
+    One level below the first line of the document, since nothing says how deep a line is.
+    """
+    marked = underlined(text)
+    if marked:
+        return marked
+    found, trail = list[Heading](), Trail()
+    alone = [
+        (start, line)
+        for start, line, free in _free_lines(text)
+        if free and len(line.split()) <= PLAIN_WORDS and _PLAIN.match(line)
+    ]
+    for number, (start, line) in enumerate(alone):
+        found.append(Heading(start, trail.enter(1 if number == 0 and not text[:start].strip() else 2, line)))
+    return tuple(found)
+
+
+def _free_lines(text: str) -> Iterator[tuple[int, str, bool]]:
+    """(start, line, whether blank lines are on both sides) of every line that is not blank."""
+    before_blank = True
+    held: tuple[int, str] | None = None
+    for start, line in lines_of(text):
+        blank = not line.strip()
+        if held is not None:
+            yield (*held, blank)
+            held = None
+        if not blank:
+            if before_blank:
+                held = (start, line)
+            else:
+                yield start, line, False
+        before_blank = blank
+    if held is not None:
+        yield (*held, False)
 
 
 def first_row(text: str) -> tuple[Heading, ...]:

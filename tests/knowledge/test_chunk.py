@@ -10,8 +10,8 @@ from localmind.knowledge import headings
 from localmind.knowledge.chunk import Chunk, chunk, splitter
 from localmind.knowledge.extract import Extracted, Heading
 
-PROSE = splitter(None, markdown=False)
-MARKDOWN = splitter(None, markdown=True)
+PROSE = splitter(None)
+MARKDOWN = splitter(None, "markdown")
 
 lines = st.lists(
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\0"), max_size=400), max_size=30
@@ -61,7 +61,7 @@ def test_chunks_never_cross_a_page(pages: list[str]) -> None:
 
 @given(markdown_like)
 def test_headings_change_nothing_and_stand_in_order(text: str) -> None:
-    for find in (headings.markdown, headings.underlined, headings.python, headings.first_row):
+    for find in (headings.markdown, headings.underlined, headings.plain, headings.org, headings.first_row):
         found = find(text)
         assert [heading.start for heading in found] == sorted(heading.start for heading in found)
         assert all(len(heading.trail) <= 300 for heading in found)
@@ -79,11 +79,6 @@ def test_a_chunk_knows_the_heading_it_stands_under() -> None:
 def test_markdown_headings_ignore_fences_and_read_underlines() -> None:
     text = "Title\n=====\n\n```sh\n# not a heading\n```\n\nPart\n----\n\n### Deep ###\n\n- item\n---\n"
     assert [heading.trail for heading in headings.markdown(text)] == ["Title", "Title > Part", "Title > Part > Deep"]
-
-
-def test_python_headings_are_classes_and_functions() -> None:
-    text = "import os\n\nclass A:\n    def b(self):\n        pass\n\nasync def c():\n    pass\n"
-    assert [heading.trail for heading in headings.python(text)] == ["A", "A > b", "c"]
 
 
 def test_rst_levels_come_in_order_of_appearance() -> None:
@@ -109,9 +104,9 @@ def test_chunks_fit_the_embedder(embed_model_dir: Path) -> None:
     tokenizer.no_padding()
     text = ("The boiler was serviced in October. It cost 129 euros and took two hours.\n\n" * 200) + "x" * 3000
     document = Extracted(text)
-    chunks = chunk(document, splitter(tokenizer_file, markdown=False))
+    chunks = chunk(document, splitter(tokenizer_file))
     check(document, chunks)
-    words = chunk(Extracted(text[:10000]), splitter(tokenizer_file, markdown=False))
+    words = chunk(Extracted(text[:10000]), splitter(tokenizer_file))
     counts = [len(tokenizer.encode(piece.text).ids) for piece in words]
     assert max(counts) <= 232
     assert sum(counts) / len(counts) > 120
@@ -119,7 +114,7 @@ def test_chunks_fit_the_embedder(embed_model_dir: Path) -> None:
 
 def test_a_long_run_without_blanks_does_not_stall_the_tokenizer(embed_model_dir: Path) -> None:
     document = Extracted("a" * 200_000)
-    check(document, chunk(document, splitter(embed_model_dir / "tokenizer.json", markdown=False)))
+    check(document, chunk(document, splitter(embed_model_dir / "tokenizer.json")))
 
 
 @pytest.mark.parametrize("text", ["", "\n\n\n", " \t\n"])

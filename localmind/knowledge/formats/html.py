@@ -19,17 +19,21 @@ a abbr b bdi bdo cite code em font i kbd mark q s small span strong sub sup u va
 LEVELS = {f"h{number}": number for number in range(1, 7)} | {"title": 0}
 
 
-def extract_html(text: str) -> Extracted:
-    """The visible text of a page and its headings; the title is the outermost one."""
-    parser = _TextOfPage()
+def read(text: str, *, by_blocks: bool = False) -> Extracted:
+    """The visible text of a page and its headings; the title is the outermost one.
+
+    `by_blocks`: a line is a paragraph (any block of markup), for pages inside a book or a message.
+    """
+    parser = _TextOfPage(by_blocks)
     parser.feed(text)
     parser.close()
     return parser.extracted()
 
 
 class _TextOfPage(HTMLParser):
-    def __init__(self) -> None:
+    def __init__(self, by_blocks: bool) -> None:
         super().__init__(convert_charrefs=True)
+        self._by_blocks = by_blocks
         self._pieces: list[str] = []
         self._length = 0
         self._line = 1
@@ -46,7 +50,7 @@ class _TextOfPage(HTMLParser):
         if tag in SILENT:
             self._silent += 1
         elif tag not in INLINE:
-            self._gap()
+            self._block()
         if tag in LEVELS and not self._silent:
             # Text that follows on this line belongs to the heading, so place the cursor first.
             self._advance()
@@ -55,13 +59,13 @@ class _TextOfPage(HTMLParser):
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         # <svg/> and the like open nothing.
         if tag not in SILENT and tag not in INLINE:
-            self._gap()
+            self._block()
 
     def handle_endtag(self, tag: str) -> None:
         if tag in SILENT:
             self._silent = max(0, self._silent - 1)
         elif tag not in INLINE:
-            self._gap()
+            self._block()
         if tag in LEVELS and self._title is not None:
             trail = self._trail.enter(LEVELS[tag], "".join(self._title))
             self._headings.append(Heading(self._title_start, trail))
@@ -77,16 +81,24 @@ class _TextOfPage(HTMLParser):
         lines = [" ".join(line.split()) for line in data.split("\n")]
         if data[:1].isspace() and lines[0]:
             self._gap()
-        self._put("\n".join(lines))
+        self._put((" " if self._by_blocks else "\n").join(lines))
         self._line += len(lines) - 1
         if lines[-1] and data[-1:].isspace():
             self._gap()
 
     def _advance(self) -> None:
+        if self._by_blocks:
+            return
         missing = self.getpos()[0] - self._line
         if missing > 0:
             self._put("\n" * missing)
             self._line += missing
+
+    def _block(self) -> None:
+        if not self._by_blocks:
+            self._gap()
+        elif self._pieces and not self._pieces[-1].endswith("\n"):
+            self._put("\n")
 
     def _gap(self) -> None:
         if self._pieces and not self._pieces[-1].endswith((" ", "\n")):
