@@ -3,7 +3,7 @@
 Full attention keeps every token, so any beginning is reusable. Recurrent and hybrid models (Mamba, RWKV, LFM2,
 Granite 4, Qwen3-Next …) keep one running state, which cannot be rolled back: a conversation goes on exactly where it
 ended, or starts again. Worse, llama.cpp copies a *part* of a hybrid sequence without complaint and the answers are
-wrong, so whoever shares cells asks `reusable` first. Names of architectures play no part in it.
+wrong, so the pool, which decides what is shared, is told the kind. Names of architectures play no part in it.
 """
 
 from array import array
@@ -29,21 +29,6 @@ class MemoryKind:
     @property
     def cuts_tails(self) -> bool:
         return self.kind == "any_prefix"
-
-    def reusable(self, *, held: int, match: int, wanted: int, first: int = 0) -> int:
-        """How many tokens of a slot a prompt can use again, by claiming it or by a copy of so many.
-
-        `held` tokens are in the slot, the first `match` of them are the prompt's, and the prompt has `wanted`, of
-        which the last is always evaluated. `first` is the slot's first_position: above 0 only after a state was
-        restored into a memory with a window, for a saved state has no more of those layers than the window.
-        """
-        if self.kind == "whole":
-            return held if match == held < wanted else 0
-        if self.kind == "none":
-            return 0
-        count = min(match, wanted - 1)
-        needed = max(0, count - self.window + 1)  # the oldest cell that the next token's window reaches
-        return count if count > 0 and (first <= 0 or first <= needed) else 0
 
 
 def probe(model: Model, context: Context, batch: Batch) -> MemoryKind:

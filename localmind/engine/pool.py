@@ -47,6 +47,15 @@ class Reuse:
         return max(self.tokens, self.waits_until)
 
 
+def reaches(count: int, first: int, window: int) -> bool:
+    """Whether the next token after `count` finds all it looks back on in cells that begin at position `first`.
+
+    `first` is above 0 only after a state was restored into a memory with a sliding window (`window` tokens, else 0),
+    for a saved state has no more of those layers than the window.
+    """
+    return first <= max(0, count - window + 1)
+
+
 class Pool:
     def __init__(
         self, *, n_cells: int, n_slots: int, kind: Kind, ram_cells: int, idle_cells: int, window: int = 0
@@ -120,7 +129,7 @@ class Pool:
     def _complete(self, holder: Sequence, count: int) -> int:
         """`count`, if all that the next token looks back on is in the first `count` cells of the holder, else 0."""
         first = holder.first if holder.slot >= 0 else self._first_of_copy(holder)
-        return count if first <= max(0, count - self._window + 1) else 0
+        return count if reaches(count, first, self._window) else 0
 
     def _first_of_copy(self, holder: Sequence) -> int:
         return max(holder.first, holder.stored - self._window) if self._window else 0

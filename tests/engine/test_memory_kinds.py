@@ -8,7 +8,8 @@ from random_gguf import SWA_WINDOW
 from tiny import Tiny, close, same
 
 from localmind.engine.llama.memory import first_position
-from localmind.engine.memory_kind import MemoryKind, probe
+from localmind.engine.memory_kind import probe
+from localmind.engine.pool import reaches
 
 LENGTH = 100
 KINDS = ("llama", "swa", "recurrent", "hybrid")
@@ -117,7 +118,7 @@ def test_a_running_state_refuses_to_be_cut_and_survives_the_refusal(opened: Call
 
 
 def test_a_part_of_a_hybrid_sequence_is_copied_without_complaint_and_wrong(opened: Callable[[str], Tiny]) -> None:
-    """Why `reusable` exists. Should this fail one day, llama.cpp has learnt to refuse or to do it right."""
+    """Why the pool never does it. Should this fail one day, llama.cpp has learnt to refuse or to do it right."""
     tiny = opened("hybrid")
     tokens = tiny.tokens(LENGTH)
     expected = tiny.evaluate(0, tokens)
@@ -128,7 +129,7 @@ def test_a_part_of_a_hybrid_sequence_is_copied_without_complaint_and_wrong(opene
     assert not close([tiny.evaluate(1, tokens[60:61], 60)], [expected])
 
 
-def test_a_restored_window_knows_its_end_alone_and_reusable_says_so(opened: Callable[[str], Tiny]) -> None:
+def test_a_restored_window_knows_its_end_alone_and_the_pool_knows(opened: Callable[[str], Tiny]) -> None:
     tiny = opened("swa")
     tokens = tiny.tokens(LENGTH)
     found = probe(tiny.model, tiny.context, tiny.batch)
@@ -139,11 +140,9 @@ def test_a_restored_window_knows_its_end_alone_and_reusable_says_so(opened: Call
     assert tiny.context.restore(0, data)
     first = first_position(tiny.context, 0)
     assert first > 0
-    assert found.reusable(held=LENGTH, match=LENGTH, wanted=LENGTH + 20, first=first) == LENGTH
-    again = found.reusable(held=LENGTH, match=LENGTH, wanted=LENGTH, first=first)
-    assert again in (0, LENGTH - 1)
-    assert found.reusable(held=LENGTH, match=60, wanted=LENGTH, first=first) == 0
-    assert found.reusable(held=LENGTH, match=60, wanted=LENGTH, first=0) == 60
+    assert reaches(LENGTH, first, found.window)
+    assert not reaches(60, first, found.window)
+    assert reaches(60, 0, found.window)
 
 
 def test_a_restored_window_that_is_cut_within_reason_goes_on_right(opened: Callable[[str], Tiny]) -> None:
@@ -158,26 +157,8 @@ def test_a_restored_window_that_is_cut_within_reason_goes_on_right(opened: Calla
     for cut in range(LENGTH - 1, LENGTH - 4, -1):
         tiny.context.clear()
         assert tiny.context.restore(0, data)
-        if found.reusable(held=LENGTH, match=cut, wanted=LENGTH, first=first_position(tiny.context, 0)) == cut:
+        if reaches(cut, first_position(tiny.context, 0), found.window):
             allowed += 1
             assert tiny.context.remove(0, cut)
             assert close(tiny.follow(0, tiny.evaluate(0, tokens[cut:], cut), LENGTH, along=expected), expected)
     assert allowed < 3, "a saved window has no room to cut much"
-
-
-def test_a_whole_state_is_used_again_only_behind_its_end() -> None:
-    state = MemoryKind("whole", 0, "")
-    assert state.reusable(held=50, match=50, wanted=51) == 50
-    assert state.reusable(held=50, match=50, wanted=50) == 0, "the last token has to be evaluated, and is inside"
-    assert state.reusable(held=50, match=49, wanted=80) == 0
-
-
-def test_any_beginning_is_used_again_but_for_the_last_token() -> None:
-    every = MemoryKind("any_prefix", 0, "")
-    assert every.reusable(held=50, match=30, wanted=80) == 30
-    assert every.reusable(held=50, match=50, wanted=50) == 49
-    assert every.reusable(held=50, match=1, wanted=1) == 0
-
-
-def test_an_encoder_keeps_nothing() -> None:
-    assert MemoryKind("none", 0, "").reusable(held=5, match=5, wanted=9) == 0

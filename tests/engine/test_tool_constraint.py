@@ -8,7 +8,7 @@ import pytest
 
 from localmind.engine import grammar
 from localmind.engine.output import output_format, parser
-from localmind.engine.output.constrain import answer_constraint, tool_constraint
+from localmind.engine.output.constrain import answer_constraint
 from localmind.errors import InvalidRequest
 from localmind.messages import ResponseFormat, Tool, ToolUse
 from tests.engine.chat_families import FAMILIES, NOW, TOOLS, WEATHER
@@ -16,6 +16,7 @@ from tests.engine.grammar_walk import Walk
 from tests.engine.test_tool_output import Heard, form_of
 
 REQUIRED = ToolUse(TOOLS, choice="required")
+ANY = ResponseFormat()
 WALKS = 12
 SCHEMAS = {tool.name: tool.parameters or {"maxProperties": 0} for tool in TOOLS}
 
@@ -33,7 +34,7 @@ def assert_valid_calls(heard: Heard, names: set[str]) -> None:
 def test_whatever_a_required_grammar_allows_is_valid_calls(family, parallel):
     form = form_of(family)
     tools = ToolUse(TOOLS, choice="required", parallel=parallel)
-    constraint = tool_constraint(form, tools)
+    constraint = answer_constraint(form, tools, ANY)
     assert constraint is not None
     assert constraint.triggers == ()
     grammar.check_gbnf(constraint.gbnf)
@@ -46,7 +47,7 @@ def test_whatever_a_required_grammar_allows_is_valid_calls(family, parallel):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_named_function_is_the_only_one(family):
     tools = ToolUse(TOOLS, choice="required", name="now")
-    constraint = tool_constraint(form_of(family), tools)
+    constraint = answer_constraint(form_of(family), tools, ANY)
     assert constraint is not None
     for seed in range(4):
         assert_valid_calls(Heard(form_of(family), [Walk(constraint.gbnf, seed).text()], tools), {"now"})
@@ -55,7 +56,7 @@ def test_a_named_function_is_the_only_one(family):
 @pytest.mark.parametrize("family", [family for family in FAMILIES if form_of(family).thinks and family != "gpt-oss"])
 def test_reasoning_that_the_prompt_opened_is_closed_before_the_call(family):
     form = form_of(family)
-    constraint = tool_constraint(form, REQUIRED, opened=True)
+    constraint = answer_constraint(form, REQUIRED, ANY, opened=True)
     assert constraint is not None
     grammar.check_gbnf(constraint.gbnf)
     for seed in range(WALKS):
@@ -68,7 +69,7 @@ def test_reasoning_that_the_prompt_opened_is_closed_before_the_call(family):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_call_that_was_begun_freely_is_ended_by_the_grammar(family):
     form = form_of(family)
-    constraint = tool_constraint(form, ToolUse(TOOLS))
+    constraint = answer_constraint(form, ToolUse(TOOLS), ANY)
     if constraint is None:
         assert form.family in {"tagged", "pythonic", "gemma4"}  # no JSON there, so nothing to keep
         return
@@ -114,7 +115,9 @@ def test_no_reasoning_is_allowed_where_none_was_asked_for():
 
 
 def test_the_end_of_reasoning_is_found_in_any_text():
-    constraint = tool_constraint(output_format("[THINK][/THINK]", ()), ToolUse((NOW,), choice="required"), opened=True)
+    constraint = answer_constraint(
+        output_format("[THINK][/THINK]", ()), ToolUse((NOW,), choice="required"), ANY, opened=True
+    )
     assert constraint is not None
     rules = constraint.gbnf
     assert rules.count("thought-") > 7
@@ -126,16 +129,16 @@ def test_the_end_of_reasoning_is_found_in_any_text():
 
 def test_required_without_tools_or_with_an_unknown_name_is_refused():
     with pytest.raises(InvalidRequest, match="no tools"):
-        tool_constraint(form_of("qwen3"), ToolUse(choice="required"))
+        answer_constraint(form_of("qwen3"), ToolUse(choice="required"), ANY)
     with pytest.raises(InvalidRequest, match="'other' is not among"):
-        tool_constraint(form_of("qwen3"), ToolUse(TOOLS, choice="required", name="other"))
+        answer_constraint(form_of("qwen3"), ToolUse(TOOLS, choice="required", name="other"), ANY)
 
 
 def test_a_schema_that_cannot_be_kept_is_refused_when_strict_and_else_any_object():
     schema = {"type": "object", "properties": {"a": {"not": {"type": "string"}}}}
     with pytest.raises(InvalidRequest, match="schema of the function odd"):
-        tool_constraint(form_of("qwen3"), ToolUse((Tool("odd", "", schema, strict=True),), choice="required"))
-    loose = tool_constraint(form_of("qwen3"), ToolUse((Tool("odd", "", schema),), choice="required"))
+        answer_constraint(form_of("qwen3"), ToolUse((Tool("odd", "", schema, strict=True),), choice="required"), ANY)
+    loose = answer_constraint(form_of("qwen3"), ToolUse((Tool("odd", "", schema),), choice="required"), ANY)
     assert loose is not None
     reader = parser(form_of("qwen3"), ToolUse((Tool("odd"),)))
     reader.feed(Walk(loose.gbnf, 1).text())

@@ -25,11 +25,6 @@ NOT_JSON = ("tagged", "function-gemma", "gemma4", "pythonic")
 Rules = dict[str, str]
 
 
-def tool_constraint(form: OutputFormat, tools: ToolUse, *, opened: bool = False) -> Constraint | None:
-    """For the calls alone; see `answer_constraint`."""
-    return answer_constraint(form, tools, ResponseFormat(), opened=opened)
-
-
 def answer_constraint(
     form: OutputFormat, tools: ToolUse, wanted: ResponseFormat, *, opened: bool = False, thinks: bool = True
 ) -> Constraint | None:
