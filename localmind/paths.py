@@ -92,6 +92,16 @@ class Paths:
         return self.data / "threads.db"
 
     @property
+    def made_models_file(self) -> Path:
+        """Names that clients made for models."""
+        return self.data / "made_models.json"
+
+    @property
+    def responses_db(self) -> Path:
+        """Answers that clients of OpenAI's Responses refer back to."""
+        return self.data / "responses.db"
+
+    @property
     def knowledge_db(self) -> Path:
         return self.data / "knowledge.db"
 

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from localmind import __version__
-from localmind.api import embeddings, llamacpp, metrics, native, openai_chat, openai_text
+from localmind.api import embeddings, llamacpp, metrics, native, ollama, openai_chat, openai_models, openai_text
 from localmind.api.backend import Backend
 from localmind.api.security import App, Gate, Gatekeeper
 from localmind.api.streams import JSON, error_response
@@ -30,7 +30,7 @@ log = logging.getLogger("localmind.api")
 def create_app(backend: Backend, keeper: Gatekeeper) -> App:
     """The ASGI application."""
     app = FastAPI(title="localmind", version=__version__, docs_url=None, redoc_url=None, telemetry=NO_TELEMETRY)
-    for dialect in (openai_chat, openai_text, embeddings, llamacpp, native, metrics):
+    for dialect in (openai_chat, openai_models, openai_text, embeddings, ollama, llamacpp, native, metrics):
         app.include_router(dialect.router(backend))
 
     @app.get("/health")
@@ -40,13 +40,13 @@ def create_app(backend: Backend, keeper: Gatekeeper) -> App:
 
     @app.exception_handler(LocalmindError)
     async def ours(request: Request, problem: LocalmindError) -> Response:
-        return error_response(problem)
+        return error_response(request.url.path, problem)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, problem: RequestValidationError) -> Response:
         first = problem.errors()[0]
         where = ".".join(str(part) for part in first["loc"] if part != "body") or "body"
-        return error_response(InvalidRequest(f"{where}: {first['msg']}"))
+        return error_response(request.url.path, InvalidRequest(f"{where}: {first['msg']}"))
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, problem: HTTPException) -> Response:
@@ -55,13 +55,14 @@ def create_app(backend: Backend, keeper: Gatekeeper) -> App:
             error = NotFound(f"there is no {request.method} {request.url.path} here")
         else:
             error = InvalidRequest(f"{request.method} {request.url.path}: {problem.detail}")
-        response = error_response(error)
+        response = error_response(request.url.path, error)
         response.status_code = problem.status_code
         return response
 
     @app.exception_handler(Exception)
     async def unforeseen(request: Request, problem: Exception) -> Response:
         log.exception("unforeseen error in %s %s", request.method, request.url.path, exc_info=problem)
-        return error_response(InternalError("something went wrong in the daemon", hint="localmind doctor"))
+        problem_of_ours = InternalError("something went wrong in the daemon", hint="localmind doctor")
+        return error_response(request.url.path, problem_of_ours)
 
     return Gate(app, keeper)

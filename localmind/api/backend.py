@@ -14,6 +14,7 @@ from localmind.catalog import Catalog
 from localmind.knowledge.embedder import Embedder
 from localmind.knowledge.knowledge import Knowledge
 from localmind.machine.devices import Machine
+from localmind.models.made import MadeModels
 from localmind.models.pulls import Pulls
 from localmind.models.store import Store
 from localmind.paths import Paths
@@ -34,6 +35,8 @@ class Backend:
     knowledge: Knowledge
     assistant: Assistant
     threads: Threads
+    made: MadeModels
+    """Models that clients made of others."""
     running: Running
     """Answers that the daemon is writing, whoever watches."""
     machine: Machine

@@ -7,12 +7,15 @@ nearly every request, costs no task and no queue.
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
 from localmind.errors import InternalError, LocalmindError
 from localmind.events import Done, Event, Failed
 from localmind.messages import Timings, Usage
+
+log = logging.getLogger("localmind.api")
 
 
 @dataclass(slots=True, frozen=True)
@@ -57,21 +60,38 @@ async def side_by_side(streams: Sequence[AsyncGenerator[Event, None]]) -> AsyncG
         await asyncio.wait(tasks)
 
 
-async def begun(events: AsyncGenerator[At, None]) -> AsyncGenerator[At, None]:
-    """The same once the first event is there, so that whatever fails before it can still be a status."""
+async def begun(events: AsyncGenerator[At, None], patience_s: float | None = None) -> AsyncGenerator[At, None]:
+    """The same once the first event is there, so that whatever fails before it can still be a status.
+
+    After `patience_s` it is returned without: a client of a stream is then told that we are at work, and whatever
+    fails later is the stream's last event.
+    """
+    first = asyncio.ensure_future(anext(events))
     try:
-        first = await anext(events)
-    except StopAsyncIteration:
-        raise InternalError("the answer had no events") from None
+        await asyncio.wait({first}, timeout=patience_s)
+    except asyncio.CancelledError:
+        first.cancel()
+        await asyncio.wait({first})
+        raise
+    if first.done() and (problem := first.exception()) is not None:
+        if isinstance(problem, StopAsyncIteration):
+            raise InternalError("the answer had no events")
+        raise problem
 
     async def rest() -> AsyncGenerator[At, None]:
-        async with contextlib.aclosing(events):
-            yield first
-            try:
-                async for event in events:
-                    yield event
-            except LocalmindError as problem:
-                yield At(0, Failed.of(problem))
+        try:
+            async with contextlib.aclosing(events):
+                try:
+                    yield await first
+                    async for event in events:
+                        yield event
+                except LocalmindError as problem:
+                    yield At(0, Failed.of(problem))
+                except Exception as problem:  # a stream has a last event, whatever went wrong
+                    log.exception("unforeseen error in a stream", exc_info=problem)
+                    yield At(0, Failed.of(InternalError("something went wrong in the daemon", hint="localmind doctor")))
+        finally:
+            first.cancel()
 
     return rest()
 

@@ -15,10 +15,11 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from localmind.api.asking import embedder_of
 from localmind.api.backend import Backend
 from localmind.api.streams import JSON, unless_gone
 from localmind.catalog import ModelSpec
-from localmind.errors import InvalidRequest, ModelNotInstalled
+from localmind.errors import ContextTooLong, InvalidRequest, ModelNotInstalled
 
 MOST_TEXTS = 2048
 MOST_DOCUMENTS = 1000
@@ -77,11 +78,11 @@ def router(backend: Backend) -> APIRouter:
     async def embeddings(body: EmbeddingsRequest, request: Request) -> Response:
         """OpenAI embeddings: unit vectors as floats or base64."""
         texts = body.texts()
-        spec = backend.engines.embedder(body.model)
-        vectors, tokens = await unless_gone(request, _embed(backend, spec, texts))
+        spec = embedder_of(backend, body.model)
+        vectors, tokens = await unless_gone(request, vectors_of(backend, spec, texts))
         if body.dimensions is not None:
             vectors = [shortened(vector, body.dimensions) for vector in vectors]
-        encode = _base64 if body.encoding_format == "base64" else _floats
+        encode = _base64 if body.encoding_format == "base64" else floats
         return JSON(
             {
                 "object": "list",
@@ -95,6 +96,9 @@ def router(backend: Backend) -> APIRouter:
         )
 
     @routes.post("/v1/rerank")
+    @routes.post("/rerank", include_in_schema=False)
+    @routes.post("/reranking", include_in_schema=False)
+    @routes.post("/v1/reranking", include_in_schema=False)
     async def rerank(body: RerankRequest, request: Request) -> Response:
         """How well each document fits a query, best first."""
         texts = body.texts()
@@ -107,19 +111,38 @@ def router(backend: Backend) -> APIRouter:
         if body.return_documents:
             for result in results:
                 result["document"] = {"text": texts[result["index"]]}
+        tokens = await backend.engines.ask(spec, "tokenize", text="\n".join([body.query, *texts]))
+        usage = {"prompt_tokens": len(tokens), "total_tokens": len(tokens)}
         # Half of the clients read `results` (Cohere, Jina, vLLM), the other half `data` (Voyage, Continue's openai).
-        return JSON({"object": "list", "model": spec.name, "results": results, "data": results})
+        return JSON({"object": "list", "model": spec.name, "results": results, "data": results, "usage": usage})
 
     return routes
 
 
-async def _embed(backend: Backend, spec: ModelSpec, texts: Sequence[str]) -> tuple[list[bytes], int]:
-    if spec.format == "gguf":
+async def vectors_of(
+    backend: Backend, spec: ModelSpec, texts: Sequence[str], *, truncate: bool = False
+) -> tuple[list[bytes], int]:
+    """A unit vector a text, float32 little-endian, and the tokens of all.
+
+    A text too long for a GGUF is an error unless `truncate`; a BERT-class embedder reads the beginning of it.
+    """
+    if spec.format != "gguf":
+        own = backend.embedder()
+        if own is None or own.model.name != spec.name:
+            raise ModelNotInstalled(
+                f"{spec.name} is not the embedder in use", hint=f"LOCALMIND_EMBED_MODEL={spec.name}"
+            )
+        return await own.embed(texts, "passage"), await own.count(texts)
+    try:
         return await backend.engines.embed(spec, texts)
-    own = backend.embedder()
-    if own is None or own.model.name != spec.name:
-        raise ModelNotInstalled(f"{spec.name} is not the embedder in use", hint=f"LOCALMIND_EMBED_MODEL={spec.name}")
-    return await own.embed(texts, "passage"), await own.count(texts)
+    except ContextTooLong as problem:
+        limit = problem.numbers.get("n_ctx")
+        if not truncate or limit is None:
+            raise
+    ask = backend.engines.ask
+    cut = [(await ask(spec, "tokenize", text=text, add_special=True, parse_special=False))[:limit] for text in texts]
+    answer = await ask(spec, "embed", tokens=cut)
+    return answer["vectors"], int(answer["tokens"])
 
 
 def shortened(vector: bytes, dimensions: int) -> bytes:
@@ -132,7 +155,7 @@ def shortened(vector: bytes, dimensions: int) -> bytes:
     return array.array("f", [number / length for number in first]).tobytes()
 
 
-def _floats(vector: bytes) -> list[float]:
+def floats(vector: bytes) -> list[float]:
     numbers = array.array("f", vector)
     return numbers.tolist()
 

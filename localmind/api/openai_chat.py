@@ -4,10 +4,9 @@ Field names, chunk order and error form follow the OpenAI API reference and what
 parse. Beyond it: llama.cpp's sampling fields and timings, `reasoning_content`, and a priority.
 """
 
-import contextlib
 import secrets
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -15,16 +14,26 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
+from localmind.api.answers import Answer, collected, written
+from localmind.api.asking import answers, asker, target_of
 from localmind.api.backend import Backend
 from localmind.api.chat_messages import ChatMessage
 from localmind.api.chat_tools import ToolFields
-from localmind.api.choices import At, begun, side_by_side, together
+from localmind.api.choices import together
+from localmind.api.error_forms import openai_error
 from localmind.api.fields import MOST_CHOICES, GenerationFields
-from localmind.api.openai_forms import Answer, CallChunks, logprobs_json, timings_json, usage_json
-from localmind.api.security import error_body
+from localmind.api.openai_forms import (
+    FINGERPRINT,
+    CallChunks,
+    choice_json,
+    logprobs_json,
+    sources_json,
+    timings_json,
+    usage_json,
+)
 from localmind.api.streams import JSON, EventStream, sse, unless_gone
 from localmind.errors import InvalidRequest
-from localmind.events import Done, Event, Failed, ReasoningDelta, TextDelta, ToolCallDelta
+from localmind.events import Done, Event, Failed, ReasoningDelta, Sources, TextDelta, ToolCallDelta
 from localmind.workers.request import Request as Generation
 
 
@@ -100,98 +109,108 @@ class ChatRequest(AnswerFields):
 
 
 def router(backend: Backend) -> APIRouter:
-    routes = APIRouter(prefix="/v1")
+    routes = APIRouter()
 
-    @routes.post("/chat/completions")
+    @routes.post("/v1/chat/completions")
+    @routes.post("/chat/completions", include_in_schema=False)
     async def chat_completions(body: ChatRequest, request: Request) -> Response:
         """OpenAI chat completions: `stream=true` for server-sent events."""
-        asked = body.generation(request)
-        spec = backend.engines.resolve(body.model)
-        streams = [backend.engines.generate(spec, asked.choice(index)) for index in range(body.n or 1)]
-        events = await unless_gone(request, begun(side_by_side(streams)))
-        head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": spec.name}
-        if body.stream:
-            with_usage = body.stream_options is not None and body.stream_options.include_usage
-            return EventStream(chunks(events, head, len(streams), with_usage=with_usage, legacy=body.legacy))
-        return JSON(await unless_gone(request, whole(events, head, len(streams), legacy=body.legacy)))
-
-    @routes.get("/models")
-    async def models() -> Response:
-        """The models that are on this machine and can chat."""
-        return JSON({"object": "list", "data": [_model(entry) for entry in backend.engines.installed()]})
-
-    @routes.get("/models/{name:path}")
-    async def model(name: str) -> Response:
-        spec = backend.engines.resolve(name)
-        return JSON(_model(spec.name))
+        return await complete(backend, body, request)
 
     return routes
 
 
-def asker(request: Request) -> str:
-    """Who asks, for fairness between clients: one connection is one client."""
-    return f"{request.client.host}:{request.client.port}" if request.client else "unix"
+def nothing_more(done: Done) -> dict[str, Any]:
+    return {}
 
 
-def _model(name: str) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": 0, "owned_by": "localmind"}
+async def complete(
+    backend: Backend, body: ChatRequest, request: Request, more: Callable[[Done], dict[str, Any]] = nothing_more
+) -> Response:
+    """A chat completion. `more` is what a dialect of OpenAI's adds at the end of an answer."""
+    target = await target_of(backend, body.model, body)
+    asked = body.generation(request)
+    n = body.n or 1
+    wanted = [asked.choice(index) for index in range(n)]
+    events = await answers(request, backend, target, wanted, stream=bool(body.stream))
+    head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": target.name}
+    head["system_fingerprint"] = FINGERPRINT
+    if body.stream:
+        with_usage = body.stream_options is not None and body.stream_options.include_usage
+        writer = ChatWriter(head, n, with_usage=with_usage, legacy=body.legacy, more=more)
+        return EventStream(written(events, writer))
+    return JSON(whole(await unless_gone(request, collected(events, n)), head, legacy=body.legacy, more=more))
 
 
-async def chunks(
-    events: AsyncGenerator[At, None], head: dict[str, Any], n: int, *, with_usage: bool, legacy: bool
-) -> AsyncGenerator[bytes, None]:
+class ChatWriter:
     """The streamed form: role, pieces, finish reason, usage if asked for, `[DONE]`.
 
     A chunk holds one kind of thing: Continue drops tool calls that come with content, and reads whatever
     comes with usage last. A call's name is in its first piece alone, since a second one starts a new call
     for gptel.
     """
-    base = {**head, "object": "chat.completion.chunk"} | ({"usage": None} if with_usage else {})
-    calls = [CallChunks(legacy) for _ in range(n)]
-    ends: list[Done] = []
 
-    def chunk(index: int, delta: dict[str, Any], finish: str | None = None, logprobs: Any = None, **more: Any) -> bytes:
+    def __init__(
+        self, head: dict[str, Any], n: int, *, with_usage: bool, legacy: bool, more: Callable[[Done], dict[str, Any]]
+    ) -> None:
+        self._base = {**head, "object": "chat.completion.chunk"} | ({"usage": None} if with_usage else {})
+        self._with_usage = with_usage
+        self._more = more
+        self._calls = [CallChunks(legacy) for _ in range(n)]
+        self._ends: list[Done] = []
+        self._sources: dict[str, Any] = {}
+
+    def begin(self) -> bytes:
+        return b"".join(self._chunk(index, {"role": "assistant", "content": ""}) for index in range(len(self._calls)))
+
+    def event(self, choice: int, event: Event) -> bytes:
+        match event:
+            case TextDelta(text, logprobs):
+                return self._chunk(choice, {"content": text}, logprobs=logprobs_json(logprobs))
+            case ReasoningDelta(text):
+                return self._chunk(choice, {"reasoning_content": text})
+            case ToolCallDelta():
+                return self._chunk(choice, self._calls[choice].delta(event))
+            case Sources(passages):
+                self._sources = sources_json(passages)
+            case Done():
+                self._ends.append(event)
+                timings = timings_json(event.usage, event.timings)
+                reason = self._calls[choice].reason(event.finish_reason)
+                return self._chunk(choice, {}, reason, timings=timings, **self._sources, **self._more(event))
+            case Failed():
+                return sse(openai_error(event.exception()))
+        return b""
+
+    def end(self) -> bytes:
+        last = b"data: [DONE]\n\n"
+        if not (self._with_usage and len(self._ends) == len(self._calls)):
+            return last
+        usage, _ = together(self._ends)
+        return sse({**self._base, "choices": [], "usage": usage_json(usage)}) + last
+
+    def _chunk(
+        self, index: int, delta: dict[str, Any], finish: str | None = None, logprobs: Any = None, **more: Any
+    ) -> bytes:
         choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
-        return sse({**base, "choices": [choice], **more})
-
-    async with contextlib.aclosing(events):
-        for index in range(n):
-            yield chunk(index, {"role": "assistant", "content": ""})
-        async for at in events:
-            index = at.choice
-            match at.event:
-                case TextDelta(text, logprobs):
-                    yield chunk(index, {"content": text}, logprobs=logprobs_json(logprobs))
-                case ReasoningDelta(text):
-                    yield chunk(index, {"reasoning_content": text})
-                case ToolCallDelta() as piece:
-                    yield chunk(index, calls[index].delta(piece))
-                case Done() as done:
-                    ends.append(done)
-                    reason = calls[index].reason(done.finish_reason)
-                    yield chunk(index, {}, reason, timings=timings_json(done.usage, done.timings))
-                case Failed() as failed:
-                    yield sse(error_body(failed.exception()))
-        if with_usage and len(ends) == n:
-            usage, _ = together(ends)
-            yield sse({**base, "choices": [], "usage": usage_json(usage)})
-        yield b"data: [DONE]\n\n"
+        return sse({**self._base, "choices": [choice], **more})
 
 
-async def whole(events: AsyncGenerator[At, None], head: dict[str, Any], n: int, *, legacy: bool) -> dict[str, Any]:
-    """The whole answer as one object. Raises the stream's error."""
-    answers = [Answer(legacy) for _ in range(n)]
-    async with contextlib.aclosing(events):
-        async for at in events:
-            event: Event = at.event
-            if isinstance(event, Failed):
-                raise event.exception()
-            answers[at.choice].take(event)
-    usage, timings = together([answer.done for answer in answers])
+def whole(
+    found: Sequence[Answer],
+    head: dict[str, Any],
+    *,
+    legacy: bool = False,
+    more: Callable[[Done], dict[str, Any]] = nothing_more,
+) -> dict[str, Any]:
+    """The whole answer as one object."""
+    usage, timings = together([answer.done for answer in found])
     return {
         **head,
         "object": "chat.completion",
-        "choices": [answer.choice(index) for index, answer in enumerate(answers)],
+        "choices": [choice_json(answer, index, legacy=legacy) for index, answer in enumerate(found)],
         "usage": usage_json(usage),
         "timings": timings_json(usage, timings),
+        **sources_json(found[0].sources),
+        **more(found[0].done),
     }

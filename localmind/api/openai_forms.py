@@ -1,16 +1,21 @@
 """The shapes that OpenAI's answers are made of: usage, timings, log probabilities, messages, tool call pieces.
 
-Pure functions and small accumulators over our events, shared by the chat and the completion routes.
+Pure functions, shared by the dialects that are OpenAI's or look like it.
 Timings carry our own names and llama-server's, so that its clients find what they look for.
 """
 
-import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from localmind.errors import InternalError
-from localmind.events import Done, Event, Logprob, ReasoningDelta, TextDelta, TokenLogprob, ToolCallDelta
+import msgspec
+
+from localmind import __version__
+from localmind.api.answers import Answer, new_call_id
+from localmind.events import Logprob, Passage, TokenLogprob, ToolCallDelta
 from localmind.messages import Timings, Usage
+
+FINGERPRINT = f"localmind-{__version__}"
+"""Of the server, as clients log it."""
 
 LEAST_LOGPROB = -9999.0
 """OpenAI's own floor; JSON has no infinity."""
@@ -102,10 +107,6 @@ class CallChunks:
         return _reason(reason, self._legacy)
 
 
-def new_call_id() -> str:
-    return f"call_{secrets.token_hex(12)}"
-
-
 def text_reason(reason: str) -> str:
     """Text completions know "stop" and "length" only."""
     return "stop" if reason == "tool_calls" else _reason(reason, False)
@@ -118,64 +119,29 @@ def _reason(reason: str, legacy: bool) -> str:
     return "length" if reason == "cancelled" else reason
 
 
-class Answer:
-    """One choice, put together from its events."""
+def sources_json(passages: Sequence[Passage] | None) -> dict[str, Any]:
+    """The field beside an answer from the files; nothing for any other."""
+    return {} if passages is None else {"sources": msgspec.to_builtins(passages)}
 
-    def __init__(self, legacy: bool = False) -> None:
-        self._legacy = legacy
-        self._done: Done | None = None
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
-        self._logprobs: list[TokenLogprob] = []
-        self._calls: dict[int, dict[str, Any]] = {}
 
-    def take(self, event: Event) -> None:
-        match event:
-            case TextDelta(text, logprobs):
-                self._text.append(text)
-                self._logprobs += logprobs
-            case ReasoningDelta(text):
-                self._reasoning.append(text)
-            case ToolCallDelta(index, call_id, name, arguments):
-                if index not in self._calls:
-                    self._calls[index] = {"id": call_id or new_call_id(), "name": name, "arguments": []}
-                self._calls[index]["arguments"].append(arguments)
-            case Done():
-                self._done = event
-
-    @property
-    def done(self) -> Done:
-        if self._done is None:
-            raise InternalError("the answer has no end", hint="localmind doctor")
-        return self._done
-
-    @property
-    def text(self) -> str:
-        return "".join(self._text)
-
-    @property
-    def logprobs(self) -> list[TokenLogprob]:
-        return self._logprobs
-
-    def choice(self, index: int) -> dict[str, Any]:
-        """As an element of `choices` of a chat completion."""
-        message: dict[str, Any] = {"role": "assistant", "content": self.text, "refusal": None}
-        if self._reasoning:
-            message["reasoning_content"] = "".join(self._reasoning)
-        if self._calls:
-            message["content"] = self.text or None
-            calls = [call for _, call in sorted(self._calls.items())]
-            functions = [{"name": call["name"], "arguments": "".join(call["arguments"])} for call in calls]
-            if self._legacy:
-                message["function_call"] = functions[0]
-            else:
-                message["tool_calls"] = [
-                    {"id": call["id"], "type": "function", "function": function}
-                    for call, function in zip(calls, functions, strict=True)
-                ]
-        return {
-            "index": index,
-            "message": message,
-            "logprobs": logprobs_json(self._logprobs),
-            "finish_reason": _reason(self.done.finish_reason, self._legacy),
-        }
+def choice_json(answer: Answer, index: int, *, legacy: bool = False) -> dict[str, Any]:
+    """An element of `choices` of a chat completion."""
+    message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
+    if answer.reasoning:
+        message["reasoning_content"] = answer.reasoning
+    if answer.calls:
+        message["content"] = answer.text or None
+        functions = [{"name": call.name, "arguments": call.arguments} for call in answer.calls]
+        if legacy:
+            message["function_call"] = functions[0]
+        else:
+            message["tool_calls"] = [
+                {"id": call.id, "type": "function", "function": function}
+                for call, function in zip(answer.calls, functions, strict=True)
+            ]
+    return {
+        "index": index,
+        "message": message,
+        "logprobs": logprobs_json(answer.logprobs),
+        "finish_reason": _reason(answer.done.finish_reason, legacy),
+    }

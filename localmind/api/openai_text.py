@@ -4,10 +4,9 @@ A prompt is taken as it is, control tokens included, because editors write fill-
 hand; with `suffix` the engine does that by the vocabulary's own tokens. Token ids are the model's own.
 """
 
-import contextlib
 import secrets
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -16,16 +15,18 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import Response
 
+from localmind.api.answers import Answer, collected, written
+from localmind.api.asking import answers, asker, target_of
 from localmind.api.backend import Backend
-from localmind.api.choices import At, begun, side_by_side, together
+from localmind.api.choices import together
+from localmind.api.error_forms import openai_error
 from localmind.api.fields import MOST_CHOICES, GenerationFields
-from localmind.api.openai_chat import StreamOptions, asker
-from localmind.api.openai_forms import Answer, finite, text_reason, timings_json, usage_json
-from localmind.api.security import error_body
+from localmind.api.openai_chat import StreamOptions, nothing_more
+from localmind.api.openai_forms import FINGERPRINT, finite, text_reason, timings_json, usage_json
 from localmind.api.streams import JSON, EventStream, sse, unless_gone
 from localmind.catalog import ModelSpec
 from localmind.errors import InvalidRequest
-from localmind.events import Done, Failed, TextDelta, TokenLogprob
+from localmind.events import Done, Event, Failed, TextDelta, TokenLogprob
 from localmind.messages import Usage
 from localmind.workers.request import Infill
 from localmind.workers.request import Request as Generation
@@ -111,76 +112,85 @@ class Shape:
 
 
 def router(backend: Backend) -> APIRouter:
-    routes = APIRouter(prefix="/v1")
+    routes = APIRouter()
 
-    @routes.post("/completions")
+    @routes.post("/v1/completions")
     async def completions(body: CompletionRequest, request: Request) -> Response:
         """OpenAI text completions: `stream=true` for server-sent events."""
-        spec = backend.engines.resolve(body.model)
-        asked = body.generations(request)
-        n = body.n or 1
-        texts = (
-            [await _echo(backend, spec, prompt) for prompt in body.prompts] if body.echo else [""] * len(body.prompts)
-        )
-        shape = Shape(n, tuple(text for text in texts for _ in range(n)))
-        streams = [backend.engines.generate(spec, each) for each in asked]
-        events = await unless_gone(request, begun(side_by_side(streams)))
-        head = {"id": f"cmpl-{secrets.token_hex(12)}", "object": "text_completion", "created": int(time.time())}
-        head["model"] = spec.name
-        if body.stream:
-            with_usage = body.stream_options is not None and body.stream_options.include_usage
-            return EventStream(chunks(events, head, shape, with_usage))
-        return JSON(await unless_gone(request, whole(events, head, shape)))
+        return await complete(backend, body, request)
 
     return routes
+
+
+async def complete(
+    backend: Backend, body: CompletionRequest, request: Request, more: Callable[[Done], dict[str, Any]] = nothing_more
+) -> Response:
+    """A text completion. `more` is what a dialect of OpenAI's adds at the end of an answer."""
+    target = await target_of(backend, body.model, body)
+    asked = body.generations(request)
+    n = body.n or 1
+    texts = [await _echo(backend, target.spec, each) if body.echo else "" for each in body.prompts]
+    shape = Shape(n, tuple(text for text in texts for _ in range(n)))
+    events = await answers(request, backend, target, asked, stream=bool(body.stream))
+    head = {"id": f"cmpl-{secrets.token_hex(12)}", "object": "text_completion", "created": int(time.time())}
+    head |= {"model": target.name, "system_fingerprint": FINGERPRINT}
+    if body.stream:
+        with_usage = body.stream_options is not None and body.stream_options.include_usage
+        return EventStream(written(events, TextWriter(head, shape, with_usage, more)))
+    return JSON(whole(await unless_gone(request, collected(events, len(asked))), head, shape, more))
 
 
 async def _echo(backend: Backend, spec: ModelSpec, prompt: str | list[int]) -> str:
     return prompt if isinstance(prompt, str) else str(await backend.engines.ask(spec, "detokenize", tokens=prompt))
 
 
-async def chunks(
-    events: AsyncGenerator[At, None], head: dict[str, Any], shape: Shape, with_usage: bool
-) -> AsyncGenerator[bytes, None]:
+class TextWriter:
     """Pieces of text, each choice's finish reason, usage if asked for, `[DONE]`."""
-    base = {**head} | ({"usage": None} if with_usage else {})
-    ends: dict[int, Done] = {}
-    lengths = [len(text) for text in shape.echoes]
 
-    def chunk(index: int, text: str, finish: str | None = None, logprobs: Any = None, **more: Any) -> bytes:
+    def __init__(
+        self, head: dict[str, Any], shape: Shape, with_usage: bool, more: Callable[[Done], dict[str, Any]]
+    ) -> None:
+        self._base = {**head} | ({"usage": None} if with_usage else {})
+        self._shape = shape
+        self._with_usage = with_usage
+        self._more = more
+        self._ends: dict[int, Done] = {}
+        self._lengths = [len(text) for text in shape.echoes]
+
+    def begin(self) -> bytes:
+        return b"".join(self._chunk(index, text) for index, text in enumerate(self._shape.echoes) if text)
+
+    def event(self, choice: int, event: Event) -> bytes:
+        match event:
+            case TextDelta(text, logprobs):
+                begins = self._lengths[choice]
+                self._lengths[choice] += len(text)
+                return self._chunk(choice, text, logprobs=legacy_logprobs(logprobs, begins))
+            case Done():
+                self._ends[choice] = event
+                timings = timings_json(event.usage, event.timings)
+                return self._chunk(choice, "", text_reason(event.finish_reason), timings=timings, **self._more(event))
+            case Failed():
+                return sse(openai_error(event.exception()))
+        return b""
+
+    def end(self) -> bytes:
+        last = b"data: [DONE]\n\n"
+        if not (self._with_usage and len(self._ends) == len(self._shape.echoes)):
+            return last
+        usage = self._shape.usage([done for _, done in sorted(self._ends.items())])
+        return sse({**self._base, "choices": [], "usage": usage_json(usage)}) + last
+
+    def _chunk(self, index: int, text: str, finish: str | None = None, logprobs: Any = None, **more: Any) -> bytes:
         choice = {"text": text, "index": index, "logprobs": logprobs, "finish_reason": finish}
-        return sse({**base, "choices": [choice], **more})
-
-    async with contextlib.aclosing(events):
-        for index, text in enumerate(shape.echoes):
-            if text:
-                yield chunk(index, text)
-        async for at in events:
-            match at.event:
-                case TextDelta(text, logprobs):
-                    yield chunk(at.choice, text, logprobs=legacy_logprobs(logprobs, lengths[at.choice]))
-                    lengths[at.choice] += len(text)
-                case Done() as done:
-                    ends[at.choice] = done
-                    timings = timings_json(done.usage, done.timings)
-                    yield chunk(at.choice, "", text_reason(done.finish_reason), timings=timings)
-                case Failed() as failed:
-                    yield sse(error_body(failed.exception()))
-        if with_usage and len(ends) == len(shape.echoes):
-            usage = shape.usage([done for _, done in sorted(ends.items())])
-            yield sse({**base, "choices": [], "usage": usage_json(usage)})
-        yield b"data: [DONE]\n\n"
+        return sse({**self._base, "choices": [choice], **more})
 
 
-async def whole(events: AsyncGenerator[At, None], head: dict[str, Any], shape: Shape) -> dict[str, Any]:
-    """The whole answer as one object. Raises the stream's error."""
-    answers = [Answer() for _ in shape.echoes]
-    async with contextlib.aclosing(events):
-        async for at in events:
-            if isinstance(at.event, Failed):
-                raise at.event.exception()
-            answers[at.choice].take(at.event)
-    ends = [answer.done for answer in answers]
+def whole(
+    found: Sequence[Answer], head: dict[str, Any], shape: Shape, more: Callable[[Done], dict[str, Any]]
+) -> dict[str, Any]:
+    """The whole answer as one object."""
+    ends = [answer.done for answer in found]
     usage = shape.usage(ends)
     return {
         **head,
@@ -191,10 +201,11 @@ async def whole(events: AsyncGenerator[At, None], head: dict[str, Any], shape: S
                 "logprobs": legacy_logprobs(answer.logprobs, len(echo)),
                 "finish_reason": text_reason(answer.done.finish_reason),
             }
-            for index, (answer, echo) in enumerate(zip(answers, shape.echoes, strict=True))
+            for index, (answer, echo) in enumerate(zip(found, shape.echoes, strict=True))
         ],
         "usage": usage_json(usage),
         "timings": timings_json(usage, together(ends)[1]),
+        **more(found[0].done),
     }
 
 

@@ -14,8 +14,9 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
+from localmind.api.error_forms import form_of
 from localmind.api.peers import Peer
-from localmind.errors import ForbiddenOrigin, LocalmindError, Unauthorized, WrongHost, row, to_wire
+from localmind.errors import ForbiddenOrigin, LocalmindError, Unauthorized, WrongHost, row
 from localmind.paths import private_dir, write_atomic
 
 Scope = MutableMapping[str, Any]
@@ -103,25 +104,11 @@ class Gate:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": error.code})
         else:
-            await JSONResponse(error_body(error), row(error).status, {"x-should-retry": "false"})(
+            await JSONResponse(form_of(scope["path"])(error), row(error).status, {"x-should-retry": "false"})(
                 scope,
                 receive,
                 send,
             )
-
-
-def error_body(error: LocalmindError) -> dict[str, Any]:
-    """The OpenAI form of an error, its hint in the message; `localmind` holds the parts for our own clients."""
-    message = error.message if error.hint is None else f"{error.message}. Hint: {error.hint}"
-    return {
-        "error": {
-            "message": message,
-            "type": row(error).type,
-            "param": None,
-            "code": error.code,
-            "localmind": to_wire(error),
-        }
-    }
 
 
 def read_or_make_token(path: Path) -> str:

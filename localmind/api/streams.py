@@ -1,26 +1,29 @@
-"""How answers leave: server-sent events that end properly, and JSON that is not computed for nobody.
+"""How answers leave: streams that end properly, and JSON that is not computed for nobody.
 
 Owns three promises: a client that hangs up cancels its generation at once; every stream ends with a
-last event, also when something failed or the daemon stops; a stream that is silent for long sends a
-comment, so that proxies and clients do not give up on it. No task is made per event: at 250 tokens a
+last event, also when something failed or the daemon stops; server-sent events that are silent for long send
+a comment, so that proxies and clients do not give up on them. No task is made per event: at 250 tokens a
 second that would cost more than the JSON.
 """
 
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from localmind.api.security import error_body
-from localmind.errors import Cancelled, InternalError, LocalmindError, QueueFull, row
+from localmind.api.error_forms import form_of, headers_of
+from localmind.errors import Cancelled, InternalError, LocalmindError, row
 from localmind.events import Event, Failed, encode
 
 KEEPALIVE_S = 15.0
+KEEPALIVE = b": still here\n\n"
+"""Not ": ping": Continue takes that for the end."""
+
 T = TypeVar("T")
 _json = msgspec.json.Encoder()
 
@@ -35,6 +38,16 @@ def sse(value: Any) -> bytes:
     return b"data: " + _json.encode(value) + b"\n\n"
 
 
+def named_sse(name: str, value: Any) -> bytes:
+    """The same under an event name, as Anthropic's and OpenAI's newer clients want it."""
+    return b"event: " + name.encode() + b"\n" + sse(value)
+
+
+def line(value: Any) -> bytes:
+    """One line of JSON."""
+    return _json.encode(value) + b"\n"
+
+
 class JSON(Response):
     """A JSON answer through msgspec."""
 
@@ -44,18 +57,17 @@ class JSON(Response):
         return to_json(content)
 
 
-def error_response(error: LocalmindError) -> Response:
-    """The OpenAI form of an error with its status and whether a retry makes sense."""
-    headers = {"x-should-retry": "true" if row(error).retry else "false"}
-    if isinstance(error, QueueFull):
-        headers["retry-after"] = str(error.retry_after_s)
-    return JSON(error_body(error), row(error).status, headers)
+def error_response(path: str, error: LocalmindError) -> Response:
+    """An error in the form of the dialect that `path` belongs to, with its status and whether to try again."""
+    return JSON(form_of(path)(error), row(error).status, headers_of(error))
 
 
 class EventStream(Response):
     """Server-sent events from an async generator of bytes, which is closed when the client hangs up."""
 
     media_type = "text/event-stream"
+    keepalive: ClassVar[bytes | None] = KEEPALIVE
+    """Sent into long silence; None where the form has no comments."""
 
     def __init__(self, chunks: AsyncGenerator[bytes, None]) -> None:
         super().__init__(headers={"cache-control": "no-cache", "x-accel-buffering": "no"})
@@ -66,7 +78,9 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         pump = asyncio.create_task(self._pump(send))
-        others = {asyncio.create_task(wait_gone(receive)), asyncio.create_task(self._keep_alive(send))}
+        others = {asyncio.create_task(wait_gone(receive))}
+        if self.keepalive is not None:
+            others.add(asyncio.create_task(self._keep_alive(send, self.keepalive)))
         try:
             await asyncio.wait({pump, *others}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -84,16 +98,23 @@ class EventStream(Response):
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _keep_alive(self, send: Send) -> None:
+    async def _keep_alive(self, send: Send, comment: bytes) -> None:
         clock = asyncio.get_running_loop().time
         self._sent_at = clock()
         while True:
             idle = clock() - self._sent_at
             if idle >= KEEPALIVE_S:
                 self._sent_at = clock()
-                await send({"type": "http.response.body", "body": b": still here\n\n", "more_body": True})
+                await send({"type": "http.response.body", "body": comment, "more_body": True})
                 idle = 0.0
             await asyncio.sleep(KEEPALIVE_S - idle)
+
+
+class LineStream(EventStream):
+    """Lines of JSON. An empty line breaks ollama-python and Zed, so nothing is sent into silence."""
+
+    media_type = "application/x-ndjson"
+    keepalive = None
 
 
 async def wait_gone(receive: Receive) -> None:

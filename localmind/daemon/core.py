@@ -20,6 +20,7 @@ from localmind.knowledge.knowledge import Knowledge
 from localmind.machine.devices import Machine
 from localmind.machine.plan import Wishes
 from localmind.machine.probe import PlanMemory
+from localmind.models.made import MadeModels
 from localmind.models.pulls import Pulls
 from localmind.models.store import Store
 from localmind.paths import Paths, private_dir
@@ -105,6 +106,7 @@ class Core:
             knowledge=self._knowledge,
             assistant=assistant,
             threads=self._threads,
+            made=MadeModels(paths.made_models_file),
             running=Running(assistant.grounded, self._engines, self._threads),
             machine=self._machine,
             index_workers=self.workers,

@@ -48,10 +48,13 @@ class AdaptersParams(msgspec.Struct, frozen=True):
 class TokenizeParams(msgspec.Struct, frozen=True):
     text: str
     add_special: bool = False
+    parse_special: bool = True
 
 
 class DetokenizeParams(msgspec.Struct, frozen=True):
     tokens: tuple[int, ...]
+    apart: bool = False
+    """Each token's own bytes instead of the text of all: half a character is no text."""
 
 
 class CountParams(msgspec.Struct, frozen=True):

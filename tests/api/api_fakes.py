@@ -4,6 +4,7 @@ import functools
 import json
 import struct
 from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import httpx2
@@ -17,6 +18,7 @@ from localmind.catalog import ModelSpec
 from localmind.errors import ModelNotFound
 from localmind.events import Done, Event, TextDelta
 from localmind.messages import Usage
+from localmind.models.made import MadeModels
 from localmind.workers.request import Request
 from localmind.workers.tally import Tally
 
@@ -85,13 +87,14 @@ def app_with(engines: FakeEngines) -> App:
         paths=missing,
         port=1,
         tcp_problem=None,
-        catalog=missing,
+        catalog=catalog.Catalog(catalog.bundled()),
         store=missing,
         pulls=missing,
         engines=cast(Any, engines),
         knowledge=missing,
         assistant=missing,
         threads=missing,
+        made=MadeModels(Path("/nowhere/made_models.json")),
         running=missing,
         machine=missing,
         index_workers=list,

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from localmind.api.embeddings import EmbeddingsRequest, RerankRequest
-from localmind.api.llamacpp import InfillRequest
+from localmind.api.llamacpp.generate import InfillRequest
 from localmind.api.native.engine import GenerateRequest
 from localmind.api.openai_chat import ChatRequest
 from localmind.api.openai_text import CompletionRequest
@@ -45,7 +45,7 @@ async def test_an_error_before_the_first_token_is_a_status_also_for_a_stream() -
     for body in (CHAT, CHAT | {"stream": True}):
         reply = await post(engines, body)
         assert reply.status_code == 400
-        assert reply.json()["error"]["code"] == "context_too_long"
+        assert reply.json()["error"]["code"] == "context_length_exceeded"
         assert reply.headers["x-should-retry"] == "false"
 
 
@@ -192,8 +192,11 @@ def test_the_schema_lists_every_route_under_its_dialect() -> None:
     paths = set(app.openapi()["paths"])
     own = {"/localmind/v1/ask", "/localmind/v1/search", "/localmind/v1/generate", "/localmind/v1/engine/sequences"}
     assert {"/health", "/metrics", "/infill", "/v1/models", "/v1/chat/completions", "/v1/completions"} | own <= paths
-    dialects = ("/v1/", "/localmind/v1/", "/health", "/metrics", "/infill", "/lora-adapters")
-    assert all(path.startswith(dialects) for path in paths)
+    dialects = ("/v1/", "/api/", "/localmind/v1/")
+    llamacpp = {"infill", "completion", "tokenize", "detokenize", "apply-template", "props", "slots", "lora-adapters"}
+    assert {path for path in paths if not path.startswith(dialects)} == {
+        f"/{name}" for name in {"health", "metrics", *llamacpp}
+    }
 
 
 @pytest.fixture(autouse=True)

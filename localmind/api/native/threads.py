@@ -11,10 +11,10 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
+from localmind.api.asking import asker
 from localmind.api.backend import Backend
 from localmind.api.chat_messages import ChatMessage
 from localmind.api.native.path import absolute
-from localmind.api.openai_chat import asker
 from localmind.api.streams import JSON, EventStream, native_sse, started, unless_gone
 from localmind.store.transcript import Transcript
 from localmind.workers.request import Request as Generation

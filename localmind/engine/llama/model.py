@@ -126,8 +126,7 @@ class Model:
 
     def detokenize(self, tokens: Sequence[int]) -> str:
         """The text of tokens, control tokens included as text. Raises InvalidRequest for an id out of range."""
-        if any(not 0 <= token < self.n_vocab for token in tokens):
-            raise InvalidRequest(f"a token id is outside the vocabulary of {self.n_vocab}")
+        self._check(tokens)
         ids = (native.llama_token * len(tokens))(*tokens)
         room = 16 * len(tokens) + 16
         while True:
@@ -136,6 +135,15 @@ class Model:
             if count >= 0:
                 return buffer.raw[:count].decode("utf-8", "replace")
             room = -count
+
+    def pieces(self, tokens: Sequence[int]) -> list[bytes]:
+        """Of each token its own bytes, control tokens included. Raises InvalidRequest for an id out of range."""
+        self._check(tokens)
+        return [self._piece(token, special=True) for token in tokens]
+
+    def _check(self, tokens: Sequence[int]) -> None:
+        if any(not 0 <= token < self.n_vocab for token in tokens):
+            raise InvalidRequest(f"a token id is outside the vocabulary of {self.n_vocab}")
 
     def piece(self, token: int) -> bytes:
         """The bytes of one sampled token; control tokens are empty. Only for the thread that decodes."""
