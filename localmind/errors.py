@@ -19,6 +19,10 @@
     ├── DownloadFailed
     │   ├── HashMismatch  └── IndexUnreachable
     ├── ModelFileBroken · ExtractFailed
+    ├── AudioUnreadable         no sound file, or one without sound
+    ├── TooLarge                an upload beyond the limit
+    ├── VoiceMissing            nothing is installed that can speak
+    ├── MicrophoneMissing · MicrophoneBusy
     ├── DiskFull · NoRoom
     ├── RemoteFailed · RemoteUnreachable
     └── StoreBroken · StoreTooNew
@@ -187,6 +191,26 @@ class ExtractFailed(LocalmindError):
     """A document cannot be read; the others are not affected."""
 
 
+class AudioUnreadable(LocalmindError):
+    """The bytes are no sound that can be decoded, or hold none."""
+
+
+class TooLarge(LocalmindError):
+    """An upload is larger than we take."""
+
+
+class VoiceMissing(LocalmindError):
+    """No voice is installed that could read text aloud."""
+
+
+class MicrophoneMissing(LocalmindError):
+    """There is no microphone, or none of that name."""
+
+
+class MicrophoneBusy(LocalmindError):
+    """The microphone is there but cannot be opened."""
+
+
 class DiskFull(LocalmindError):
     """Not enough room on the disk."""
 
@@ -257,6 +281,11 @@ TABLE: dict[type[LocalmindError], Row] = {
     IndexUnreachable: Row(502, "server_error", 1, retry=True),
     ModelFileBroken: Row(500, "server_error", 1),
     ExtractFailed: Row(422, "invalid_request_error", 1),
+    AudioUnreadable: Row(400, "invalid_request_error", 1),
+    TooLarge: Row(413, "invalid_request_error", 1),
+    VoiceMissing: Row(501, "not_implemented_error", 1),
+    MicrophoneMissing: Row(503, "server_error", 1),
+    MicrophoneBusy: Row(503, "server_error", 1),
     DiskFull: Row(507, "server_error", 1),
     NoRoom: Row(503, "server_error", 1),
     RemoteFailed: Row(502, "server_error", 1),

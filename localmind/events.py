@@ -10,6 +10,7 @@ import msgspec
 
 from localmind.errors import LocalmindError, from_wire, to_wire
 from localmind.messages import CacheReport, Timings, Usage
+from localmind.speech import Heard, Listening, Segment, Transcript
 
 FinishReason = Literal["stop", "length", "tool_calls", "cancelled"]
 
@@ -108,6 +109,8 @@ class Done(msgspec.Struct, frozen=True, tag=True):
     timings: Timings = Timings()
     model: str = ""
     cache: CacheReport = CacheReport()
+    stop: str = ""
+    """The asker's own stop string, where one of these ended it."""
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
@@ -124,7 +127,19 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
         return from_wire(self.error)
 
 
-Event = TextDelta | ReasoningDelta | ToolCallDelta | Sources | Progress | Done | Failed
+Event = (
+    TextDelta
+    | ReasoningDelta
+    | ToolCallDelta
+    | Sources
+    | Progress
+    | Listening
+    | Heard
+    | Segment
+    | Transcript
+    | Done
+    | Failed
+)
 
 _KINDS: dict[str, type[msgspec.Struct]] = {kind.__name__: kind for kind in get_args(Event)}
 
