@@ -25,11 +25,17 @@ class Gpu:
 
     name: str
     backend: str
-    """"CUDA" or "Metal"; a binding must be built with it to use the device."""
+    """"CUDA", "Metal", "ROCm", "Vulkan" …; a binding must be built with it to use the device."""
     memory_total: int
     memory_free: int
     unified: bool = False
-    """Shares the main memory (Apple), so its room is not in addition to it."""
+    """Shares the main memory (Apple, integrated graphics), so its room is not in addition to it."""
+    id: str = ""
+    """Its name in ggml's list, "CUDA0"; the engine is told by it what to use."""
+
+    def __post_init__(self) -> None:
+        if not self.id:
+            object.__setattr__(self, "id", f"{'MTL' if self.backend == 'Metal' else self.backend}0")
 
 
 @dataclass(slots=True, frozen=True)
@@ -50,11 +56,13 @@ class Machine:
     memory_limit: int | None = None
     """The cgroup's limit; None without one."""
     gpus: tuple[Gpu, ...] = ()
+    cores_fast: int | None = None
+    """Where cores differ, those of the fast kind: a step waits for its slowest thread."""
 
     @property
     def cores(self) -> int:
         """Threads that are worth starting: a second thread on one core slows the decoding of a token."""
-        return max(1, min(self.cores_physical, self.cores_usable))
+        return max(1, min(self.cores_fast or self.cores_physical, self.cores_physical, self.cores_usable))
 
     @property
     def flags_digest(self) -> str:
@@ -201,7 +209,8 @@ def parse_nvidia(text: str) -> tuple[Gpu, ...]:
     for line in text.splitlines():
         words = [word.strip() for word in line.rsplit(",", 2)]
         if len(words) == 3 and words[1].isdigit() and words[2].isdigit():
-            found.append(Gpu(words[0], "CUDA", int(words[1]) << 20, int(words[2]) << 20))
+            sizes = int(words[1]) << 20, int(words[2]) << 20
+            found.append(Gpu(words[0], "CUDA", *sizes, id=f"CUDA{len(found)}"))
     return tuple(found)
 
 

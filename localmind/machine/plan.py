@@ -1,51 +1,28 @@
 """How a model is laid on a machine: layers per device, context, threads; and what to try when that crashes.
 
-Everything here is a pure function of described facts, so it is tested on a table of machines. A plan
-carries its reasons in words. Sizes are estimates from the file's header; what really happened is the
-business of probe.py.
+Everything here is a pure function of described facts, so it is tested on a table of machines. All layouts that make
+sense are in one line, each better than the one before, and the best that fits is taken: so more memory never brings
+fewer layers or less context. A plan carries its bytes and its reasons. What really happened is probe.py's business.
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal, Protocol
+from typing import Any
 
+from localmind.machine.amounts import RAM, Bytes, minus
 from localmind.machine.devices import Gpu, Machine
+from localmind.machine.placing import Layout, Placed, Site, taken
+from localmind.machine.sizes import GIB, MIB, KvType, ModelFacts, Need
 
-MIB = 1 << 20
-GIB = 1 << 30
+__all__ = ["GIB", "LEAST_CELLS", "MIB", "Plan", "Wishes", "ladder", "make_plan", "price", "room", "with_layers"]
 
-KvType = Literal["f16", "q8_0", "q4_0"]
-KV_BYTES: dict[KvType, float] = {"f16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
-"""Bytes for one value, block scales included (ggml's block sizes)."""
-
-TARGET_CELLS = 32768
-"""Enough for eight streams of 4,000 tokens, which share one pool."""
+BASE_CELLS = 8192
+"""Where a GPU is, layers go there as long as this much context is left; then the context grows."""
 LEAST_CELLS = 2048
-CELL_STEPS = (32768, 24576, 16384, 12288, 8192, 6144, 4096, 3072, 2048)
-
-
-class ModelFacts(Protocol):
-    """What a plan needs to know of a model; models/gguf.py reads it from a file's header."""
-
-    @property
-    def n_layers(self) -> int: ...
-    @property
-    def n_vocab(self) -> int: ...
-    @property
-    def n_embd(self) -> int: ...
-    @property
-    def ctx_train(self) -> int: ...
-    @property
-    def kv_values(self) -> Sequence[int]:
-        """Numbers that one cell holds in each layer (keys and values)."""
-
-    @property
-    def layer_bytes(self) -> Sequence[int]:
-        """Weights of each layer."""
-
-    @property
-    def other_bytes(self) -> int:
-        """Weights outside the layers: embeddings, output, norms."""
+CELL_STEPS = (2048, 3072, 4096, 6144, 8192, 12288, 16384, 24576, 32768)
+"""The last is enough for eight streams of 4,000 tokens, which share one pool."""
+SMALL_MACHINE = 3 * GIB
+DRIVING_THREADS = 4
+"""More do not help a processor that only feeds a GPU."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -61,11 +38,13 @@ class Wishes:
     quality everywhere: only when asked."""
     backends: frozenset[str] | None = None
     """GPU backends of the installed binding; None if not known, which means all."""
+    mlock: bool = False
+    """Keep the weights in memory whatever happens."""
 
 
 @dataclass(slots=True, frozen=True)
 class Plan:
-    """One way to load a model. `asdict` of it is what the engine worker gets."""
+    """One way to load a model. `to_dict` of it is what the engine worker gets."""
 
     n_ctx: int
     """Cells of the pool that all sequences share."""
@@ -82,13 +61,42 @@ class Plan:
     use_mmap: bool = True
     n_ctx_seq: int = 0
     """Above what the model was trained for: positions are stretched to it by YaRN. 0: not stretched."""
+    devices: tuple[str, ...] = ()
+    """GPUs that are used, by their names in ggml's list and in its order."""
+    layers: tuple[int, ...] = ()
+    """How many layers each of them gets; `n_gpu_layers` in all."""
+    cpu_experts: int = 0
+    """Of the first so many layers the experts stay in main memory (llama.cpp's --n-cpu-moe)."""
+    draft_on_gpu: bool = False
+    use_mlock: bool = False
     reasons: tuple[str, ...] = field(default=(), compare=False)
     """Why it is so, for people."""
+    need: tuple[Need, ...] = field(default=(), compare=False)
+    """Bytes by device, main memory first; empty on a rung of the ladder until `price` works them out."""
+    short: int = field(default=0, compare=False)
+    """Bytes of main memory that it lacks: above 0 only where nothing fits, and then this is the smallest plan."""
+    grade: float = field(default=0.0, compare=False)
+    """0 to 1: how far it is up the line of layouts. More room brings a higher grade, or the same."""
+
+    @property
+    def taken(self) -> Bytes:
+        """Bytes by device. What is on a device that shares the main memory counts there and in main memory."""
+        return taken(self.need)
+
+    @property
+    def weight_bytes(self) -> Bytes:
+        """The part of `taken` that stays when only the context is freed."""
+        return taken([replace(each, kv=0, compute=0) for each in self.need])
+
+    @property
+    def context_bytes(self) -> Bytes:
+        return minus(self.taken, self.weight_bytes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Builtins for the engine worker and for JSON, without the reasons."""
+        """Builtins for the engine worker and for JSON: what is to be done, without why and what it takes."""
         data = asdict(self)
-        del data["reasons"]
+        for name in ("reasons", "need", "short", "grade"):
+            del data[name]
         return data
 
     def differences(self, other: "Plan") -> str:
@@ -98,63 +106,105 @@ class Plan:
             words.append("without repacked weights and AMX")
         if self.n_gpu_layers < other.n_gpu_layers:
             words.append(f"with {self.n_gpu_layers} layers on the GPU" if self.n_gpu_layers else "on the CPU alone")
+        elif self.cpu_experts > other.cpu_experts:
+            words.append("with more experts in main memory")
         if self.n_ctx < other.n_ctx:
             words.append(f"with {self.n_ctx} cells of context")
         return ", ".join(words)
 
 
-def kv_bytes(facts: ModelFacts, kv_type: KvType = "f16") -> float:
-    """Bytes of one cell over all layers."""
-    return sum(facts.kv_values) * KV_BYTES[kv_type]
+def room(machine: Machine, backends: frozenset[str] | None = None) -> Bytes:
+    """What models may take, by device: what is free, less a reserve for everything else that runs there."""
+    total = min(machine.memory_total, machine.memory_limit or machine.memory_total)
+    found = {RAM: max(0, machine.memory_available - max(GIB // 2, total // 10))}
+    for gpu in machine.usable_gpus(backends):
+        found[gpu.id] = max(0, gpu.memory_free - max(384 * MIB, gpu.memory_total // 16))
+    return found
 
 
-def compute_bytes(facts: ModelFacts, n_ctx: int, n_ubatch: int = 512) -> float:
-    """Scratch memory of one pass: logits, a few activations, the attention mask.
+def make_plan(
+    machine: Machine,
+    facts: ModelFacts,
+    wishes: Wishes = Wishes(),
+    *,
+    draft: ModelFacts | None = None,
+    given: Bytes | None = None,
+) -> Plan:
+    """The plan to try first. Never fails: a model too big for the memory gets the smallest plan, and says so.
 
-    A little too much on purpose: 111 MiB where llama.cpp logs 98 MiB for SmolLM2-135M at 8192 cells.
+    `given` is what it may take by device; without it, what `room` says. `draft` is a model that drafts for this one.
     """
-    return float(n_ubatch) * (4 * facts.n_vocab + 24 * facts.n_embd + 2 * n_ctx)
+    from localmind.machine.reasons import explain
 
-
-def make_plan(machine: Machine, facts: ModelFacts, wishes: Wishes = Wishes()) -> Plan:
-    """The plan to try first. Never fails: a model too big for the memory gets the smallest plan and a warning."""
-    reasons: list[str] = []
-    gpus = machine.usable_gpus(wishes.backends)
     stretched = wishes.n_ctx_seq if wishes.n_ctx_seq and wishes.n_ctx_seq > facts.ctx_train else 0
     if stretched:
         wishes = replace(wishes, n_ctx=max(stretched, wishes.n_ctx or 0))
-    n_ctx, layers = _on_gpus(machine, gpus, facts, wishes, reasons) if gpus else (0, 0)
-    if not n_ctx:
-        n_ctx = _cells(_room(machine), _weights(facts), facts, wishes, reasons)
-    if machine.gpus and not gpus:
-        reasons.append(
-            f"{machine.gpus[0].name} is not used: the installed engine is built without {machine.gpus[0].backend}"
-        )
-    stretched = stretched if n_ctx > facts.ctx_train else 0
-    if stretched:
-        stretched = min(stretched, n_ctx)
-        reasons.append(
-            f"streams of up to {stretched} tokens as you asked, {stretched / facts.ctx_train:.1f} times what the model "
-            "was trained for: positions are stretched, and answers get a little worse"
-        )
-    threads = wishes.threads or machine.cores
-    batch_threads = wishes.threads or max(machine.cores, machine.cores_usable)
-    reasons.append(
-        f"{threads} threads as you asked"
-        if wishes.threads
-        else f"{threads} threads: {machine.cores_physical} cores, {machine.cores_usable} usable"
-    )
-    return Plan(
-        n_ctx=n_ctx,
+    free = room(machine, wishes.backends) if given is None else given
+    gpus = machine.usable_gpus(wishes.backends)
+    site = Site(facts, wishes.kv_type, gpus, draft)
+    line = layouts(facts, wishes, gpus, small=_memory(machine) < SMALL_MACHINE, drafts=draft is not None)
+    found = _best(site, line, wishes, free)
+    number, placed = found or (0, site.lay(line[0], (), ()))
+    layout = placed.layout
+    threads = wishes.threads or _threads(machine, facts, layout)
+    plan = Plan(
+        n_ctx=layout.cells,
         n_threads=threads,
-        n_threads_batch=batch_threads,
-        n_gpu_layers=layers,
+        n_threads_batch=wishes.threads or _batch_threads(machine, facts, layout),
+        n_gpu_layers=sum(placed.layers),
+        n_batch=layout.n_batch,
+        n_ubatch=layout.n_ubatch,
         kv_type=wishes.kv_type,
-        n_ctx_seq=stretched,
+        n_ctx_seq=min(stretched, layout.cells) if layout.cells > facts.ctx_train else 0,
         # A quantised cache needs flash attention, so it is not left to be decided.
         flash_attn=None if wishes.kv_type == "f16" else True,
-        reasons=tuple(reasons),
+        devices=placed.devices,
+        layers=placed.layers,
+        cpu_experts=layout.cpu_experts if placed.layers else 0,
+        draft_on_gpu=layout.draft_on_gpu,
+        use_mlock=wishes.mlock,
+        need=placed.need,
+        short=0 if found else max(0, taken(placed.need)[RAM] - free.get(RAM, 0)),
+        grade=(number + 1) / len(line) if found else 0.0,
     )
+    return replace(plan, reasons=explain(plan, machine, facts, wishes, free, draft))
+
+
+def price(plan: Plan, machine: Machine, facts: ModelFacts, draft: ModelFacts | None = None) -> Plan:
+    """The same plan with its bytes: for a rung of the ladder, or one from the memory of plans."""
+    layout = Layout(plan.n_ctx, plan.n_gpu_layers, plan.cpu_experts, plan.draft_on_gpu, plan.n_batch, plan.n_ubatch)
+    gpus = tuple(gpu for name in plan.devices for gpu in machine.gpus if gpu.id == name)
+    counts = plan.layers if len(gpus) == len(plan.devices) else ()
+    placed = Site(facts, plan.kv_type, gpus, draft).lay(layout, gpus if counts else (), counts)
+    return replace(plan, need=placed.need)
+
+
+def layouts(
+    facts: ModelFacts, wishes: Wishes, gpus: tuple[Gpu, ...], *, small: bool = False, drafts: bool = False
+) -> list[Layout]:
+    """All that make sense, each better than the one before: context to a useful size, layers, experts, more context."""
+    batch = 256 if small else 512
+    last = wishes.n_ctx if wishes.n_ctx is not None else CELL_STEPS[-1]
+    steps = [step for step in CELL_STEPS if step < last] + [last]
+    every = facts.n_layers + 1
+    most = min(every, max(0, wishes.gpu_layers)) if wishes.gpu_layers is not None else every
+    if not gpus or not most:
+        return [Layout(cells, n_batch=batch, n_ubatch=batch) for cells in steps]
+    base = last if wishes.n_ctx is not None else BASE_CELLS
+    line = [Layout(cells, n_batch=batch, n_ubatch=batch) for cells in steps if cells <= base]
+    experts = facts.n_layers if any(facts.expert_bytes) else 0
+    # Layers that a device without memory of its own does not take would lie in the same memory.
+    unified = any(gpu.unified for gpu in gpus)
+    counts = [most] if unified else range(1, most + 1)
+    if experts and not unified:
+        line += [Layout(base, count, experts, False, 1024, 1024) for count in counts]
+        line += [Layout(base, most, left, False, 1024, 1024) for left in range(experts - 1, every - most - 1, -1)]
+    line += [Layout(base, count) for count in counts if not experts or unified or count == most]
+    if drafts and most == every:
+        line.append(replace(line[-1], draft_on_gpu=True))
+    batch = 2048 if most == every and not unified else 512
+    line[-1] = replace(line[-1], n_batch=batch)
+    return line + [replace(line[-1], cells=cells) for cells in steps if cells > base]
 
 
 def ladder(plan: Plan) -> tuple[Plan, ...]:
@@ -163,106 +213,75 @@ def ladder(plan: Plan) -> tuple[Plan, ...]:
     No extra buffers (AMX and repacking, where builds crash), then half the GPU layers, then the CPU
     alone, and last a quarter of the context, for the case that memory was what killed it.
     """
+    plan = replace(plan, need=(), reasons=(), short=0, grade=0.0)
     rungs: list[Plan] = []
     if plan.use_extra_bufts:
         plan = replace(plan, use_extra_bufts=False)
         rungs.append(plan)
     if plan.n_gpu_layers > 1:
-        plan = replace(plan, n_gpu_layers=plan.n_gpu_layers // 2)
+        plan = with_layers(plan, plan.n_gpu_layers // 2)
         rungs.append(plan)
     if plan.n_gpu_layers:
-        plan = replace(plan, n_gpu_layers=0)
+        plan = with_layers(plan, 0)
         rungs.append(plan)
     if plan.n_ctx // 4 >= LEAST_CELLS:
         rungs.append(replace(plan, n_ctx=plan.n_ctx // 4))
     return tuple(rungs)
 
 
-def _weights(facts: ModelFacts) -> int:
-    return sum(facts.layer_bytes) + facts.other_bytes
-
-
-def _room(machine: Machine) -> int:
-    """Main memory that a model may take: the rest of the desktop keeps a tenth of all, at least half a GiB."""
-    total = min(machine.memory_total, machine.memory_limit or machine.memory_total)
-    return max(0, machine.memory_available - max(GIB // 2, total // 10))
-
-
-def _cells(room: int, weights: int, facts: ModelFacts, wishes: Wishes, reasons: list[str]) -> int:
-    """How many cells fit in main memory beside the weights."""
-    cell = kv_bytes(facts, wishes.kv_type)
-
-    def need(cells: int) -> float:
-        return weights + cells * cell + compute_bytes(facts, cells)
-
-    if wishes.n_ctx is not None:
-        if need(wishes.n_ctx) <= room:
-            reasons.append(f"{wishes.n_ctx} cells of context as you asked, {_size(wishes.n_ctx * cell)}")
-            return wishes.n_ctx
-        options = tuple(step for step in CELL_STEPS if step < wishes.n_ctx)
-        fits = next((step for step in options if need(step) <= room), None)
-        if fits is None:
-            return _least(need(min(wishes.n_ctx, LEAST_CELLS)), room, reasons, min(wishes.n_ctx, LEAST_CELLS))
-        reasons.append(
-            f"{fits} cells of context instead of the {wishes.n_ctx} asked for: "
-            f"those need {_size(need(wishes.n_ctx))} and {_size(room)} can be spared"
-        )
-        return fits
-    # Half of what is left may become context: other programs start, and other models load.
-    spare = (room - weights) / 2
-    for step in CELL_STEPS:
-        if step * cell + compute_bytes(facts, step) <= spare:
-            each = min(step, facts.ctx_train)
-            reasons.append(f"{step} cells of context, {_size(step * cell)}, shared by streams of up to {each} tokens")
-            return step
-    if need(LEAST_CELLS) <= room:
-        reasons.append(f"only {LEAST_CELLS} cells of context: {_size(room)} of memory can be spared")
-        return LEAST_CELLS
-    return _least(need(LEAST_CELLS), room, reasons, LEAST_CELLS)
-
-
-def _least(need: float, room: int, reasons: list[str], cells: int) -> int:
-    reasons.append(
-        f"{cells} cells of context: the model needs {_size(need)} and {_size(room)} can be spared, "
-        "so it will be read from the disk again and again and be slow"
+def with_layers(plan: Plan, count: int) -> Plan:
+    """The plan with fewer layers on GPUs: those of the first devices go back to main memory."""
+    give_back = plan.n_gpu_layers - count
+    kept: dict[str, int] = {}
+    for name, layers in zip(plan.devices, plan.layers, strict=True):
+        back = min(layers, give_back)
+        give_back -= back
+        if layers > back:
+            kept[name] = layers - back
+    return replace(
+        plan,
+        n_gpu_layers=count,
+        devices=tuple(kept),
+        layers=tuple(kept.values()),
+        cpu_experts=plan.cpu_experts if count else 0,
+        draft_on_gpu=plan.draft_on_gpu and count == plan.n_gpu_layers,
+        need=(),
     )
-    return cells
 
 
-def _on_gpus(
-    machine: Machine, gpus: Sequence[Gpu], facts: ModelFacts, wishes: Wishes, reasons: list[str]
-) -> tuple[int, int]:
-    """Cells and layers with GPUs; 0 cells leaves the context to main memory."""
-    room = sum(max(0, gpu.memory_free - max(GIB // 2, gpu.memory_total // 10)) for gpu in gpus)
-    every = facts.n_layers + 1  # llama.cpp counts the output as one more layer
-    if wishes.gpu_layers is not None:
-        reasons.append(f"{wishes.gpu_layers} layers on the GPU as you asked")
-        return 0, min(every, max(0, wishes.gpu_layers))
-    each = KV_BYTES[wishes.kv_type]
-    steps = (wishes.n_ctx,) if wishes.n_ctx is not None else tuple(step for step in CELL_STEPS if step >= 4096)
-    for cells in steps:
-        if _weights(facts) + cells * kv_bytes(facts, wishes.kv_type) + compute_bytes(facts, cells) <= room:
-            reasons.append(f"all {facts.n_layers} layers and {cells} cells of context on {gpus[0].name}")
-            return cells, every
-    # Not all of it: layers from the back, each with its own part of the context, which starts at the smallest.
-    cells = wishes.n_ctx or 4096
-    left = room - compute_bytes(facts, cells)
-    layers = 0
-    for weight, values in zip(reversed(facts.layer_bytes), reversed(facts.kv_values), strict=True):
-        left -= weight + cells * values * each
-        if left < 0:
-            break
-        layers += 1
-    if not layers:
-        reasons.append(f"{gpus[0].name} is too small for this model")
-        return 0, 0
-    if any(gpu.unified for gpu in gpus):
-        # The layers left behind would live in the same memory that is already too small.
-        reasons.append(f"{gpus[0].name} shares the main memory, which is too small for all layers")
-        return 0, 0
-    reasons.append(f"{layers} of {facts.n_layers} layers on {gpus[0].name}: {_size(room)} of its memory are free")
-    return cells, layers
+def _best(site: Site, line: list[Layout], wishes: Wishes, free: Bytes) -> tuple[int, Placed] | None:
+    """The best that fits, and its place in the line; None if nothing does."""
+    for number in range(len(line) - 1, -1, -1):
+        placed = site.place(line[number], free)
+        if placed is not None and (wishes.n_ctx is not None or _modest(line[number], placed, free)):
+            return number, placed
+    return None
 
 
-def _size(size: float) -> str:
-    return f"{size / GIB:.1f} GiB" if size >= GIB else f"{size / MIB:.0f} MiB"
+def _modest(layout: Layout, placed: Placed, free: Bytes) -> bool:
+    """In main memory a context that nobody asked for takes at most half of what the weights leave over.
+
+    Other programs start, and other models load.
+    """
+    if layout.layers or layout.cells <= LEAST_CELLS:
+        return True
+    host = placed.need[0]
+    return host.context <= (free.get(RAM, 0) - host.weights - host.other) / 2
+
+
+def _memory(machine: Machine) -> int:
+    return min(machine.memory_total, machine.memory_limit or machine.memory_total)
+
+
+def _computes(facts: ModelFacts, layout: Layout) -> bool:
+    """Whether the processor has layers or experts of its own."""
+    return layout.layers <= facts.n_layers or layout.cpu_experts > 0
+
+
+def _threads(machine: Machine, facts: ModelFacts, layout: Layout) -> int:
+    return machine.cores if _computes(facts, layout) else min(machine.cores, DRIVING_THREADS)
+
+
+def _batch_threads(machine: Machine, facts: ModelFacts, layout: Layout) -> int:
+    every = max(machine.cores, machine.cores_usable)
+    return every if _computes(facts, layout) else min(machine.cores, DRIVING_THREADS)

@@ -174,7 +174,7 @@ class PlanMemory:
         before = next((found for found in known if found.plan == plan), None)
         ok = outcome == "ok"
         attempt = Attempt(
-            plan=replace(plan, reasons=()),
+            plan=replace(plan, reasons=(), need=(), short=0, grade=0.0),
             outcome=outcome,
             signal=signal_in(error.message) if error is not None else None,
             text=error.message if error is not None else "",

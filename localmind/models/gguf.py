@@ -15,6 +15,7 @@ from typing import Any
 
 from localmind.clean import clean_line
 from localmind.errors import ModelFileBroken
+from localmind.models.gguf_layers import layer_facts
 from localmind.models.gguf_reader import ARRAY, F32, SCALARS, STRING, U16, U32, Array, HeaderReader
 
 MAGIC = b"GGUF"
@@ -92,6 +93,19 @@ class GgufFacts:
     """Numbers that one cell of the cache holds in each layer: kv heads × (key + value length)."""
     layer_bytes: tuple[int, ...]
     other_bytes: int
+    expert_bytes: tuple[int, ...]
+    """The part of each layer's weights that belongs to experts."""
+    output_bytes: int
+    tied: bool
+    """The output is the embeddings."""
+    state_values: tuple[int, ...]
+    """Numbers of the running state that each layer keeps for a sequence."""
+    n_ff: int
+    n_queries: int
+    window: int
+    """Tokens that layers with a sliding window look back on."""
+    n_experts: int
+    n_experts_used: int
     data_offset: int
     file_size: int
     has_template: bool
@@ -250,17 +264,18 @@ def _summary(header: Header, label: str) -> GgufFacts:
     kv = meta.get(f"{arch}.attention.head_count_kv", heads)
     kv_heads = list(kv.integers) if isinstance(kv, Array) else [kv] * layers
     kv_heads += [heads] * (layers - len(kv_heads))
-    by_layer = [0] * layers
-    other = 0
     by_type: dict[int, int] = {}
     for tensor in tensors:
-        size = tensor.size
-        by_type[tensor.type] = by_type.get(tensor.type, 0) + size
-        found = re.match(r"blk\.(\d{1,5})\.", tensor.name)
-        if found is not None and int(found[1]) < layers:
-            by_layer[int(found[1])] += size
-        else:
-            other += size
+        by_type[tensor.type] = by_type.get(tensor.type, 0) + tensor.size
+    each = layer_facts(
+        [(tensor.name, tensor.shape, tensor.size) for tensor in tensors],
+        layers,
+        embd,
+        [count if isinstance(count, int) and 0 <= count <= 1 << 16 else heads for count in kv_heads[:layers]],
+        (head_dim, value_dim),
+        number,
+    )
+    window, context = number("attention.sliding_window"), number("context_length") or 2048
     tokens = meta.get("tokenizer.ggml.tokens")
     most = max(by_type, key=lambda kind: by_type[kind], default=0)
     name = meta.get("general.name")
@@ -271,17 +286,23 @@ def _summary(header: Header, label: str) -> GgufFacts:
         n_embd=embd,
         n_heads=heads,
         head_dim=head_dim,
-        ctx_train=number("context_length") or 2048,
+        ctx_train=context,
         n_vocab=tokens.length if isinstance(tokens, Array) else number("vocab_size"),
         n_params=sum(tensor.values for tensor in tensors),
         n_tensors=len(tensors),
         quantisation=BLOCKS[most][0],
-        kv_values=tuple(
-            (count if isinstance(count, int) and 0 <= count <= 1 << 16 else heads) * (head_dim + value_dim)
-            for count in kv_heads[:layers]
-        ),
-        layer_bytes=tuple(by_layer),
-        other_bytes=other,
+        kv_values=each.kv_values,
+        layer_bytes=each.layer_bytes,
+        other_bytes=each.other_bytes,
+        expert_bytes=each.expert_bytes,
+        output_bytes=each.output_bytes,
+        tied=each.tied,
+        state_values=each.state_values,
+        n_ff=each.n_ff,
+        n_queries=heads * head_dim,
+        window=window if window < context else 0,
+        n_experts=number("expert_count"),
+        n_experts_used=number("expert_used_count"),
         data_offset=header.data_offset,
         file_size=header.file_size,
         has_template=isinstance(meta.get("tokenizer.chat_template"), str),

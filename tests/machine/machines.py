@@ -30,7 +30,7 @@ APPLE = replace(
 )
 CUDA = replace(LAPTOP, gpus=(Gpu("RTX 4090", "CUDA", 24 * GIB, 23 * GIB),))
 SMALL_CUDA = replace(LAPTOP, gpus=(Gpu("GTX 1650", "CUDA", 4 * GIB, int(3.5 * GIB)),))
-TWO_CUDA = replace(LAPTOP, gpus=(Gpu("A", "CUDA", 8 * GIB, 7 * GIB), Gpu("B", "CUDA", 8 * GIB, 7 * GIB)))
+TWO_CUDA = replace(LAPTOP, gpus=(Gpu("A", "CUDA", 8 * GIB, 7 * GIB), Gpu("B", "CUDA", 8 * GIB, 7 * GIB, id="CUDA1")))
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,23 @@ class FakeFacts:
     kv_per_layer: int
     bytes_per_layer: int
     other_bytes: int
+
+    n_ff: int = 1536
+    n_heads: int = 9
+    n_queries: int = 0
+    expert_per_layer: int = 0
+    state_per_layer: int = 0
+    output_bytes: int = 0
+    tied: bool = False
+    window: int = 0
+
+    @property
+    def expert_bytes(self) -> tuple[int, ...]:
+        return (self.expert_per_layer,) * self.n_layers
+
+    @property
+    def state_values(self) -> tuple[int, ...]:
+        return (self.state_per_layer,) * self.n_layers
 
     @property
     def kv_values(self) -> tuple[int, ...]:
