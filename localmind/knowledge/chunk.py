@@ -15,6 +15,7 @@ from typing import Any
 
 from localmind.knowledge.extract import Extracted
 from localmind.knowledge.formats.code import grammar
+from localmind.knowledge.language import extra_words
 
 # Part of a file's recipe: raise it when the same text would be cut elsewhere.
 VERSION = 2
@@ -42,6 +43,8 @@ class Chunk:
     line_end: int
     page: int | None
     heading: str | None
+    extra: str = ""
+    """More words for the keyword index: see language.py."""
 
 
 _ENDLESS = re.compile(rf"[^\n]{{{LINE_LIMIT}}}")
@@ -132,6 +135,7 @@ def chunk(document: Extracted, split: Split) -> list[Chunk]:
                     line_end=bisect.bisect_left(newlines, last) + 1,
                     page=page,
                     heading=(document.headings[under].trail or None) if under >= 0 else None,
+                    extra=extra_words(body),
                 )
             )
     return chunks

@@ -99,7 +99,7 @@ class ExtractCalls:
     def extract(self, params: dict[str, Any], reply: Reply) -> dict[str, Any]:
         """`{path, kind, tokenizer?, limits?: {seconds}}` → `{size, mtime_ns, content_hash, skip, chunks}`.
 
-        A chunk is `[text, char_start, char_end, line_start, line_end, page, heading]`; `skip` is the
+        A chunk is `[text, char_start, char_end, line_start, line_end, page, heading, extra]`; `skip` is the
         reason why a file that is fine is not indexed. ExtractFailed carries the reason of a bad file.
         """
         path, kind = params.get("path"), params.get("kind")

@@ -196,9 +196,9 @@ class Index:
             same = old.get((digest, piece.text, piece.heading))
             if same:
                 self.db.execute(
-                    "UPDATE chunk SET ordinal = ?, char_start = ?, char_end = ?, line_start = ?, line_end = ?, page = ?"
-                    " WHERE id = ?",
-                    (ordinal, *span, same.pop()),
+                    "UPDATE chunk SET ordinal = ?, char_start = ?, char_end = ?, line_start = ?, line_end = ?,"
+                    " page = ?, extra = ? WHERE id = ?",
+                    (ordinal, *span, piece.extra, same.pop()),
                 )
                 continue
             stored = self.db.execute(
@@ -206,7 +206,7 @@ class Index:
             ).fetchone()
             self.db.execute(
                 "INSERT INTO chunk (file_id, root_id, ordinal, path, heading, text, text_hash, char_start, char_end,"
-                " line_start, line_end, page, stage) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " line_start, line_end, page, extra, stage) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     file_id,
                     root_id,
@@ -216,6 +216,7 @@ class Index:
                     piece.text,
                     digest,
                     *span,
+                    piece.extra,
                     STORED if stored else NO_VECTOR,
                 ),
             )

@@ -23,6 +23,8 @@ from localmind.knowledge.vector_index import VectorIndex
 DEPTH = 50
 # When only a part of a root is searched, neighbours are filtered afterwards, so more are asked for.
 DEPTH_FILTERED = 400
+# Weight of a word in the path, against 1 for one in the text.
+PATH_NAMED, PATH_UNNAMED = 4.0, 0.5
 
 log = logging.getLogger("localmind.knowledge")
 
@@ -132,14 +134,15 @@ def _within(scope: Scope) -> tuple[str, list[object]]:
 
 
 def keyword_ids(index: Index, query: Query, scope: Scope, limit: int) -> list[int]:
-    """Chunks by BM25 (heading twice, path one and a half times the text's weight), best first."""
+    """Chunks by BM25, best first. A word in a heading or path says less than one in the text (measured), unless
+    the query names a path."""
     if query.match is None or not scope.roots:
         return []
     condition, values = _within(scope)
     rows = index.db.execute(
         "SELECT chunk_fts.rowid AS id FROM chunk_fts JOIN chunk ON chunk.id = chunk_fts.rowid"
-        f" WHERE chunk_fts MATCH ? AND {condition} ORDER BY bm25(chunk_fts, 1.0, 2.0, 1.5), chunk.id LIMIT ?",
-        (query.match, *values, limit),
+        f" WHERE chunk_fts MATCH ? AND {condition} ORDER BY bm25(chunk_fts, 1.0, 0.5, ?, 1.0), chunk.id LIMIT ?",
+        (query.match, *values, PATH_NAMED if query.names_path else PATH_UNNAMED, limit),
     )
     return [row["id"] for row in rows]
 

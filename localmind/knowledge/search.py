@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from localmind.knowledge.extract import words
+from localmind.knowledge.language import STOP_WORDS, beginnings, language, pairs, runs
 
 RRF_K = 10
 WEIGHT_PROSE = 0.4
@@ -21,23 +21,13 @@ WEIGHT_EXACT = 1.5
 MAX_TERMS = 24
 CHUNKS_A_FILE = 3
 
-STOP_WORDS = frozenset(
-    words("""
-a about above after again all also am an and any are as at be because been before being below between both but by
-can could did do does doing done down during each else ever few for from further get gets got had has have having he
-her here hers him his how i if in into is it its itself just me more most much my no nor not now of off on once only
-or other our ours out over own please same she should so some such tell than that the their theirs them then there
-these they this those through to too under until up us use used using very was we were what when where which while
-who whom whose why will with would you your yours
-""")
-)
-
 _QUOTED = re.compile(r'"([^"]{1,200})"|`([^`]{1,200})`')
 _WORD = re.compile(r"[^\s,;!?()\[\]{}<>\"`]+")
 # snake_case, dotted.name, path/to, Class::member, --flag, WX-2000, camelCase, name(), $var, @decorator
 _IDENTIFIER = re.compile(
     r"\w+_\w|\w\.\w|[\w.]/\w|\w::\w|^--?[A-Za-z]|^[$@%#&]\w|[A-Za-z]\d|\d[A-Za-z]|[a-z][A-Z]|^[A-Za-z]+-\d|\w\(\)$"
 )
+_PATH = re.compile(r"\w/\w|^[./~]*/\w|\.[A-Za-z][A-Za-z0-9]{1,4}$")
 
 
 @dataclass(slots=True, frozen=True)
@@ -49,6 +39,8 @@ class Query:
     required: tuple[str, ...]
     exact: tuple[str, ...]
     """Those of the terms that look like identifiers, paths, codes or quotations."""
+    names_path: bool = False
+    """Whether one of them looks like a path or a file name."""
 
     @property
     def keyword_weight(self) -> float:
@@ -66,28 +58,54 @@ class Query:
 
 def parse(text: str) -> Query:
     """Take a question apart. Any text is fine; what FTS5 would read as syntax is quoted."""
-    required = [_term(a or b) for a, b in _QUOTED.findall(text)]
+    required = [_phrase(a or b) for a, b in _QUOTED.findall(text)]
     exact: list[str] = list(required)
     plain: list[str] = []
     rest = _QUOTED.sub(" ", text)
+    spoken = language(rest)
+    names_path = False
     call_names = set(re.findall(r"[\w.:]+(?=\(\))", rest))
-    for word in _WORD.findall(rest):
-        word = word.rstrip(".:'").removesuffix("'s")
+    found = [word.rstrip(".:'").removesuffix("'s") for word in _WORD.findall(rest)]
+    for word in found:
         if not re.search(r"\w", word):
+            continue
+        if parts := list(runs(word)):
+            plain += [_term(pair) for run in parts for pair in pairs(run)]
             continue
         if _IDENTIFIER.search(word) or word in call_names:
             exact.append(_term(word))
-        elif word.lower() not in STOP_WORDS:
-            plain.append(_term(word))
+            names_path = names_path or bool(_PATH.search(word))
+        else:
+            # An apostrophe joins two words in French and Italian: l'eau, dell'acqua.
+            for part in word.split("'") if spoken in ("fr", "it") else [word]:
+                if part and part.lower() not in STOP_WORDS[spoken]:
+                    plain.append(_word(part, spoken))
     if not exact and not plain:
-        plain = [_term(word) for word in _WORD.findall(rest) if re.search(r"\w", word)]
+        plain = [_term(word) for word in found if re.search(r"\w", word)]
     terms = list(dict.fromkeys([*exact, *plain]))[:MAX_TERMS]
-    return Query(text, tuple(terms), tuple(dict.fromkeys(required)), tuple(dict.fromkeys(exact)))
+    return Query(text, tuple(terms), tuple(dict.fromkeys(required)), tuple(dict.fromkeys(exact)), names_path)
 
 
 def _term(word: str) -> str:
     """A phrase for FTS5; its tokenizer cuts `os.path` into two words that must follow each other."""
     return '"' + word.replace('"', '""').replace("\0", " ") + '"'
+
+
+def _phrase(quoted: str) -> str:
+    """A quotation; a language without blanks is looked for by its pairs of characters, in order."""
+    parts = list(runs(quoted))
+    if not parts:
+        return _term(quoted)
+    inside = [_term(" ".join(pairs(run))) for run in parts]
+    return inside[0] if len(inside) == 1 else "(" + " AND ".join(inside) + ")"
+
+
+def _word(word: str, spoken: str) -> str:
+    """A word of prose. The index knows the endings of English ones; of others the beginning is looked for."""
+    if spoken == "en" and word.isascii():
+        return _term(word)
+    forms = [_term(form) + "*" for form in beginnings(word)]
+    return forms[0] if len(forms) == 1 else "(" + " OR ".join(forms) + ")"
 
 
 def fuse(keyword: Sequence[int], dense: Sequence[int], weight: float) -> dict[int, float]:

@@ -86,4 +86,39 @@ CREATE TRIGGER chunk_renamed AFTER UPDATE OF text, heading, path ON chunk BEGIN
 END
 """
 
-MIGRATIONS = (Migration(1, "roots, files, chunks, vectors", _FIRST),)
+# `extra`: pairs of characters of languages without blanks, parts of camelCase names (language.py).
+_EXTRA = """
+ALTER TABLE chunk ADD COLUMN extra TEXT NOT NULL DEFAULT '';
+DROP TRIGGER chunk_inserted;
+DROP TRIGGER chunk_deleted;
+DROP TRIGGER chunk_renamed;
+DROP TABLE chunk_fts;
+
+CREATE VIRTUAL TABLE chunk_fts USING fts5 (
+    text, heading, path, extra, content = 'chunk', content_rowid = 'id',
+    tokenize = 'porter unicode61 remove_diacritics 2'
+);
+INSERT INTO chunk_fts (chunk_fts) VALUES ('rebuild');
+
+CREATE TRIGGER chunk_inserted AFTER INSERT ON chunk BEGIN
+    INSERT INTO chunk_fts (rowid, text, heading, path, extra)
+        VALUES (new.id, new.text, new.heading, new.path, new.extra);
+END;
+CREATE TRIGGER chunk_deleted AFTER DELETE ON chunk BEGIN
+    INSERT INTO chunk_fts (chunk_fts, rowid, text, heading, path, extra)
+        VALUES ('delete', old.id, old.text, old.heading, old.path, old.extra);
+    INSERT OR IGNORE INTO stale SELECT old.root_id, old.id WHERE old.stage = 2;
+END;
+CREATE TRIGGER chunk_renamed AFTER UPDATE OF text, heading, path, extra ON chunk
+WHEN (old.text, old.heading, old.path, old.extra) IS NOT (new.text, new.heading, new.path, new.extra) BEGIN
+    INSERT INTO chunk_fts (chunk_fts, rowid, text, heading, path, extra)
+        VALUES ('delete', old.id, old.text, old.heading, old.path, old.extra);
+    INSERT INTO chunk_fts (rowid, text, heading, path, extra)
+        VALUES (new.id, new.text, new.heading, new.path, new.extra);
+END
+"""
+
+MIGRATIONS = (
+    Migration(1, "roots, files, chunks, vectors", _FIRST),
+    Migration(2, "words of languages without blanks, parts of camelCase names", _EXTRA),
+)

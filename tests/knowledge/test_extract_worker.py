@@ -61,7 +61,7 @@ def test_a_text_comes_back_in_chunks_with_its_identity(real: ExtractCalls, tmp_p
     path = tmp_path / "a.txt"
     path.write_text("one\ntwo\n")
     result = ask(real, path)
-    assert result["chunks"] == [["one\ntwo\n", 0, 8, 1, 2, None, None]]
+    assert result["chunks"] == [["one\ntwo\n", 0, 8, 1, 2, None, None, ""]]
     assert result["size"] == 8
     assert result["mtime_ns"] == path.stat().st_mtime_ns
     assert len(result["content_hash"]) == 16
