@@ -10,6 +10,7 @@ KINDS = {
     "embed": "localmind.knowledge.embed_worker:create",
     "vectors": "localmind.knowledge.chroma_worker:create",
     "extract": "localmind.knowledge.extract_worker:create",
+    "voice": "localmind.voice.worker:create",
 }
 
 

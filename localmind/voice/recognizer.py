@@ -1,0 +1,242 @@
+"""A Whisper model in memory: samples in, segments out, exactly as faster-whisper makes them.
+
+It owns loading (with a step down to the CPU where a GPU's libraries are missing), the settings of a pass, and times
+that count the silence left out. It takes its turn for every single window, so several recordings share the model.
+"""
+
+import contextlib
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ctranslate2
+import numpy as np
+from faster_whisper import WhisperModel
+from faster_whisper.transcribe import restore_speech_timestamps
+from faster_whisper.vad import collect_chunks
+
+from localmind.errors import Cancelled, InvalidRequest, ModelFileBroken
+from localmind.speech import SAMPLE_RATE, RecognizeOptions, Segment, Word
+from localmind.voice.audio import Samples
+from localmind.voice.gate import Verdict, believable, judge
+from localmind.voice.turns import Turns
+
+log = logging.getLogger("localmind.voice")
+
+LADDER = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+SEED = 0
+"""Above temperature 0 tokens are drawn: the same sound gives the same text every time."""
+
+Gone = Callable[[], bool]
+
+
+@dataclass(slots=True, frozen=True)
+class Place:
+    """What to load and how; names a loaded model."""
+
+    directory: str
+    device: str = "cpu"
+    compute_type: str = "int8"
+    threads: int = 1
+
+
+@dataclass(slots=True)
+class Language:
+    """The language of a recording, once it is known."""
+
+    code: str | None
+    probability: float = 1.0
+
+
+class Recognizer:
+    """One loaded model. Thread-safe: passes take turns."""
+
+    def __init__(self, place: Place, turns: Turns) -> None:
+        """Raises ModelFileBroken."""
+        self.place = place
+        self.stepped_down = ""
+        """Why it is not on the device that was planned."""
+        self._turns = turns
+        self._model = self._load(place)
+        self.multilingual: bool = self._model.model.is_multilingual
+
+    def _load(self, place: Place) -> WhisperModel:
+        try:
+            model = _open(place)
+            if place.device != "cpu":
+                model.encode(np.zeros((model.feature_extractor.mel_filters.shape[0], 100), dtype=np.float32))
+            return model
+        except (RuntimeError, ValueError, OSError) as problem:
+            if place.device == "cpu":
+                raise ModelFileBroken(
+                    f"cannot load the speech model {Path(place.directory).name}: {problem}",
+                    hint="localmind models verify",
+                ) from problem
+            # A CUDA device without cuDNN or cuBLAS is found out by the first use only.
+            log.warning("speech stays on the CPU: %s", problem)
+            self.stepped_down = f"{place.device}: {problem}"
+            return _open(Place(place.directory, "cpu", "default", place.threads))
+
+    def check(self, options: RecognizeOptions) -> None:
+        """Raises InvalidRequest for a language or task that this model has not learnt."""
+        language = options.language
+        if language is not None and language not in self._model.supported_languages:
+            known = "English only" if not self.multilingual else f"{len(self._model.supported_languages)} languages"
+            raise InvalidRequest(
+                f"this speech model does not understand {language!r}: it knows {known}",
+                hint="localmind models list; a model whose name does not end in .en knows many languages",
+            )
+        if options.task == "translate" and not self.multilingual:
+            raise InvalidRequest(
+                "this speech model understands English only, so there is nothing to translate",
+                hint="localmind models list; a model whose name does not end in .en translates into English",
+            )
+
+    def judge(self, audio: Samples, options: RecognizeOptions, rank: float, gone: Gone) -> Verdict:
+        """Where speech is, as the gate finds it."""
+        if not options.gate:
+            return Verdict([{"start": 0, "end": len(audio)}])
+        with self._turn(rank, gone):
+            return judge(audio)
+
+    def segments(
+        self,
+        audio: Samples,
+        verdict: Verdict,
+        options: RecognizeOptions,
+        language: Language,
+        *,
+        rank: Callable[[], float],
+        gone: Gone,
+        first_id: int = 0,
+        offset: float = 0.0,
+        doubt: bool = True,
+    ) -> Iterator[Segment]:
+        """The segments of one window of sound. Sets `language`. Raises Cancelled when `gone` says so.
+
+        `offset` is where the window begins in its recording, in seconds. Without `doubt` everything that the model
+        said is passed on.
+        """
+        if not verdict.chunks:
+            return
+        gated = options.gate
+        with self._turn(rank(), gone):
+            ctranslate2.set_random_seed(SEED)
+            spoken = np.concatenate(collect_chunks(audio, verdict.chunks)[0]) if gated else audio
+            found, info = self._model.transcribe(
+                spoken,
+                language=language.code,
+                task=options.task,
+                beam_size=options.beam,
+                temperature=LADDER if options.temperature is None else options.temperature,
+                condition_on_previous_text=False,
+                initial_prompt=options.prompt,
+                hotwords=options.hotwords,
+                word_timestamps=options.words,
+            )
+            language.code, language.probability = info.language, float(info.language_probability)
+        if gated:
+            found = restore_speech_timestamps(found, verdict.chunks, SAMPLE_RATE)
+        number = first_id
+        for each in self._in_turn(found, rank, gone):
+            segment = _segment(each, number, offset)
+            if not doubt or not gated or believable(segment):
+                number += 1
+                yield segment
+
+    def quick(self, audio: Samples, language: Language, prompt: str | None, gone: Gone) -> str:
+        """A greedy pass over at most 30 s, for text that is shown while somebody still speaks.
+
+        The encoder sees the sound and a second of silence instead of 30 s: a sixth of the time for three seconds of
+        speech. Its text is never final.
+        """
+        with self._turn(-1.0, gone):
+            model = self._model
+            extractor = model.feature_extractor
+            features = extractor(np.concatenate([audio, np.zeros(SAMPLE_RATE, dtype=np.float32)]))[:, :-1]
+            frames = min(3000, math.ceil(features.shape[1] / 100) * 100)
+            padded = np.pad(features[:, :frames], ((0, 0), (0, max(0, frames - features.shape[1]))))
+            return self._greedy(padded.astype(np.float32), language, prompt)
+
+    def _greedy(self, features: Any, language: Language, prompt: str | None) -> str:
+        from faster_whisper.tokenizer import Tokenizer
+
+        model = self._model
+        encoded = model.encode(features)
+        if language.code is None:
+            if self.multilingual:
+                token, language.probability = model.model.detect_language(encoded)[0][0]
+                language.code = token[2:-2]
+            else:
+                language.code = "en"
+        tokenizer = Tokenizer(model.hf_tokenizer, self.multilingual, task="transcribe", language=language.code)
+        said = tokenizer.encode(" " + prompt.strip()) if prompt else []
+        start = model.get_prompt(tokenizer, said, without_timestamps=True)
+        seconds = features.shape[1] / 100
+        result = model.model.generate(
+            encoded,
+            [start],
+            beam_size=1,
+            max_length=len(start) + 8 + int(10 * seconds),
+            suppress_blank=True,
+            suppress_tokens=tokenizer.non_speech_tokens,
+        )[0]
+        return str(tokenizer.decode(result.sequences_ids[0])).strip()
+
+    def _in_turn(self, found: Any, rank: Callable[[], float], gone: Gone) -> Iterator[Any]:
+        """Each element computed inside a turn of its own."""
+        iterator = iter(found)
+        while True:
+            with self._turn(rank(), gone):
+                try:
+                    each = next(iterator)
+                except StopIteration:
+                    return
+            yield each
+
+    @contextlib.contextmanager
+    def _turn(self, rank: float, gone: Gone) -> Iterator[None]:
+        with self._turns.turn(rank, gone) as mine:
+            if not mine:
+                raise Cancelled("nobody waits for this recording any more")
+            yield
+
+
+def _open(place: Place) -> WhisperModel:
+    return WhisperModel(
+        place.directory,
+        device=place.device,
+        compute_type=place.compute_type,
+        cpu_threads=place.threads,
+        num_workers=1,
+        local_files_only=True,
+    )
+
+
+def _segment(found: Any, number: int, offset: float) -> Segment:
+    words: Sequence[Any] = found.words or ()
+    return Segment(
+        id=number,
+        start=round(float(found.start) + offset, 3),
+        end=round(float(found.end) + offset, 3),
+        text=found.text,
+        seek=int(found.seek + offset * 100),
+        tokens=tuple(found.tokens),
+        temperature=float(found.temperature or 0.0),
+        avg_logprob=float(found.avg_logprob),
+        compression_ratio=float(found.compression_ratio),
+        no_speech_prob=float(found.no_speech_prob),
+        words=tuple(_word(word, offset) for word in words),
+    )
+
+
+def _word(found: Any, offset: float) -> Word:
+    return Word(
+        round(float(found.start) + offset, 3),
+        round(float(found.end) + offset, 3),
+        found.word,
+        round(float(found.probability), 4),
+    )
