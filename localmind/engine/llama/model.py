@@ -11,11 +11,19 @@ from typing import Any
 import numpy
 from llama_cpp import llama_cpp as native
 
+from localmind.engine.llama.devices import put_on_devices
 from localmind.engine.llama.library import errors, reason
 from localmind.errors import Cancelled, InvalidRequest, ModelFileBroken
 from localmind.machine.plan import Plan
 
 MAGIC = b"GGUF"
+LOAD_MODES = {
+    (True, False): native.LLAMA_LOAD_MODE_AUTO,
+    (False, False): native.LLAMA_LOAD_MODE_NONE,
+    (True, True): native.LLAMA_LOAD_MODE_MMAP_MLOCK,
+    (False, True): native.LLAMA_LOAD_MODE_MLOCK,
+}
+"""By use_mmap and use_mlock."""
 
 
 class Model:
@@ -26,8 +34,8 @@ class Model:
         self.path = path
         _check_magic(path)
         params = native.llama_model_default_params()
-        params.n_gpu_layers = plan.n_gpu_layers
-        params.load_mode = native.LLAMA_LOAD_MODE_AUTO if plan.use_mmap else native.LLAMA_LOAD_MODE_NONE
+        self._kept = put_on_devices(params, plan)
+        params.load_mode = LOAD_MODES[plan.use_mmap, plan.use_mlock]
         params.use_extra_bufts = plan.use_extra_bufts
         wanted = True
 
