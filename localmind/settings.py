@@ -109,6 +109,15 @@ class Settings(BaseSettings):
     """Servers elsewhere, one table each: `[remotes.NAME]` with `url`, `key` and `files`. Their models are called
     NAME/model; what is asked of them leaves this machine."""
 
+    speech_model: str | None = None
+    """The model that hears; unset: the best installed one that knows the language and keeps up with speech here."""
+
+    microphone: str | None = None
+    """Name of the microphone, or a part of it, as `localmind listen --devices` shows it; unset: the system's default."""
+
+    upload_limit_mb: int = Field(1024, ge=1, le=1_048_576)
+    """Megabytes that one uploaded recording may have."""
+
     allowed_origins: tuple[str, ...] = ()
     """Origins of web pages that may call the API, e.g. ["http://localhost:3000"]. Empty: none may."""
 

@@ -19,6 +19,7 @@ from localmind.models.pulls import Pulls
 from localmind.models.store import Store
 from localmind.paths import Paths
 from localmind.store.threads import Threads
+from localmind.voice.voice import Voice
 from localmind.workers.engines import Engines
 
 
@@ -40,8 +41,14 @@ class Backend:
     running: Running
     """Answers that the daemon is writing, whoever watches."""
     machine: Machine
+    voice: Voice
+    """Speech to text."""
     index_workers: Callable[[], list[dict[str, Any]]]
     """The workers of the index as `status` shows them."""
     embedder: Callable[[], Embedder | None] = lambda: None
     """The embedder of the index, while its files are here."""
+    upload_limit: int = 1 << 30
+    """Bytes of one uploaded recording."""
+    microphone: str | None = None
+    """The one that the user set, for clients; the daemon opens none."""
     started_at: float = field(default_factory=time.time)

@@ -6,6 +6,7 @@ and folders compared after the sockets are bound; a model is loaded by the first
 
 import asyncio
 import logging
+import shutil
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ from localmind.models.store import Store
 from localmind.paths import Paths, private_dir
 from localmind.settings import Settings
 from localmind.store.threads import Threads
+from localmind.voice.voice import Voice, both
 from localmind.workers.engines import Engines, Options
 from localmind.workers.supervisor import Supervisor, launcher
 
@@ -71,6 +73,15 @@ class Core:
             never=[paths.config, paths.data, paths.cache, paths.models, paths.run, paths.logs],
             reconcile_s=settings.reconcile_minutes * 60,
         )
+        self._voice = Voice(
+            self._catalog,
+            self._store,
+            self._machine,
+            model=settings.speech_model,
+            threads=settings.threads,
+            idle_s=settings.keep_alive_s,
+            command=worker_command,
+        )
         self._engines = Engines(
             self._catalog,
             self._store,
@@ -91,7 +102,7 @@ class Core:
                 speculation=settings.speculation,
                 draft_model=settings.draft_model,
             ),
-            hold=self._knowledge.hold,
+            hold=both(self._knowledge.hold, self._voice.hold),
             command=worker_command,
         )
         assistant = Assistant(self._knowledge, self._engines, self._threads)
@@ -109,18 +120,23 @@ class Core:
             made=MadeModels(paths.made_models_file),
             running=Running(assistant.grounded, self._engines, self._threads),
             machine=self._machine,
+            voice=self._voice,
             index_workers=self.workers,
+            upload_limit=settings.upload_limit_mb << 20,
+            microphone=settings.microphone,
             embedder=self._text_embedder,
         )
 
     async def start(self) -> None:
         """Open the index and compare the watched folders with it in the background."""
         await asyncio.to_thread(self._store.sweep)
+        await asyncio.to_thread(shutil.rmtree, self._paths.cache / "uploads", True)
         await self._knowledge.start()
 
     def workers(self) -> list[dict[str, Any]]:
-        """The workers of the index, for `status`."""
-        return [{"name": worker.label, "pid": worker.pid, "quarantine": worker.quarantine} for worker in self._workers]
+        """The workers of the index and of speech, for `status`."""
+        index = [{"name": worker.label, "pid": worker.pid, "quarantine": worker.quarantine} for worker in self._workers]
+        return [*index, self._voice.status()]
 
     def _embed_model(self) -> EmbedModel | None:
         """The embedder, when its files are here."""
@@ -149,6 +165,7 @@ class Core:
             await self._knowledge.close()
         except LocalmindError as problem:
             log.warning("closing the index: %s", problem)
+        await self._voice.stop()
         for worker in self._workers:
             await worker.stop()
         self._threads.close()

@@ -1,8 +1,8 @@
 """Somebody speaks, and it is written: one listening, from the first sample to the text.
 
 Sound comes in pieces at the speed of speech. While a voice is heard, quick passes give text that settles; in a pause
-the real pass runs at once, so that its text is there when the pause turns out to be the end. That pass is the one
-that files get, on the same sound, so live text is as good as offline text. A long dictation is cut in its pauses,
+the real pass runs at once, so that its text is there when the pause turns out to be the end. Its text is
+held to be as good as a file's (docs/voice.md). A long dictation is cut in its pauses,
 and what was cut off is final.
 """
 
@@ -64,7 +64,7 @@ class Listener(Protocol):
 
     def quick(self, audio: Samples, language: Language, prompt: str | None, gone: Callable[[], bool]) -> str: ...
 
-    def whole(
+    def utterance(
         self, audio: Samples, options: RecognizeOptions, language: Language, *, rank: float, gone: Callable[[], bool]
     ) -> tuple[str, float, str]:
         """Text, seconds of speech, and why there is no text."""
@@ -241,7 +241,7 @@ class Live:
         options = self._options.recognize
         if self._done:
             options = msgspec.structs.replace(options, prompt=" ".join(self._done)[-400:])
-        return self._listener.whole(audio, options, self._language, rank=rank, gone=self._gone)
+        return self._listener.utterance(audio, options, self._language, rank=rank, gone=self._gone)
 
     def _cut(self, result: tuple[str, float, str], place: int) -> None:
         """What lies before `place` is final."""

@@ -8,6 +8,7 @@ through.
 import asyncio
 import contextlib
 import logging
+import math
 import re
 import secrets
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
@@ -218,7 +219,7 @@ class Voice:
             yield
         finally:
             self._working -= 1
-            if not self._working and not self._stopped:
+            if not self._working and not self._stopped and math.isfinite(self._idle_s):
                 self._idle_task = asyncio.get_running_loop().call_later(self._idle_s, self._leave)
 
     def _leave(self) -> None:

@@ -18,7 +18,7 @@ import msgspec
 from localmind.errors import InvalidRequest, NotFound
 from localmind.events import Event, Progress, encode
 from localmind.speech import SAMPLE_RATE, RecognizeOptions, Transcript
-from localmind.voice.audio import Recording, Samples
+from localmind.voice.audio import Recording
 from localmind.voice.live import Inbox, ListenOptions, Live
 from localmind.voice.recognizer import Language, Place, Recognizer
 from localmind.voice.turns import Turns
@@ -119,7 +119,7 @@ class VoiceWorker:
                 reply.item(encode(event))
 
             Live(
-                RealListener(recognizer),
+                recognizer,
                 options,
                 inbox,
                 say,
@@ -128,24 +128,6 @@ class VoiceWorker:
             ).run()
         finally:
             self._live.pop(params["id"], None)
-
-
-class RealListener:
-    """A recognizer as live listening uses it."""
-
-    def __init__(self, recognizer: Recognizer) -> None:
-        self._recognizer = recognizer
-
-    def quick(self, audio: Samples, language: Language, prompt: str | None, gone: Callable[[], bool]) -> str:
-        return self._recognizer.quick(audio, language, prompt, gone)
-
-    def whole(
-        self, audio: Samples, options: RecognizeOptions, language: Language, *, rank: float, gone: Callable[[], bool]
-    ) -> tuple[str, float, str]:
-        verdict = self._recognizer.judge(audio, options, rank, gone)
-        found = self._recognizer.segments(audio, verdict, options, language, rank=lambda: rank, gone=gone)
-        text = "".join(segment.text for segment in found).strip()
-        return text, verdict.speech_s, verdict.reason or ("" if text else "there are sounds, but no words")
 
 
 @dataclass(slots=True)

@@ -97,6 +97,7 @@ def app_with(engines: FakeEngines) -> App:
         made=MadeModels(Path("/nowhere/made_models.json")),
         running=missing,
         machine=missing,
+        voice=missing,
         index_workers=list,
     )
     return create_app(backend, Gatekeeper(1, "t"))
