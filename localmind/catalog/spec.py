@@ -82,7 +82,23 @@ class UrlSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
     url: Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s]+\Z", max_length=2000)]
 
 
-Source = WheelSource | HubSource | UrlSource
+class PathSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="path"):
+    """Files of this machine: another program's, a folder's, a stick's. One path a file of the model, absolute."""
+
+    paths: Annotated[tuple[Text, ...], msgspec.Meta(min_length=1, max_length=200)]
+    names: tuple[Text, ...] = ()
+    """What each is called in the model; empty: as its path ends."""
+    way: Literal["link", "near", "copy"] = "near"
+    """near: shared on the same disk, copied from another one. link: never copied."""
+
+    def __post_init__(self) -> None:
+        if self.names and len(self.names) != len(self.paths):
+            raise ValueError("as many names as paths, or none")
+        for name in self.names:
+            check_relative(name)
+
+
+Source = WheelSource | HubSource | UrlSource | PathSource
 
 
 class Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -155,7 +171,7 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     def variant(self, quantisation: str) -> "ModelSpec":
         """The same model in another quantisation, under a name of its own. Its hashes are not known yet."""
-        hub = tuple(source for source in self.sources if not isinstance(source, WheelSource))
+        hub = tuple(source for source in self.sources if isinstance(source, HubSource))
         return msgspec.structs.replace(
             self,
             name=f"{self.name}-{quantisation.lower()}",

@@ -63,7 +63,6 @@ def show_progress(events: Iterable[Event]) -> Iterator[Event]:
         MofNCompleteColumn,
         TextColumn,
         TimeRemainingColumn,
-        TransferSpeedColumn,
     )
     from rich.progress import Progress as Bars
 
@@ -84,18 +83,21 @@ def show_progress(events: Iterable[Event]) -> Iterator[Event]:
                 if bars is not None:
                     bars.stop()
                 in_bytes = event.unit == "B"
-                counters = [DownloadColumn(), TransferSpeedColumn()] if in_bytes else [MofNCompleteColumn()]
-                bars = Bars(
-                    TextColumn("{task.description}"), BarColumn(), *counters, TimeRemainingColumn(), console=console
+                # Of bytes the daemon measures rate and time left; a bar would guess them from how often it is told.
+                counters = (
+                    [DownloadColumn(), TextColumn("{task.fields[pace]}")]
+                    if in_bytes
+                    else [MofNCompleteColumn(), TimeRemainingColumn()]
                 )
+                bars = Bars(TextColumn("{task.description}"), BarColumn(), *counters, console=console)
                 bars.start()
                 tasks.clear()
             if event.stage not in tasks:
                 for task in bars.tasks:  # progress is thinned: the last step of a stage may not have been told
                     bars.update(task.id, total=task.total or 1, completed=task.total or 1)
-                tasks[event.stage] = bars.add_task(event.stage, total=event.total)
+                tasks[event.stage] = bars.add_task(event.stage, total=event.total, pace="")
             text = _label(event)[:60]
-            bars.update(tasks[event.stage], completed=event.done, total=event.total, description=text)
+            bars.update(tasks[event.stage], completed=event.done, total=event.total, description=text, pace=pace(event))
     finally:
         if bars is not None:
             bars.stop()
@@ -105,6 +107,24 @@ def _label(event: Progress) -> str:
     """What is being done: a sentence as it is, a bare name after the name of the stage."""
     text = clean_line(event.text)
     return text if " " in text else f"{event.stage} {text}".rstrip()
+
+
+def pace(event: Progress) -> str:
+    """Rate and time left, as far as they are known: "12.3 MB/s, 2 min 5 s left"."""
+    words = [f"{size(event.rate)}/s"] if event.rate is not None and event.unit == "B" else []
+    if event.eta_s is not None and event.done < (event.total or 0):
+        words.append(f"{duration(event.eta_s)} left")
+    return ", ".join(words)
+
+
+def duration(seconds: float) -> str:
+    """For people: 45 s, 2 min 5 s, 3 h 20 min."""
+    whole = max(1, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def _progress_lines(events: Iterable[Event]) -> Iterator[Event]:
@@ -118,4 +138,5 @@ def _progress_lines(events: Iterable[Event]) -> Iterator[Event]:
             note(_label(event))
         elif event.total and time.monotonic() - said_at > LINE_EVERY_S:
             said_at = time.monotonic()
-            note(f"{event.stage}: {100 * event.done / event.total:.0f} %")
+            told = pace(event)
+            note(f"{event.stage}: {100 * event.done / event.total:.0f} %{', ' + told if told else ''}")

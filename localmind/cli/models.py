@@ -1,11 +1,22 @@
 """`localmind models`: what can be fetched, what is here, what it costs."""
 
+import os
+from collections.abc import Iterable, Iterator
+
 import click
 
 from localmind.clean import clean_line
 from localmind.cli._output import connect, note, print_json, show_progress, size, table
+from localmind.cli.model_import import import_
+from localmind.cli.model_pulls import cancel, pause, prune, pulls, resume
 from localmind.errors import ModelFileBroken
-from localmind.events import TextDelta
+from localmind.events import Event, Progress, TextDelta
+
+PASSED = (
+    "HF_ENDPOINT", "HF_TOKEN", "HF_HUB_OFFLINE", "LOCALMIND_HUB_TOKEN", "LOCALMIND_HUB_MIRRORS",
+    "LOCALMIND_INDEX_URL", "LOCALMIND_WHEELS",
+)  # fmt: skip
+"""What this shell says of hubs and indexes; the daemon may have been started by one that said something else."""
 
 
 @click.group()
@@ -13,34 +24,53 @@ def models() -> None:
     """List, fetch and remove models.
 
     \b
-    localmind models list                  the catalog, and what is on this machine
-    localmind models pull smollm2:135m     fetch one
-    localmind models pull --starter        fetch the small set that everything works with
+    localmind models list                      the catalog, and what is on this machine
+    localmind models pull smollm2:135m         fetch one by its name in the catalog
+    localmind models pull hf.co/ORG/REPO:Q8_0  or any GGUF repository of the Hub
+    localmind models pull --starter            fetch the small set that everything works with
+    localmind models import                    take in what Ollama, LM Studio and others have here
     """
 
 
 @models.command("list")
+@click.option("--here", is_flag=True, help="Only what is on this machine.")
+@click.option("--for", "use", help="Only models for this: chat, code, fim, tools, embed, rerank, speech.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def list_(as_json: bool) -> None:
+def list_(here: bool, use: str | None, as_json: bool) -> None:
     """List the catalog and what is on this machine."""
     with connect() as client:
         found = client.get("/models")["models"]
+    found = [m for m in found if (m["installed"] or not here) and (use is None or use in (m["role"], *m["uses"]))]
     if as_json:
         print_json({"models": found})
         return
     table(
         ("MODEL", "FOR", "SIZE", "LICENCE", "HERE"),
-        [(m["name"], m["role"], size(m["size"]), m["licence"], "yes" if m["installed"] else "-") for m in found],
+        [
+            (
+                m["name"],
+                " ".join(m["uses"]) or m["role"],
+                ("" if m["size_known"] else "~") + size(m["size"]),
+                m["licence"],
+                "yes" if m["installed"] else "-",
+            )
+            for m in found
+        ],
     )
 
 
 @models.command()
 @click.argument("names", nargs=-1)
 @click.option("--starter", is_flag=True, help="Fetch the starter set: chat, embeddings, speech.")
-def pull(names: tuple[str, ...], starter: bool) -> None:
+@click.option("--with-mmproj", "projector", is_flag=True, help="Fetch a repository's projector for images as well.")
+def pull(names: tuple[str, ...], starter: bool, projector: bool) -> None:
     """Fetch models, verified by sha256.
 
+    A NAME is one of `localmind models list`, NAME-QUANTISATION for another size of it (qwen3:4b-q8_0),
+    hf.co/ORG/REPO[:QUANT] for any repository of the Hub, or the address of a GGUF file.
+
     An interrupted pull goes on where it stopped. What is here already is not fetched again.
+    HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE count as in Hugging Face's own tools.
     """
     with connect() as client:
         if starter:
@@ -48,9 +78,13 @@ def pull(names: tuple[str, ...], starter: bool) -> None:
         if not names:
             raise click.UsageError("Name a model, or use --starter. `localmind models list` shows them.")
         for name in dict.fromkeys(names):
-            for _ in show_progress(client.events("/models/pull", {"model": name})):
+            if os.path.isfile(name) or os.path.isdir(name):
+                raise click.UsageError(f"{name} is a path: use `localmind models import {name}`")
+            body = {"model": name, "projector": projector, "environ": _environ()}
+            named = [name]
+            for _ in show_progress(_named(client.events("/models/pull", body), named)):
                 pass
-            note(f"{name} is here")
+            note(f"{named[-1]} is here")
 
 
 @models.command()
@@ -63,11 +97,15 @@ def show(name: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    for key in ("name", "role", "family", "parameters", "quantisation", "context", "licence", "good_for"):
+    keys = ("name", "role", "uses", "family", "parameters", "quantisation", "quantisations", "context", "licence")
+    for key in (*keys, "description", "good_for"):
         if found.get(key) not in (None, "", [], ()):
             value = found[key]
             click.echo(f"{key:13} {clean_line(', '.join(value) if isinstance(value, list) else str(value))}")
-    click.echo(f"{'size':13} {size(found['size'])}")
+    click.echo(f"{'size':13} {'' if found['size_known'] else 'about '}{size(found['size'])}")
+    for source in found["sources"]:
+        where = source.get("package") or source.get("repo") or source.get("url") or source["paths"][0]
+        click.echo(f"{'from':13} {source['kind']} {clean_line(where)}")
     if found["memory"]:
         click.echo(f"{'memory':13} {clean_line(found['memory']['kind'] + ': ' + found['memory']['explanation'])}")
     elif found["format"] == "gguf":
@@ -76,20 +114,29 @@ def show(name: str, as_json: bool) -> None:
 
 
 @models.command()
-@click.argument("name")
-def verify(name: str) -> None:
-    """Read a model's files again and compare them with their sha256.
+@click.argument("names", nargs=-1)
+@click.option("--no-repair", is_flag=True, help="Only say what is damaged.")
+def verify(names: tuple[str, ...], no_repair: bool) -> None:
+    """Read models' files again, compare them with their sha256, and fetch again what is damaged.
 
-    A damaged file is fetched again by `localmind models pull`.
+    Without NAMES every model that is here is read.
     """
     with connect() as client:
-        problems: list[str] = []
-        for event in show_progress(client.events("/models/verify", {"model": name})):
-            if isinstance(event, TextDelta):
-                problems.append(event.text)
-    if problems:
-        raise ModelFileBroken("; ".join(problems), hint=f"localmind models pull {name}")
-    note(f"{name} is whole")
+        if not names:
+            names = tuple(m["name"] for m in client.get("/models")["models"] if m["installed"])
+        broken: list[str] = []
+        for name in dict.fromkeys(names):
+            problems: list[str] = []
+            body = {"model": name, "repair": not no_repair, "environ": _environ()}
+            for event in show_progress(client.events("/models/verify", body)):
+                if isinstance(event, TextDelta):
+                    problems.append(event.text)
+                    note(f"{name}: {clean_line(event.text)}")
+            if problems and no_repair:
+                broken.append(name)
+            note(f"{name} is damaged" if problems and no_repair else f"{name} is whole{' again' if problems else ''}")
+    if broken:
+        raise ModelFileBroken(f"damaged: {', '.join(broken)}", hint=f"localmind models verify {' '.join(broken)}")
 
 
 @models.command()
@@ -99,3 +146,19 @@ def rm(name: str) -> None:
     with connect() as client:
         freed = client.delete("/models", name=name)["freed_bytes"]
     note(f"{name} is gone; {size(freed)} freed")
+
+
+def _environ() -> dict[str, str]:
+    return {name: os.environ[name] for name in PASSED if name in os.environ}
+
+
+def _named(events: Iterable[Event], named: list[str]) -> Iterator[Event]:
+    """Pass events on, and note the name under which a pull ends: a place on the Hub gets its quantisation."""
+    for event in events:
+        if isinstance(event, Progress) and event.stage == "ready" and event.text:
+            named.append(event.text)
+        yield event
+
+
+for command in (import_, pulls, pause, resume, cancel, prune):
+    models.add_command(command)

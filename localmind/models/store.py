@@ -253,6 +253,22 @@ class Store:
             self._note(msgspec.structs.replace(installed, links=links))
         return tuple(problems)
 
+    def prune(self) -> int:
+        """Delete what stopped downloads left and blobs that no model needs. Returns the bytes freed.
+
+        Only while nothing is pulled. A manifest that cannot be read may need any blob, so then all stay.
+        """
+        freed = 0
+        needed: set[str] = set()
+        known = [found for _, found in self._all()]
+        for found in known:
+            needed |= {file.sha256 for file in found.files} if found is not None else set()
+        blobs = [] if None in known else [path for path in self.blobs.glob("*") if path.name not in needed]
+        for path in (*self.partial.glob("*"), *blobs):
+            freed += room_of(path)
+            path.unlink(missing_ok=True)
+        return freed
+
     def sweep(self) -> int:
         """Delete half-unpacked files that a crash left; resumable downloads stay. Returns the bytes freed.
 

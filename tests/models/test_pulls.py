@@ -5,11 +5,12 @@ import contextlib
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from localmind import catalog
 from localmind.catalog import ModelSpec
-from localmind.errors import DownloadFailed, ShuttingDown
+from localmind.errors import Cancelled, DownloadFailed, NotFound, ShuttingDown
 from localmind.events import Done, Event, Progress
 from localmind.models.pulls import Pulls
 from localmind.models.store import Store
@@ -103,19 +104,41 @@ async def test_stopping_ends_those_who_wait_and_refuses_new_ones(tmp_path: Path)
 async def test_a_paused_pull_moves_nothing_until_it_is_resumed_and_its_followers_stay(tmp_path: Path) -> None:
     puller, installed = FakePuller(), Installed()
     pulls = Pulls(Store(tmp_path), installed, puller)
-    assert not pulls.pause(SPEC.name)
-    assert not pulls.resume(SPEC.name)
     async with contextlib.aclosing(pulls.pull(SPEC)) as events:
         assert await anext(events) == Progress("download", 1, 2)
-        assert pulls.pause(SPEC.name)
+        assert pulls.running() == {SPEC.name: Progress("download", 1, 2)}
+        assert pulls.pause(SPEC.name.upper()) == SPEC.name
         assert await anext(events) == Progress("paused", 1, 2)
         assert puller.ended == "cancelled"
-        assert pulls.resume(SPEC.name)
+        assert pulls.resume(SPEC.name) == SPEC.name
         assert await anext(events) == Progress("download", 1, 2)
         puller.go.set()
         assert [event async for event in events] == [Progress("ready", 2, 2), Done()]
     assert (puller.starts, puller.ended) == (2, "well")
     assert installed.names == [SPEC.name]
+
+
+async def test_what_is_not_being_pulled_can_be_neither_paused_nor_resumed_nor_cancelled(tmp_path: Path) -> None:
+    pulls = Pulls(Store(tmp_path), Installed(), FakePuller())
+    with pytest.raises(NotFound, match="is not being pulled"):
+        pulls.pause(SPEC.name)
+    with pytest.raises(NotFound, match="is not being pulled"):
+        pulls.resume(SPEC.name)
+    with pytest.raises(NotFound, match="is not being pulled"):
+        await pulls.cancel(SPEC.name)
+
+
+async def test_a_cancelled_pull_tells_all_its_followers_and_leaves_the_model_free(tmp_path: Path) -> None:
+    puller = FakePuller()
+    pulls = Pulls(Store(tmp_path), Installed(), puller)
+    place = msgspec.structs.replace(SPEC, name="hf.co/some/repo:q4_k_m")
+    waiting = [asyncio.create_task(collect(pulls.pull(place))) for _ in range(2)]
+    await puller.started.wait()
+    assert await pulls.cancel("hf.co/Some/Repo") == place.name
+    for task in waiting:
+        with pytest.raises(Cancelled, match="was stopped"):
+            await task
+    assert pulls.running() == {}
 
 
 async def test_a_paused_pull_that_nobody_follows_any_more_ends(tmp_path: Path) -> None:
@@ -125,4 +148,5 @@ async def test_a_paused_pull_that_nobody_follows_any_more_ends(tmp_path: Path) -
         await anext(events)
         pulls.pause(SPEC.name)
         await anext(events)
-    assert not pulls.resume(SPEC.name)
+    with pytest.raises(NotFound):
+        pulls.resume(SPEC.name)
