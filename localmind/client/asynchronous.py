@@ -45,6 +45,13 @@ class AsyncClient:
     async def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         return await self._answer("POST", path, body=body or {})
 
+    async def send(self, path: str, content: bytes) -> None:
+        """POST of bytes as they are."""
+        http = await self._open()
+        with self._reaching():
+            reply = await http.post(path, content=content)
+        raise_for(reply.status_code, reply.content)
+
     async def patch(self, path: str, body: Mapping[str, Any]) -> Any:
         return await self._answer("PATCH", path, body=body)
 
