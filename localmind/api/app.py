@@ -9,7 +9,17 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from localmind import __version__
-from localmind.api import embeddings, llamacpp, metrics, native, ollama, openai_chat, openai_models, openai_text
+from localmind.api import (
+    embeddings,
+    llamacpp,
+    metrics,
+    native,
+    ollama,
+    openai_audio,
+    openai_chat,
+    openai_models,
+    openai_text,
+)
 from localmind.api.backend import Backend
 from localmind.api.security import App, Gate, Gatekeeper
 from localmind.api.streams import JSON, error_response
@@ -30,7 +40,7 @@ log = logging.getLogger("localmind.api")
 def create_app(backend: Backend, keeper: Gatekeeper) -> App:
     """The ASGI application."""
     app = FastAPI(title="localmind", version=__version__, docs_url=None, redoc_url=None, telemetry=NO_TELEMETRY)
-    for dialect in (openai_chat, openai_models, openai_text, embeddings, ollama, llamacpp, native, metrics):
+    for dialect in (openai_chat, openai_models, openai_text, embeddings, openai_audio, ollama, llamacpp, native, metrics):
         app.include_router(dialect.router(backend))
 
     @app.get("/health")
