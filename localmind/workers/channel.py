@@ -10,8 +10,8 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import AsyncGenerator, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import msgspec
 
@@ -19,7 +19,6 @@ MAX_FRAME = 64 * 1024 * 1024
 """Bytes. A batch of 10,000 embeddings of 384 floats is 15 MB; a PDF's text is capped far below."""
 
 HEADER = 4
-READ_SIZE = 256 * 1024
 
 
 class ProtocolViolation(Exception):
@@ -95,26 +94,42 @@ def _length(header: bytes | bytearray) -> int:
     return size
 
 
-async def frames(reader: asyncio.StreamReader) -> AsyncGenerator[Frame, None]:
-    """All frames until the other end has closed; half a frame at the end is dropped, for then it died.
+class Frames(asyncio.Protocol):
+    """The daemon's end: hands on every frame as soon as its last byte is here, without a task in between, and says
+    when the other end is gone. Half a frame at the end is dropped, for then the worker died."""
 
-    What has arrived together is read with one call: eight streams send eight frames a step.
-    """
-    data = bytearray()
-    while True:
-        try:
-            arrived = await reader.read(READ_SIZE)
-        except ConnectionError:
-            return
-        if not arrived:
-            return
+    def __init__(self, take: Callable[[Frame], None], ended: Callable[[ProtocolViolation | None], None]) -> None:
+        """`take` is called with each frame. It may raise ProtocolViolation. `ended` is called once."""
+        self._take = take
+        self._ended = ended
+        self._data = bytearray()
+        self._violation: ProtocolViolation | None = None
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._violation is None:
+            try:
+                self._read(data)
+            except ProtocolViolation as problem:
+                self._violation = problem
+                assert self._transport is not None
+                self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._ended(self._violation)
+
+    def _read(self, arrived: bytes) -> None:
+        data = self._data
         data += arrived
         start = 0
         while len(data) - start >= HEADER:
             end = start + HEADER + _length(data[start : start + HEADER])
             if len(data) < end:
                 break
-            yield unpack(bytes(data[start + HEADER : end]))
+            self._take(unpack(bytes(data[start + HEADER : end])))
             start = end
         del data[:start]
 

@@ -113,8 +113,6 @@ class WorkerProcess:
         self,
         label: str,
         process: asyncio.subprocess.Process,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
         silence_limit_s: float,
     ) -> None:
         self.label = label
@@ -123,8 +121,6 @@ class WorkerProcess:
         self.death: Death | None = None
         self.started_at = time.monotonic()
         self._process = process
-        self._reader = reader
-        self._writer = writer
         self._ids = itertools.count(1)
         self._inboxes: dict[int, asyncio.Queue[Item | Result | Error]] = {}
         self._ready = asyncio.Event()
@@ -133,8 +129,9 @@ class WorkerProcess:
         self._hung: str | None = None
         self._stderr: collections.deque[str] = collections.deque(maxlen=STDERR_LINES)
         self._dead = asyncio.Event()
+        self._lost = asyncio.Event()
         self._tasks = [
-            asyncio.create_task(self._read(), name=f"{label} frames"),
+            asyncio.create_task(self._bury(), name=f"{label} end"),
             asyncio.create_task(self._read_stderr(), name=f"{label} stderr"),
             asyncio.create_task(self._watch(), name=f"{label} heartbeat"),
         ]
@@ -168,8 +165,8 @@ class WorkerProcess:
             raise
         finally:
             theirs.close()
-        reader, writer = await asyncio.open_connection(sock=ours)
-        worker = cls(label, process, reader, writer, silence_limit_s)
+        worker = cls(label, process, silence_limit_s)
+        await worker._connect(ours)
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 await worker._ready.wait()
@@ -225,7 +222,7 @@ class WorkerProcess:
         """End the process: end-of-file first, SIGKILL when that does not help. Calls in flight get `reason`."""
         if reason is not None:
             self._end_calls(reason)
-        self._writer.close()
+        self._transport.close()
         try:
             async with asyncio.timeout(STOP_GRACE_S):
                 await self._process.wait()
@@ -239,8 +236,8 @@ class WorkerProcess:
         return self.death
 
     def _write(self, frame: Frame) -> None:
-        if not self._writer.is_closing():
-            self._writer.write(channel.pack(frame))
+        if not self._transport.is_closing():
+            self._transport.write(channel.pack(frame))
 
     def _end_calls(self, error: LocalmindError) -> None:
         for inbox in self._inboxes.values():
@@ -250,30 +247,33 @@ class WorkerProcess:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
-    async def _read(self) -> None:
-        try:
-            async with contextlib.aclosing(channel.frames(self._reader)) as frames:
-                async for frame in frames:
-                    match frame:
-                        case Item(call_id) | Result(call_id) | Error(call_id):
-                            if (inbox := self._inboxes.get(call_id)) is not None:
-                                inbox.put_nowait(frame)
-                        case Heartbeat(busy):
-                            self._heard, self._busy = time.monotonic(), busy
-                        case Ready():
-                            self._heard = time.monotonic()
-                            self._ready.set()
-                        case Call() | Cancel():
-                            raise ProtocolViolation("a worker may not call the daemon")
-        except ProtocolViolation as problem:
-            self._hung = f"sent garbage ({problem})"
+    async def _connect(self, sock: socket.socket) -> None:
+        """Frames are read and written from here on."""
+        loop = asyncio.get_running_loop()
+        self._transport, _ = await loop.create_unix_connection(lambda: channel.Frames(self._take, self._end), sock=sock)
+
+    def _take(self, frame: Frame) -> None:
+        match frame:
+            case Item(call_id) | Result(call_id) | Error(call_id):
+                if (inbox := self._inboxes.get(call_id)) is not None:
+                    inbox.put_nowait(frame)
+            case Heartbeat(busy):
+                self._heard, self._busy = time.monotonic(), busy
+            case Ready():
+                self._heard = time.monotonic()
+                self._ready.set()
+            case Call() | Cancel():
+                raise ProtocolViolation("a worker may not call the daemon")
+
+    def _end(self, violation: ProtocolViolation | None) -> None:
+        if violation is not None:
+            self._hung = f"sent garbage ({violation})"
             self._kill()
-        finally:
-            await self._bury()
+        self._lost.set()
 
     async def _bury(self) -> None:
-        """End-of-file: the process is gone, or as good as gone. Tell everyone who waits, then clean up."""
-        self._writer.close()
+        """After end-of-file the process is gone, or as good as gone. Tell everyone who waits, then clean up."""
+        await self._lost.wait()
         try:
             async with asyncio.timeout(STOP_GRACE_S):
                 exit_code = await self._process.wait()

@@ -42,26 +42,29 @@ frames: st.SearchStrategy[Frame] = st.one_of(
 )
 
 
+class FakeTransport(asyncio.Transport):
+    aborted = False
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
 def read_all(data: bytes, pieces: int = 1) -> list[Frame]:
     """All frames in `data`, which arrives in so many pieces."""
 
-    async def read() -> list[Frame]:
-        reader = asyncio.StreamReader()
-        got: list[Frame] = []
-
-        async def collect() -> None:
-            async for frame in channel.frames(reader):
-                got.append(frame)
-
-        collecting = asyncio.create_task(collect())
-        for number in range(pieces):
-            reader.feed_data(data[len(data) * number // pieces : len(data) * (number + 1) // pieces])
-            await asyncio.sleep(0)
-        reader.feed_eof()
-        await collecting
-        return got
-
-    return asyncio.run(read())
+    got: list[Frame] = []
+    ends: list[ProtocolViolation | None] = []
+    reading = channel.Frames(got.append, ends.append)
+    transport = FakeTransport()
+    reading.connection_made(transport)
+    for number in range(pieces):
+        reading.data_received(data[len(data) * number // pieces : len(data) * (number + 1) // pieces])
+    reading.connection_lost(None)
+    [violation] = ends
+    assert transport.aborted == (violation is not None)
+    if violation is not None:
+        raise violation
+    return got
 
 
 @given(st.lists(frames, max_size=5), st.integers(1, 7))
