@@ -15,14 +15,25 @@ from localmind.events import Done, Passage, Sources, TextDelta
 @click.argument("question", nargs=-1)
 @click.option("--folder", type=click.Path(path_type=Path), help="Look only into this watched folder.")
 @click.option("-m", "--model", help="Answer with this model instead of the default one.")
+@click.option("--voice", is_flag=True, help="Ask by speaking; a pause ends the question.")
+@click.option("--device", help="Microphone for --voice, by its name or a part of it.")
 @click.option("--json", "as_json", is_flag=True, help="Print answer, sources and timings as one JSON object.")
-def ask(question: tuple[str, ...], folder: Path | None, model: str | None, as_json: bool) -> None:
+def ask(
+    question: tuple[str, ...],
+    folder: Path | None,
+    model: str | None,
+    voice: bool,
+    device: str | None,
+    as_json: bool,
+) -> None:
     """Answer a question from your watched folders, with sources.
 
     The answer streams to stdout and ends with the passages it rests on, as path:lines. When your files
-    do not hold the answer, it says so. Without QUESTION it is read from stdin.
+    do not hold the answer, it says so. Without QUESTION it is read from stdin; with --voice you speak it.
     """
     text = " ".join(question).strip()
+    if voice:
+        text = f"{text} {_spoken(device)}".strip()
     if not text and not sys.stdin.isatty():
         text = sys.stdin.read().strip()
     if not text:
@@ -62,6 +73,16 @@ def ask(question: tuple[str, ...], folder: Path | None, model: str | None, as_js
             sys.stdout.write(f"  [{passage.number}] {clean_line(_short(passage))}\n")
     if done.finish_reason == "length":
         note("the answer was cut at the model's limit of tokens")
+
+
+def _spoken(device: str | None) -> str:
+    """The question as it was spoken, shown so that its reader knows what was understood."""
+    from localmind.cli.listen import spoken_question
+
+    with connect() as client:
+        text = spoken_question(client, device)
+    note(f"> {clean_line(text)}")
+    return text
 
 
 def _source(passage: Passage) -> dict[str, object]:
