@@ -5,6 +5,7 @@ the generation whatever happens. Whoever wants the answer at once gets it as `An
 """
 
 import contextlib
+import json
 import secrets
 from collections.abc import AsyncGenerator
 from typing import Any, Protocol
@@ -110,3 +111,12 @@ class Answer:
 
 def new_call_id() -> str:
     return f"call_{secrets.token_hex(12)}"
+
+
+def as_object(arguments: str) -> dict[str, Any]:
+    """Arguments as the object that they are, for dialects that take nothing else."""
+    try:
+        value = json.loads(arguments or "{}")
+    except ValueError:
+        value = arguments
+    return value if isinstance(value, dict) else {"arguments": value}

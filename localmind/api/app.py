@@ -10,19 +10,23 @@ from starlette.responses import Response
 
 from localmind import __version__
 from localmind.api import (
+    anthropic,
     embeddings,
     llamacpp,
+    lmstudio,
     metrics,
     native,
     ollama,
     openai_audio,
     openai_chat,
     openai_models,
+    openai_responses,
     openai_text,
 )
 from localmind.api.backend import Backend
 from localmind.api.security import App, Gate, Gatekeeper
 from localmind.api.streams import JSON, error_response
+from localmind.api.tidy import Tidy
 from localmind.errors import InternalError, InvalidRequest, LocalmindError, NotFound
 
 NO_TELEMETRY: TelemetryConfig = {
@@ -34,13 +38,29 @@ NO_TELEMETRY: TelemetryConfig = {
 }
 """FastAPI can put request bodies into traces and, by an environment variable, send them away. Ours stay here."""
 
+DIALECTS = (
+    openai_chat,
+    openai_text,
+    openai_responses,
+    openai_models,
+    embeddings,
+    openai_audio,
+    ollama,
+    anthropic,
+    llamacpp,
+    lmstudio,
+    native,
+    metrics,
+)
+
 log = logging.getLogger("localmind.api")
 
 
 def create_app(backend: Backend, keeper: Gatekeeper) -> App:
     """The ASGI application."""
     app = FastAPI(title="localmind", version=__version__, docs_url=None, redoc_url=None, telemetry=NO_TELEMETRY)
-    for dialect in (openai_chat, openai_models, openai_text, embeddings, openai_audio, ollama, llamacpp, native, metrics):
+    app.add_middleware(Tidy)
+    for dialect in DIALECTS:
         app.include_router(dialect.router(backend))
 
     @app.get("/health")

@@ -49,6 +49,8 @@ class Target:
     folder: Path | None = None
     """or from this one."""
     made: Made | None = None
+    in_text: bool = True
+    """Sources are written under the answer, where its reader may have no other place for them."""
 
 
 def asker(request: HttpRequest) -> str:
@@ -139,7 +141,7 @@ def _one(backend: Backend, target: Target, asked: Request) -> AsyncGenerator[Eve
     if asked.sampling.temperature == SamplingParams().temperature:  # nobody asked for one: facts need none
         asked = msgspec.structs.replace(asked, sampling=msgspec.structs.replace(asked.sampling, temperature=0.0))
     events = backend.assistant.grounded.answer(target.spec, asked, target.folder)
-    return _with_sources(events, in_text=asked.format == ResponseFormat())
+    return _with_sources(events, in_text=target.in_text and asked.format == ResponseFormat())
 
 
 async def _with_sources(events: AsyncGenerator[Event, None], *, in_text: bool) -> AsyncGenerator[Event, None]:

@@ -18,6 +18,7 @@ from localmind.models.made import MadeModels
 from localmind.models.pulls import Pulls
 from localmind.models.store import Store
 from localmind.paths import Paths
+from localmind.store.responses import Responses
 from localmind.store.threads import Threads
 from localmind.voice.voice import Voice
 from localmind.workers.engines import Engines
@@ -38,6 +39,8 @@ class Backend:
     threads: Threads
     made: MadeModels
     """Models that clients made of others."""
+    responses: Responses
+    """Answers that clients go on from by their ids."""
     running: Running
     """Answers that the daemon is writing, whoever watches."""
     machine: Machine

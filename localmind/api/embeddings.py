@@ -75,25 +75,10 @@ def router(backend: Backend) -> APIRouter:
     routes = APIRouter()
 
     @routes.post("/v1/embeddings")
+    @routes.post("/embeddings", include_in_schema=False)
     async def embeddings(body: EmbeddingsRequest, request: Request) -> Response:
         """OpenAI embeddings: unit vectors as floats or base64."""
-        texts = body.texts()
-        spec = embedder_of(backend, body.model)
-        vectors, tokens = await unless_gone(request, vectors_of(backend, spec, texts))
-        if body.dimensions is not None:
-            vectors = [shortened(vector, body.dimensions) for vector in vectors]
-        encode = _base64 if body.encoding_format == "base64" else floats
-        return JSON(
-            {
-                "object": "list",
-                "data": [
-                    {"object": "embedding", "index": index, "embedding": encode(vector)}
-                    for index, vector in enumerate(vectors)
-                ],
-                "model": spec.name,
-                "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
-            }
-        )
+        return await embedded(backend, body, request)
 
     @routes.post("/v1/rerank")
     @routes.post("/rerank", include_in_schema=False)
@@ -117,6 +102,27 @@ def router(backend: Backend) -> APIRouter:
         return JSON({"object": "list", "model": spec.name, "results": results, "data": results, "usage": usage})
 
     return routes
+
+
+async def embedded(backend: Backend, body: EmbeddingsRequest, request: Request) -> Response:
+    """The answer to a request for vectors."""
+    texts = body.texts()
+    spec = embedder_of(backend, body.model)
+    vectors, tokens = await unless_gone(request, vectors_of(backend, spec, texts))
+    if body.dimensions is not None:
+        vectors = [shortened(vector, body.dimensions) for vector in vectors]
+    encode = _base64 if body.encoding_format == "base64" else floats
+    return JSON(
+        {
+            "object": "list",
+            "data": [
+                {"object": "embedding", "index": index, "embedding": encode(vector)}
+                for index, vector in enumerate(vectors)
+            ],
+            "model": spec.name,
+            "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+        }
+    )
 
 
 async def vectors_of(

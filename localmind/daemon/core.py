@@ -26,6 +26,7 @@ from localmind.models.pulls import Pulls
 from localmind.models.store import Store
 from localmind.paths import Paths, private_dir
 from localmind.settings import Settings
+from localmind.store.responses import Responses
 from localmind.store.threads import Threads
 from localmind.voice.voice import Voice, both
 from localmind.workers.engines import Engines, Options
@@ -118,6 +119,7 @@ class Core:
             assistant=assistant,
             threads=self._threads,
             made=MadeModels(paths.made_models_file),
+            responses=Responses(paths.responses_db),
             running=Running(assistant.grounded, self._engines, self._threads),
             machine=self._machine,
             voice=self._voice,
@@ -169,3 +171,4 @@ class Core:
         for worker in self._workers:
             await worker.stop()
         self._threads.close()
+        self.backend.responses.close()

@@ -60,6 +60,7 @@ class Answer:
                 "usage": _plain(outcome.usage),
                 "timings": _plain(outcome.timings),
                 "cache": _plain(cache),
+                "stop": outcome.stop,
             }
         )
 

@@ -36,6 +36,8 @@ class Outcome:
     timings: Timings
     sequence: TokenSequence
     """For what it knows about reuse; it may be idle, or another's, by the time it is looked at."""
+    stop: str = ""
+    """The stop string that ended it."""
 
 
 class Sink(Protocol):

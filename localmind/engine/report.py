@@ -53,6 +53,7 @@ def outcome(generation: Generation, reason: Literal["stop", "length"], now: floa
             accepted_tokens=generation.accepted,
         ),
         sequence,
+        generation.text.stop,
     )
 
 

@@ -17,7 +17,12 @@ class TextStream:
         self._longest = max(map(len, self._stops), default=0)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._held = ""
-        self.stopped = False
+        self.stop = ""
+        """The stop string that ended it."""
+
+    @property
+    def stopped(self) -> bool:
+        return bool(self.stop)
 
     def push(self, data: bytes) -> str:
         """The text that is certain now; empty while a character or a possible stop string is incomplete."""
@@ -35,12 +40,12 @@ class TextStream:
         if not self._stops:
             return text
         text = self._held + text
-        # (end, start) of the first place where each stop is complete; the smallest end is the one that came first.
-        found = [(at + len(stop), at) for stop in self._stops if (at := text.find(stop)) >= 0]
+        # (end, start, stop) of the first place where each is complete; the smallest end is the one that came first.
+        found = [(at + len(stop), at, stop) for stop in self._stops if (at := text.find(stop)) >= 0]
         if found:
-            self.stopped = True
+            _, start, self.stop = min(found)
             self._held = ""
-            return text[: min(found)[1]]
+            return text[:start]
         keep = self._undecided(text)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]

@@ -364,4 +364,5 @@ def _done(result: dict[str, Any], model: str) -> Done:
         msgspec.convert(result["timings"], Timings),
         model,
         msgspec.convert(result.get("cache") or {}, CacheReport),
+        result.get("stop", ""),
     )

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import struct
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from localmind.errors import ModelNotFound
 from localmind.events import Done, Event, TextDelta
 from localmind.messages import Usage
 from localmind.models.made import MadeModels
+from localmind.store.responses import Responses
 from localmind.workers.request import Request
 from localmind.workers.tally import Tally
 
@@ -94,6 +96,7 @@ def app_with(engines: FakeEngines) -> App:
         knowledge=missing,
         assistant=missing,
         threads=missing,
+        responses=Responses(Path(os.environ["LOCALMIND_HOME"]) / "responses.db"),
         made=MadeModels(Path("/nowhere/made_models.json")),
         running=missing,
         machine=missing,

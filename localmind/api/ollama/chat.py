@@ -6,7 +6,6 @@ one message; its `context` are the tokens so far, which the next request brings 
 """
 
 import contextlib
-import json
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
@@ -15,7 +14,7 @@ import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from localmind.api.answers import Answer, collected, written
+from localmind.api.answers import Answer, as_object, collected, written
 from localmind.api.asking import Target, answers, asker, dressed, target_of
 from localmind.api.backend import Backend
 from localmind.api.choices import At
@@ -242,12 +241,3 @@ def logprobs_field(tokens: Sequence[TokenLogprob]) -> dict[str, Any]:
 
 def _call(number: int, call: ToolCall) -> dict[str, Any]:
     return {"id": call.id, "function": {"index": number, "name": call.name, "arguments": as_object(call.arguments)}}
-
-
-def as_object(arguments: str) -> dict[str, Any]:
-    """Arguments as the object that they are; clients of this dialect take nothing else."""
-    try:
-        value = json.loads(arguments or "{}")
-    except ValueError:
-        value = arguments
-    return value if isinstance(value, dict) else {"arguments": value}
