@@ -4,7 +4,9 @@ import contextlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,20 +54,82 @@ def paths(tmp_path: Path) -> Paths:
 
 def test_the_starter_set_is_there_with_a_chat_an_embed_and_a_speech_model(paths: Paths) -> None:
     known = catalog.load(paths)
-    assert [spec.name for spec in known] == ["smollm2:135m", "all-minilm:l6-v2", "whisper:tiny.en"]
-    assert [known.of_role(role)[0].name for role in ("chat", "embed", "speech")] == [spec.name for spec in known]
+    starters = [spec for spec in known if spec.starter]
+    assert [spec.name for spec in starters] == ["smollm2:135m", "all-minilm:l6-v2", "whisper:tiny.en"]
+    assert [known.of_role(role)[0] for role in ("chat", "embed", "speech")] == starters
     assert known.find("smollm2:135m").files[0].sha256.startswith("b179c952")
     assert known.find("smollm2:135m").size == 98_362_432
+
+
+LICENCES = {"Apache-2.0", "MIT"}
 
 
 def test_every_bundled_model_has_a_licence_a_source_and_distinct_names() -> None:
     models = catalog.bundled()
     names = [name for spec in models for name in (spec.name, *spec.aliases)]
     assert len(names) == len(set(names))
-    assert all(spec.licence in {"Apache-2.0", "MIT"} and spec.sources and spec.good_for for spec in models)
+    for spec in models:
+        assert spec.licence in LICENCES or spec.licence.startswith("LicenseRef-"), spec.name
+        assert spec.sources, spec.name
+        assert spec.good_for, spec.name
+        assert spec.role in spec.reach or {"code", "fim"} & spec.reach, spec.name
+        assert spec.rank, spec.name
 
 
-@pytest.mark.parametrize("name", ["smollm2:135m", "SmolLM2", " smollm2:135M ", "smollm2:latest"])
+def test_there_is_something_for_every_use() -> None:
+    reach = [use for spec in catalog.bundled() for use in spec.reach]
+    assert {use: reach.count(use) >= 1 for use in get_args(catalog.Use)} == dict.fromkeys(get_args(catalog.Use), True)
+
+
+def test_the_shape_of_a_dense_model_accounts_for_its_parameters() -> None:
+    """So a slip in layers, widths, heads or vocabulary is found: together they make the published number."""
+    checked = 0
+    for spec in catalog.bundled():
+        shape = spec.shape
+        if shape is None or shape.active is not None:
+            continue
+        matrices = 2 if spec.family == "BGE" else 3
+        attention = shape.width * shape.head * (2 * shape.heads + 2 * shape.kv_heads)
+        layers = shape.layers * (attention + matrices * shape.width * shape.feed_forward)
+        embeddings = shape.vocabulary * shape.width * (1 if shape.tied else 2)
+        assert (layers + embeddings) / spec.parameters == pytest.approx(1, abs=0.02), spec.name
+        checked += 1
+    assert checked > 20
+
+
+@pytest.mark.parametrize(
+    ("wanted", "name", "quantisation"),
+    [
+        ("qwen3", "qwen3:4b", "Q4_K_M"),
+        ("qwen3:4b-q4_k_m", "qwen3:4b", "Q4_K_M"),
+        ("Qwen3:4B-Q8_0", "qwen3:4b-q8_0", "Q8_0"),
+        ("qwen3:8b", "qwen3:8b", "Q4_K_M"),
+    ],
+)
+def test_a_family_means_its_middle_model_and_a_quantisation_may_follow(
+    paths: Paths, wanted: str, name: str, quantisation: str
+) -> None:
+    spec = catalog.load(paths).find(wanted)
+    assert (spec.name, spec.quantisation, spec.files) == (name, quantisation, ())
+
+
+def test_of_a_family_the_model_that_is_here_is_meant(paths: Paths) -> None:
+    here = catalog.load(paths).find("qwen3:8b")
+    known = catalog.load(paths, lambda: (here,))
+    assert known.find("qwen3").name == "qwen3:8b"
+    assert known.find("qwen3:4b").name == "qwen3:4b"
+
+
+def test_the_best_is_the_best_that_is_here_and_the_starter_while_nothing_is(paths: Paths) -> None:
+    known = catalog.load(paths)
+    assert known.find("best").name == "smollm2:135m"
+    here = tuple(known.find(name) for name in ("smollm2:135m", "qwen3:4b", "qwen3:1.7b", "bge-m3"))
+    assert catalog.load(paths, lambda: here).find("best").name == "qwen3:4b"
+    own = msgspec.structs.replace(here[1], name="mine", rank=0, parameters=30_000_000_000)
+    assert catalog.load(paths, lambda: (*here, own)).find("best").name == "mine"
+
+
+@pytest.mark.parametrize("name", ["smollm2:135m", "SmolLM2", " smollm2:135M ", "smollm2:latest", "smollm2:135m-q4_1"])
 def test_a_name_is_found_in_any_case_by_alias_and_by_family(paths: Paths, name: str) -> None:
     assert catalog.load(paths).find(name).name == "smollm2:135m"
 
@@ -90,7 +154,7 @@ def test_an_overlay_adds_a_model_behind_the_bundled_ones(paths: Paths) -> None:
 def test_an_overlay_replaces_a_bundled_model_of_the_same_name_in_its_place(paths: Paths) -> None:
     paths.catalog_overlay.write_text(OWN.replace("mine:1b", "all-minilm:l6-v2"))
     known = catalog.load(paths)
-    assert len(known) == 3
+    assert len(known) == len(catalog.bundled())
     assert known.find("all-minilm:l6-v2").family == "Mine"
 
 

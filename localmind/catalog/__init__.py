@@ -29,6 +29,7 @@ from localmind.errors import ModelNotFound
 from localmind.paths import Paths
 
 __all__ = [
+    "BEST",
     "Catalog",
     "FileSpec",
     "Format",
@@ -45,7 +46,14 @@ __all__ = [
     "load",
     "parse",
     "spelled",
+    "standing",
 ]
+
+
+BEST = "best"
+"""Instead of a name: whatever is the best that is here."""
+
+_BY_SIZE = ((400_000_000, 5), (1_200_000_000, 15), (2_500_000_000, 25), (5_000_000_000, 40), (10_000_000_000, 50))
 
 
 def _nothing() -> tuple[ModelSpec, ...]:
@@ -75,14 +83,18 @@ class Catalog:
     def get(self, name: str) -> ModelSpec | None:
         """By name, alias, family or `NAME-QUANTISATION`, in any case. None if unknown.
 
-        A bare family name means the first of its models that is here, else the first of them.
+        A bare family name means the first of its models that is here, else the one that has it for an alias. BEST
+        means the best chat model that is here.
         """
         wanted = spelled(name)
         models = self.models
+        if wanted == BEST:
+            return self._best(models)
         for spec in models:
             if wanted == spec.name:
                 return spec
-        found = [spec for spec in models if wanted in spec.aliases or wanted == spec.name.partition(":")[0]]
+        found = [spec for spec in models if wanted in spec.aliases]
+        found += [spec for spec in models if wanted == spec.name.partition(":")[0]]
         if len(found) > 1:
             here = {spec.name for spec in self.installed()}
             found.sort(key=lambda spec: spec.name not in here)
@@ -105,6 +117,13 @@ class Catalog:
         hint = f"did you mean `{names[0]}`? `localmind models list` shows all" if names else "localmind models list"
         raise ModelNotFound(f"no model named {name!r} in the catalog", hint=hint)
 
+    def _best(self, models: tuple[ModelSpec, ...]) -> ModelSpec | None:
+        """The best chat model that is here; while none is, the starter, which comes from the package index."""
+        here = {spec.name for spec in self.installed()}
+        chat = [spec for spec in models if spec.role == "chat"]
+        installed = [spec for spec in chat if spec.name in here]
+        return max(installed, key=standing, default=next((spec for spec in chat if spec.starter), None))
+
     def of_role(self, role: Role) -> tuple[ModelSpec, ...]:
         return tuple(spec for spec in self.models if spec.role == role)
 
@@ -115,6 +134,12 @@ def load(paths: Paths, installed: Callable[[], tuple[ModelSpec, ...]] = _nothing
     own = {spec.name: spec for spec in overlay}
     merged = [own.pop(spec.name, spec) for spec in bundled()]
     return Catalog((*merged, *own.values()), installed)
+
+
+def standing(spec: ModelSpec) -> tuple[int, int]:
+    """For comparing models of one role: the catalog's rank, or what models of this size are usually worth."""
+    usual = next((rank for size, rank in _BY_SIZE if spec.parameters < size), 60)
+    return spec.rank or usual, spec.parameters
 
 
 def spelled(name: str) -> str:

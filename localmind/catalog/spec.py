@@ -102,16 +102,22 @@ Source = WheelSource | HubSource | UrlSource | PathSource
 
 
 class Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a plan needs to know before the file is here."""
+    """What a plan needs to know before the file is here, as the model's own config.json has it."""
 
     layers: Count
     width: Count
     """Numbers in one token's hidden state."""
+    feed_forward: Count
+    """Width of the feed-forward part; of all experts that a token uses together."""
+    heads: Count
+    kv_heads: Count
+    head: Count
+    """Numbers of one head."""
     vocabulary: Count
-    cell: Count
-    """Numbers that one cell of the cache holds in one layer: kv heads × (key + value length)."""
-    window: Count | None = None
-    """Tokens that most layers look back at most, if not all of them."""
+    tied: bool = False
+    """The output is the embeddings, so their bytes are there once."""
+    window: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Tokens that layers with a sliding window look back on; 0 without such layers."""
     active: Count | None = None
     """Parameters that one token passes through, in a mixture of experts."""
 

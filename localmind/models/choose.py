@@ -47,7 +47,7 @@ class Choice:
 
 def choices(files: Sequence[HubFile]) -> tuple[Choice, ...]:
     """The GGUF models among these files. One whose parts are not all there is none."""
-    groups: dict[str, list[tuple[int, int, HubFile]]] = {}
+    groups: dict[tuple[str, int], list[tuple[int, HubFile]]] = {}
     for file in files:
         path = PurePosixPath(file.path)
         if path.suffix.lower() != ".gguf" or file.sha256 is None or _beside(path.stem):
@@ -55,13 +55,15 @@ def choices(files: Sequence[HubFile]) -> tuple[Choice, ...]:
         stem = str(path.with_suffix(""))
         part = PART.search(stem)
         number, count = (int(part[1]), int(part[2])) if part else (1, 1)
-        groups.setdefault(PART.sub("", stem), []).append((number, count, file))
-    found = []
-    for stem, parts in groups.items():
+        groups.setdefault((PART.sub("", stem), count), []).append((number, file))
+    found: dict[str, Choice] = {}
+    for (stem, count), parts in sorted(groups.items(), key=lambda group: group[0][1]):
         parts.sort(key=lambda part: part[0])
-        if [number for number, _, _ in parts] == list(range(1, parts[0][1] + 1)):
-            found.append(Choice(quantisation_of(stem) or PurePosixPath(stem).name, tuple(file for *_, file in parts)))
-    return tuple(found)
+        if [number for number, _ in parts] == list(range(1, count + 1)):
+            # Some repositories have a model both whole and in parts.
+            label = quantisation_of(stem) or PurePosixPath(stem).name
+            found.setdefault(stem, Choice(label, tuple(file for _, file in parts)))
+    return tuple(found.values())
 
 
 def choose(files: Sequence[HubFile], wanted: str | None, where: str) -> Choice:
