@@ -61,8 +61,12 @@ class Machine:
 
     @property
     def cores(self) -> int:
-        """Threads that are worth starting: a second thread on one core slows the decoding of a token."""
-        return max(1, min(self.cores_fast or self.cores_physical, self.cores_physical, self.cores_usable))
+        """Threads that are worth starting: a second thread on one core slows the decoding of a token.
+
+        Two fast cores alone do not reach what the memory gives, so slow ones help them.
+        """
+        fast = max(self.cores_fast, 4) if self.cores_fast else self.cores_physical
+        return max(1, min(fast, self.cores_physical, self.cores_usable))
 
     @property
     def flags_digest(self) -> str:

@@ -86,7 +86,7 @@ class Site:
         """The layout with so many layers on each GPU, whether there is room or not."""
         used = [(gpu, count) for gpu, count in zip(gpus, counts, strict=True) if count]
         first = self._first(layout)
-        needs = [self._host(layout, bool(used))]
+        needs = [self.host(layout)]
         for place, (gpu, count) in enumerate(used):
             last = place == len(used) - 1
             needs.append(self._on(gpu, layout, range(first, first + count), draft=last and layout.draft_on_gpu))
@@ -154,7 +154,7 @@ class Site:
         )
         return need + self._draft(layout) if draft else need
 
-    def _host(self, layout: Layout, offloads: bool) -> Need:
+    def host(self, layout: Layout) -> Need:
         """Main memory: the layers that stay, embeddings, the experts left behind, and the process."""
         facts = self.facts
         stay = range(min(self._first(layout), facts.n_layers))
@@ -172,7 +172,7 @@ class Site:
                 layout.cells,
                 layout.n_ubatch,
                 attends=bool(stay) or layout.cpu_experts > 0,
-                answers=not offloads,
+                answers=not layout.layers,
                 handed_out=True,
             ),
             other=PROCESS + vocabulary_bytes(facts),

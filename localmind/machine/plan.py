@@ -20,6 +20,7 @@ BASE_CELLS = 8192
 LEAST_CELLS = 2048
 CELL_STEPS = (2048, 3072, 4096, 6144, 8192, 12288, 16384, 24576, 32768)
 """The last is enough for eight streams of 4,000 tokens, which share one pool."""
+NO_LIMIT = {RAM: 1 << 60}
 SMALL_MACHINE = 3 * GIB
 DRIVING_THREADS = 4
 """More do not help a processor that only feeds a GPU."""
@@ -118,8 +119,13 @@ def room(machine: Machine, backends: frozenset[str] | None = None) -> Bytes:
     total = min(machine.memory_total, machine.memory_limit or machine.memory_total)
     found = {RAM: max(0, machine.memory_available - max(GIB // 2, total // 10))}
     for gpu in machine.usable_gpus(backends):
-        found[gpu.id] = max(0, gpu.memory_free - max(384 * MIB, gpu.memory_total // 16))
+        found[gpu.id] = reserved(gpu, gpu.memory_free)
     return found
+
+
+def reserved(gpu: Gpu, free: int) -> int:
+    """What models may take of so much: screens and other programs take some more from time to time."""
+    return max(0, free - max(384 * MIB, gpu.memory_total // 16))
 
 
 def make_plan(
@@ -142,9 +148,9 @@ def make_plan(
     free = room(machine, wishes.backends) if given is None else given
     gpus = machine.usable_gpus(wishes.backends)
     site = Site(facts, wishes.kv_type, gpus, draft)
-    line = layouts(facts, wishes, gpus, small=_memory(machine) < SMALL_MACHINE, drafts=draft is not None)
+    line = layouts(site, wishes, small=_memory(machine) < SMALL_MACHINE)
     found = _best(site, line, wishes, free)
-    number, placed = found or (0, site.lay(line[0], (), ()))
+    number, placed = found or (0, _least(site, line, free))
     layout = placed.layout
     threads = wishes.threads or _threads(machine, facts, layout)
     plan = Plan(
@@ -179,10 +185,9 @@ def price(plan: Plan, machine: Machine, facts: ModelFacts, draft: ModelFacts | N
     return replace(plan, need=placed.need)
 
 
-def layouts(
-    facts: ModelFacts, wishes: Wishes, gpus: tuple[Gpu, ...], *, small: bool = False, drafts: bool = False
-) -> list[Layout]:
+def layouts(site: Site, wishes: Wishes, *, small: bool = False) -> list[Layout]:
     """All that make sense, each better than the one before: context to a useful size, layers, experts, more context."""
+    facts, gpus = site.facts, site.gpus
     batch = 256 if small else 512
     last = wishes.n_ctx if wishes.n_ctx is not None else CELL_STEPS[-1]
     steps = [step for step in CELL_STEPS if step < last] + [last]
@@ -191,19 +196,22 @@ def layouts(
     if not gpus or not most:
         return [Layout(cells, n_batch=batch, n_ubatch=batch) for cells in steps]
     base = last if wishes.n_ctx is not None else BASE_CELLS
+    shared = any(gpu.unified for gpu in gpus)
+    if shared and site.place(Layout(base, most), NO_LIMIT | {gpu.id: reserved(gpu, gpu.memory_total) for gpu in gpus}):
+        # Layers left behind would take the same memory, so context gives way before layers do.
+        base = steps[0]
     line = [Layout(cells, n_batch=batch, n_ubatch=batch) for cells in steps if cells <= base]
-    experts = facts.n_layers if any(facts.expert_bytes) else 0
-    # Layers that a device without memory of its own does not take would lie in the same memory.
-    unified = any(gpu.unified for gpu in gpus)
-    counts = [most] if unified else range(1, most + 1)
-    if experts and not unified:
-        line += [Layout(base, count, experts, False, 1024, 1024) for count in counts]
+    experts = facts.n_layers if any(facts.expert_bytes) and not shared else 0
+    if experts:
+        line += [Layout(base, count, experts, False, 1024, 1024) for count in range(1, most + 1)]
         line += [Layout(base, most, left, False, 1024, 1024) for left in range(experts - 1, every - most - 1, -1)]
-    line += [Layout(base, count) for count in counts if not experts or unified or count == most]
-    if drafts and most == every:
+        line.append(Layout(base, most))
+    else:
+        line += [Layout(base, count) for count in range(1, most + 1)]
+    if site.draft is not None and most == every:
         line.append(replace(line[-1], draft_on_gpu=True))
-    batch = 2048 if most == every and not unified else 512
-    line[-1] = replace(line[-1], n_batch=batch)
+    if most == every and not shared:
+        line[-1] = replace(line[-1], n_batch=2048)
     return line + [replace(line[-1], cells=cells) for cells in steps if cells > base]
 
 
@@ -256,6 +264,24 @@ def _best(site: Site, line: list[Layout], wishes: Wishes, free: Bytes) -> tuple[
         if placed is not None and (wishes.n_ctx is not None or _modest(line[number], placed, free)):
             return number, placed
     return None
+
+
+def _least(site: Site, line: list[Layout], free: Bytes) -> Placed:
+    """Where nothing fits: weights are mapped, so what main memory lacks is read from the disk again and again.
+
+    As many layers as GPUs hold even so, but only such layouts that are lighter on main memory than all before them:
+    those are still the best as soon as there is enough of it.
+    """
+    lightest, chosen = None, site.lay(line[0], (), ())
+    for layout in line:
+        host = site.host(layout)
+        if lightest is not None and host.total >= lightest:
+            continue
+        lightest = host.total
+        placed = site.place(layout, {**free, RAM: free.get(RAM, 0) + host.weights})
+        if placed is not None and not any(need.shared for need in placed.need):
+            chosen = placed
+    return chosen
 
 
 def _modest(layout: Layout, placed: Placed, free: Bytes) -> bool:
