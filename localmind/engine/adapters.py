@@ -48,6 +48,10 @@ class Adapters:
         self._loras: dict[str, Lora] = {}
         self._used: AdapterSet = ()
 
+    def move(self, context: Context) -> None:
+        """Go on in another context of the same model."""
+        self._context, self._used = context, ()
+
     @property
     def loaded(self) -> list[Adapter]:
         return list(self._by_name.values())

@@ -30,7 +30,7 @@ HEAD_BYTES = 1 << 30
 
 
 class Embedder:
-    """Raises InvalidRequest when its context does not fit in memory, ModelFileBroken for damaged weights."""
+    """Raises NoRoom when its context does not fit in memory, ModelFileBroken for damaged weights."""
 
     def __init__(self, model: Model, *, n_threads: int, n_tokens: int | None = None) -> None:
         """`n_tokens` is the longest text; None takes what the model was trained for, within what memory allows."""
@@ -118,6 +118,7 @@ class Embedder:
                     f"{noun} {number} has {len(tokens)} tokens and {self._model.path.name} reads "
                     f"at most {self.n_tokens} at once",
                     hint="split it into shorter ones",
+                    numbers={"n_prompt_tokens": len(tokens), "n_ctx": self.n_tokens},
                 )
         vectors = numpy.empty((len(texts), self.width), dtype=numpy.float32)
         for batch in _batches([len(tokens) for tokens in texts], self._context.n_tokens, self._context.n_texts):

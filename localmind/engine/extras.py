@@ -92,6 +92,13 @@ class Extras:
                 self._embedder = Embedder(self._model, n_threads=self._n_threads)
             return self._embedder
 
+    def rest(self) -> None:
+        """Give the embedder's memory back; it is made again when somebody asks."""
+        with self._lock:
+            if self._embedder is not None:
+                self._embedder.close()
+                self._embedder = None
+
     def close(self) -> None:
         with self._lock:
             self._closed = True

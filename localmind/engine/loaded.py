@@ -20,6 +20,7 @@ from localmind.engine.backend import Sampler
 from localmind.engine.constraint import Constraint
 from localmind.engine.draft import DraftModel
 from localmind.engine.llama import Batch, Context, Model
+from localmind.engine.memory_kind import MemoryKind
 from localmind.engine.pool import Kind
 from localmind.engine.sequence import Row
 from localmind.errors import LocalmindError, ModelFileBroken
@@ -76,9 +77,14 @@ def open_model(path: Path, plan: Plan, progress: Callable[[float], bool]) -> Mod
 class Loaded:
     """Implements backend.Backend. All of it, but for `adapters.choose`, belongs to the loop's thread."""
 
-    def __init__(self, model: Model, plan: Plan) -> None:
-        """The model is closed with it, and when this raises. It must be one that writes (embed.only_embeds)."""
+    def __init__(self, model: Model, plan: Plan, before: "Loaded | None" = None) -> None:
+        """The model is closed with it, and when this raises. It must be one that writes (embed.only_embeds).
+
+        `before` is what it was loaded as until its context was freed; what that found out still holds.
+        """
         self.model = model
+        self.keeps_model = False
+        """Closing it frees the context alone."""
         self.draft: DraftModel | None = None
         """Made behind it if wanted; closed with it."""
         try:
@@ -96,14 +102,17 @@ class Loaded:
             self.idle_cells = IDLE_CELLS_ON_GPU if plan.n_gpu_layers else IDLE_CELLS
             self._batch = Batch(self.n_batch)
             self._end_tokens = self.model.end_tokens  # found now, not while somebody waits for a first token
-            self.adapters = Adapters(model, self._context)
-            self.cell_bytes = 0
-            self.memory = memory_kind.probe(self.model, self._context, self._batch)
+            self.adapters: Adapters = before.adapters if before is not None else Adapters(model, self._context)
+            self.adapters.move(self._context)
+            self.cell_bytes: int = before.cell_bytes if before is not None else 0
+            self.memory: MemoryKind = (
+                before.memory if before is not None else memory_kind.probe(model, self._context, self._batch)
+            )
             self.kind: Kind = "any_prefix" if self.memory.cuts_tails else "whole"
             self.window = self.memory.window
             self.can_fill = self.memory.cuts_tails and not self.window and not plan.n_gpu_layers
-            self.canary = self._sing()
-            self.decode_costs: Mapping[int, float] = self._measure_costs() if self.memory.cuts_tails else {}
+            self.canary: Canary = before.canary if before is not None else self._sing()
+            self.decode_costs: Mapping[int, float] = before.decode_costs if before is not None else self._costs()
             self._context.clear()
         except LocalmindError:
             self.close()
@@ -162,10 +171,12 @@ class Loaded:
     def close(self) -> None:
         if self.draft is not None:
             self.draft.close()
+            self.draft = None
         context = getattr(self, "_context", None)
         if context is not None:
             context.close()
-        self.model.close()
+        if not self.keeps_model:
+            self.model.close()
 
     def _sing(self) -> Canary:
         count = min(CANARY_BATCH, self.n_batch, self.n_ctx // 2)
@@ -185,8 +196,10 @@ class Loaded:
             cuts_tails=self.memory.cuts_tails,
         )
 
-    def _measure_costs(self) -> dict[int, float]:
+    def _costs(self) -> dict[int, float]:
         """Seconds of a step with so many rows that all want logits, as a draft's check has."""
+        if not self.memory.cuts_tails:
+            return {}
         position = self._context.last_position(0) + 1
         costs: dict[int, float] = {}
         ends = time.perf_counter() + COST_S

@@ -121,8 +121,11 @@ class Loop:
         self._failures = 0
         self._totals = report.Totals()
         self._step_started = 0.0
-        self._thread = thread or NativeThread()
-        self._thread.end_with(self._run)
+        self._ended = threading.Event()
+        if thread is None:
+            NativeThread().end_with(self._run)
+        else:
+            thread.post(self._run)  # it stays for whoever comes after us
 
     # --- for other threads
 
@@ -187,11 +190,11 @@ class Loop:
         return time.monotonic() - started if started else 0.0
 
     def stop(self, timeout: float) -> bool:
-        """End everything with ShuttingDown after the step under way and free the model. False if still running."""
+        """End everything with ShuttingDown after the step under way and close the backend. False if still running."""
         with self._wake:
             self._stopping = True
             self._wake.notify()
-        return self._thread.join(timeout)
+        return self._ended.wait(timeout)
 
     def _speculator(self, prompt: "array[int]") -> Speculator | None:
         """Made by who submits: a long prompt takes milliseconds to index."""
@@ -221,6 +224,7 @@ class Loop:
         self._memory.apply(self._scheduler.step())  # nobody is left to evaluate, but copies may still be due
         self._memory.close()
         self._backend.close()
+        self._ended.set()
 
     def _take_commands(self) -> bool:
         with self._wake:

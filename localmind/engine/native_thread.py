@@ -34,6 +34,10 @@ class NativeThread:
         self._calls.put(call)
         return future.result()
 
+    def post(self, function: Callable[[], None]) -> None:
+        """Run a function there after all others. Nothing is waited for."""
+        self._calls.put(function)
+
     def end_with(self, function: Callable[[], None]) -> None:
         """Run a last function; the thread ends with it. Nothing is waited for."""
         self._calls.put(function)

@@ -96,14 +96,25 @@ def open_file(asked: LoadParams, plan: Plan, progress: Callable[[float], bool]) 
     extras = Extras(model, n_threads=plan.n_threads_batch)
     if embed.only_embeds(model):
         return Opened(model, extras, None)
-    loaded = Loaded(model, plan)
+    return Opened(model, extras, _with_draft(Loaded(model, plan), asked, plan))
+
+
+def open_again(opened: Opened, asked: LoadParams, plan: Plan) -> Opened:
+    """The same with a new context, for the native thread. When it raises, the model is closed as well."""
+    before = opened.require_chat()
+    before.keeps_model = True
+    before.close()
+    return replace(opened, loaded=_with_draft(Loaded(opened.model, plan, before), asked, plan))
+
+
+def _with_draft(loaded: Loaded, asked: LoadParams, plan: Plan) -> Loaded:
     if asked.draft_model is not None and asked.speculation:
         try:
             loaded.draft = _draft(Path(asked.draft_model), plan, loaded)
         except LocalmindError:
             loaded.close()
             raise
-    return Opened(model, extras, loaded)
+    return loaded
 
 
 def _draft(path: Path, plan: Plan, loaded: Loaded) -> DraftModel:

@@ -67,9 +67,15 @@ class Shelf:
         self._tree: PrefixTree[str] = PrefixTree()
         self._lock = threading.Lock()
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._indexed = threading.Event()
         self._work.put(self._read_index)
+        self._work.put(self._indexed.set)
         self._thread = threading.Thread(target=self._run, name="shelf", daemon=True)
         self._thread.start()
+
+    def wait(self, timeout: float) -> None:
+        """Until it is known what is there: the first request shall find it."""
+        self._indexed.wait(timeout)
 
     # --- for the loop; none of these waits for the disk
 

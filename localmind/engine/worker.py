@@ -45,12 +45,19 @@ from localmind.workers.request import Request
 from localmind.workers.runtime import Reply, WorkerMain, as_typed
 
 if TYPE_CHECKING:
+    from localmind.engine.loaded import Loaded
     from localmind.engine.opening import Opened
 
 PROGRESS_STEPS = 20
 STOP_SECONDS = 2.5
 """How long the end of the process waits for the step under way and for prefixes to be written; the operating system
 frees what is left."""
+
+COOL_SECONDS = 30.0
+"""How long freeing a context may take, with nobody being answered: what is kept of prompts is written first."""
+
+SHELF_SECONDS = 1.0
+"""How long a model that is ready waits to know which prefixes are on disk."""
 
 SWITCH_SECONDS = 0.0005
 """CPython lets a thread keep the interpreter 5 ms by default; the loop would lose that much of a step to the desk."""
@@ -67,6 +74,8 @@ class EngineWorker:
         self._opened: Opened | None = None
         self._prompter: Prompter | None = None
         self._loop: Loop | None = None
+        self._thread: NativeThread | None = None
+        self._asked: LoadParams | None = None
         self._running: dict[int, Sequence] = {}
         self._lock = threading.Lock()
         self._load_moved = 0.0
@@ -129,6 +138,7 @@ class EngineWorker:
             opened = thread.call(lambda: open_file(asked, plan, self._progress(reply)))
             self._load_moved = time.monotonic()
             self._start(opened, asked, thread, reply.together)
+            self._asked, self._thread = asked, thread if self._loop is not None else None
         except (ImportError, OSError, RuntimeError) as problem:
             raise EngineMissing(
                 f"llama-cpp-python cannot be loaded: {problem}", hint="localmind engine build"
@@ -159,16 +169,33 @@ class EngineWorker:
             raise
         self._opened = opened
         if loaded is not None:
-            limits = Limits(asked.queue_limit, asked.prefix_ram_mb << 20, asked.speculation, asked.stall_ms / 1e3)
-            self._loop = Loop(
-                loaded,
-                limits,
-                shelf=_shelf(asked),
-                thread=thread,
-                speculator=opened.speculator,
-                together=together,
-            )
+            self._loop = _loop(opened, loaded, asked, thread, together)
             gc.freeze()  # what is loaded stays: a collection between two steps need not look through it
+
+    def _cool(self, params: dict[str, Any], reply: Reply) -> None:
+        """Free the contexts and keep the weights, once nobody is answered. Prompts worth keeping go to disk."""
+        opened, loop = _ready(self._opened), self._loop
+        opened.extras.rest()
+        if loop is not None and opened.loaded is not None:
+            opened.loaded.keeps_model = True
+            if not loop.stop(COOL_SECONDS):
+                raise InternalError("the engine does not come to rest")
+            self._loop = None
+        reply.result()
+
+    def _warm(self, params: dict[str, Any], reply: Reply) -> None:
+        """A context again, on the thread that the weights were loaded by. An encoder makes its own when asked."""
+        opened, asked, thread = _ready(self._opened), _ready(self._asked), self._thread
+        if self._loop is None and thread is not None:
+            from localmind.engine.opening import open_again
+
+            self._load_moved = time.monotonic()
+            try:
+                opened = thread.call(lambda: open_again(opened, asked, read_plan(asked.plan)))
+                self._opened, self._loop = opened, _loop(opened, opened.require_chat(), asked, thread, reply.together)
+            finally:
+                self._load_moved = 0.0
+        reply.result()
 
     def _progress(self, reply: Reply) -> Callable[[float], bool]:
         last_step = 0
@@ -262,7 +289,9 @@ class EngineWorker:
 
     def _tokenize(self, params: dict[str, Any], reply: Reply) -> None:
         asked = msgspec.convert(params, TokenizeParams)
-        reply.result(list(_ready(self._opened).model.tokenize(asked.text, add_special=asked.add_special)))
+        model = _ready(self._opened).model
+        found = model.tokenize(asked.text, add_special=asked.add_special, parse_special=asked.parse_special)
+        reply.result(list(found))
 
     def _count(self, params: dict[str, Any], reply: Reply) -> None:
         asked = msgspec.convert(params, CountParams)
@@ -276,7 +305,9 @@ class EngineWorker:
         reply.result({"prompt": prepared.text})
 
     def _detokenize(self, params: dict[str, Any], reply: Reply) -> None:
-        reply.result(_ready(self._opened).model.detokenize(msgspec.convert(params, DetokenizeParams).tokens))
+        asked = msgspec.convert(params, DetokenizeParams)
+        model = _ready(self._opened).model
+        reply.result(model.pieces(asked.tokens) if asked.apart else model.detokenize(asked.tokens))
 
     # --- on the reader's thread
 
@@ -288,6 +319,8 @@ class EngineWorker:
 
     METHODS: ClassVar[dict[str, Callable[["EngineWorker", dict[str, Any], Reply], None]]] = {
         "load": _load,
+        "cool": _cool,
+        "warm": _warm,
         "generate": _generate,
         "tokenize": _tokenize,
         "count": _count,
@@ -299,11 +332,24 @@ class EngineWorker:
     }
 
 
+def _loop(
+    opened: "Opened",
+    loaded: "Loaded",
+    asked: LoadParams,
+    thread: NativeThread,
+    together: Callable[[], AbstractContextManager[None]],
+) -> Loop:
+    limits = Limits(asked.queue_limit, asked.prefix_ram_mb << 20, asked.speculation, asked.stall_ms / 1e3)
+    return Loop(loaded, limits, shelf=_shelf(asked), thread=thread, speculator=opened.speculator, together=together)
+
+
 def _shelf(asked: LoadParams) -> Shelf | None:
     if asked.cache_dir is None or not asked.prefix_disk_mb:
         return None
     directory = Path(asked.cache_dir) / requests.state_key(Path(asked.path), asked.plan)
-    return Shelf(directory, max_bytes=asked.prefix_disk_mb << 20)
+    shelf = Shelf(directory, max_bytes=asked.prefix_disk_mb << 20)
+    shelf.wait(SHELF_SECONDS)
+    return shelf
 
 
 def _answer_with(reply: Reply, work: Callable[[], Any]) -> None:

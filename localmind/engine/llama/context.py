@@ -9,7 +9,7 @@ from llama_cpp import llama_cpp as native
 
 from localmind.engine.llama.library import errors, reason
 from localmind.engine.llama.model import Model
-from localmind.errors import InvalidRequest
+from localmind.errors import NoRoom
 from localmind.machine.plan import Plan
 
 KV_TYPES = {"f16": native.GGML_TYPE_F16, "q8_0": native.GGML_TYPE_Q8_0, "q4_0": native.GGML_TYPE_Q4_0}
@@ -59,7 +59,7 @@ class Batch:
 
 
 class Context:
-    """The KV memory and the compute graph. Raises InvalidRequest when they do not fit in memory."""
+    """The KV memory and the compute graph. Raises NoRoom when they do not fit in memory."""
 
     def __init__(self, model: Model, plan: Plan, *, n_slots: int, n_outputs: int) -> None:
         """`n_slots` sequences at once, `n_outputs` rows of logits a step (4 × vocabulary bytes each)."""
@@ -80,7 +80,7 @@ class Context:
         errors.clear()
         self.handle = native.llama_init_from_model(model.handle, params)
         if not self.handle:
-            raise InvalidRequest(
+            raise NoRoom(
                 f"no room for a context of {params.n_ctx} tokens ({plan.kv_type}): {reason()}",
                 hint="set `context` in settings.toml lower, or LOCALMIND_CONTEXT",
             )

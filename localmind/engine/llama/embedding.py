@@ -14,13 +14,13 @@ from llama_cpp import llama_cpp as native
 from localmind.engine.llama.context import Batch
 from localmind.engine.llama.library import errors, reason
 from localmind.engine.llama.model import Model
-from localmind.errors import InternalError, InvalidRequest
+from localmind.errors import InternalError, NoRoom
 
 Vectors = numpy.ndarray[Any, numpy.dtype[numpy.float32]]
 
 
 class EmbeddingContext:
-    """For one thread. Raises InvalidRequest when it does not fit in memory."""
+    """For one thread. Raises NoRoom when it does not fit in memory."""
 
     def __init__(self, model: Model, *, n_tokens: int, n_texts: int, n_threads: int) -> None:
         """`n_tokens` in a batch, all texts together; at most `n_texts` of them."""
@@ -76,7 +76,7 @@ class EmbeddingContext:
         errors.clear()
         handle = native.llama_init_from_model(model.handle, params)
         if not handle:
-            raise InvalidRequest(f"no room for embedding {params.n_ctx} tokens at once: {reason()}")
+            raise NoRoom(f"no room for embedding {params.n_ctx} tokens at once: {reason()}")
         return handle
 
 
