@@ -14,6 +14,7 @@ from localmind.catalog import Catalog
 from localmind.knowledge.embedder import Embedder
 from localmind.knowledge.knowledge import Knowledge
 from localmind.machine.devices import Machine
+from localmind.machine.plan import Wishes
 from localmind.models.made import MadeModels
 from localmind.models.pulls import Pulls
 from localmind.models.store import Store
@@ -54,4 +55,9 @@ class Backend:
     """Bytes of one uploaded recording."""
     microphone: str | None = None
     """The one that the user set, for clients; the daemon opens none."""
+    wishes: Wishes = field(default_factory=Wishes)
+    """What the user set about plans."""
+    default_model: str = ""
+    draft_model: str | None = None
+    """Drafts for the default model."""
     started_at: float = field(default_factory=time.time)

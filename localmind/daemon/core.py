@@ -83,18 +83,19 @@ class Core:
             idle_s=settings.keep_alive_s,
             command=worker_command,
         )
+        wishes = Wishes(
+            n_ctx=settings.context,
+            threads=settings.threads,
+            kv_type=settings.kv_type,
+            n_ctx_seq=settings.stretch_context,
+        )
         self._engines = Engines(
             self._catalog,
             self._store,
             PlanMemory(paths.plans_file),
             self._machine,
             default_model=settings.chat_model,
-            wishes=Wishes(
-                n_ctx=settings.context,
-                threads=settings.threads,
-                kv_type=settings.kv_type,
-                n_ctx_seq=settings.stretch_context,
-            ),
+            wishes=wishes,
             options=Options(
                 queue_limit=settings.queue_limit,
                 cache_dir=paths.cache / "prefixes" if settings.prefix_disk_mb else None,
@@ -127,6 +128,9 @@ class Core:
             upload_limit=settings.upload_limit_mb << 20,
             microphone=settings.microphone,
             embedder=self._text_embedder,
+            wishes=wishes,
+            default_model=settings.chat_model,
+            draft_model=settings.draft_model,
         )
 
     async def start(self) -> None:
