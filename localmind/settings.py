@@ -60,8 +60,8 @@ class Settings(BaseSettings):
     tcp: bool = True
     """Serve TCP at all; without it only the unix socket of this user is there."""
 
-    chat_model: str = "smollm2:135m"
-    """The model that answers when a request names none."""
+    chat_model: str = "best"
+    """The model that answers when a request names none; "best" is the best chat model that is on this machine."""
 
     embed_model: str = "all-minilm:l6-v2"
     """The model that turns text into vectors. Changing it embeds every folder again."""

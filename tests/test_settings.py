@@ -19,7 +19,7 @@ def paths(tmp_path: Path) -> Paths:
 def test_defaults_need_no_file(paths: Paths) -> None:
     settings = Settings.load(paths)
     assert settings.port == 11411
-    assert settings.chat_model == "smollm2:135m"
+    assert settings.chat_model == "best"
 
 
 def test_the_environment_wins_over_the_file(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:

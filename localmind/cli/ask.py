@@ -8,6 +8,7 @@ import click
 
 from localmind.clean import Cleaner, clean_line
 from localmind.cli._output import connect, note, print_json, show_progress
+from localmind.cli.recommend import have_a_model
 from localmind.events import Done, Passage, Sources, TextDelta
 
 
@@ -44,6 +45,8 @@ def ask(
     done = Done()
     safe = Cleaner()
     with connect() as client:
+        if model is None:
+            have_a_model(client)
         for event in show_progress(client.events("/ask", body)):
             match event:
                 case TextDelta(piece):

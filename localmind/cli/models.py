@@ -9,14 +9,9 @@ from localmind.clean import clean_line
 from localmind.cli._output import connect, note, print_json, show_progress, size, table
 from localmind.cli.model_import import import_
 from localmind.cli.model_pulls import cancel, pause, prune, pulls, resume
+from localmind.cli.recommend import environment, fetch_best, recommend
 from localmind.errors import ModelFileBroken
 from localmind.events import Event, Progress, TextDelta
-
-PASSED = (
-    "HF_ENDPOINT", "HF_TOKEN", "HF_HUB_OFFLINE", "LOCALMIND_HUB_TOKEN", "LOCALMIND_HUB_MIRRORS",
-    "LOCALMIND_INDEX_URL", "LOCALMIND_WHEELS",
-)  # fmt: skip
-"""What this shell says of hubs and indexes; the daemon may have been started by one that said something else."""
 
 
 @click.group()
@@ -24,6 +19,7 @@ def models() -> None:
     """List, fetch and remove models.
 
     \b
+    localmind models recommend                 what fits this machine best, and why
     localmind models list                      the catalog, and what is on this machine
     localmind models pull smollm2:135m         fetch one by its name in the catalog
     localmind models pull hf.co/ORG/REPO:Q8_0  or any GGUF repository of the Hub
@@ -62,8 +58,9 @@ def list_(here: bool, use: str | None, as_json: bool) -> None:
 @models.command()
 @click.argument("names", nargs=-1)
 @click.option("--starter", is_flag=True, help="Fetch the starter set: chat, embeddings, speech.")
+@click.option("--recommended", is_flag=True, help="Fetch the chat model that fits this machine best.")
 @click.option("--with-mmproj", "projector", is_flag=True, help="Fetch a repository's projector for images as well.")
-def pull(names: tuple[str, ...], starter: bool, projector: bool) -> None:
+def pull(names: tuple[str, ...], starter: bool, recommended: bool, projector: bool) -> None:
     """Fetch models, verified by sha256.
 
     A NAME is one of `localmind models list`, NAME-QUANTISATION for another size of it (qwen3:4b-q8_0),
@@ -75,12 +72,14 @@ def pull(names: tuple[str, ...], starter: bool, projector: bool) -> None:
     with connect() as client:
         if starter:
             names += tuple(m["name"] for m in client.get("/models")["models"] if m["starter"])
-        if not names:
+        if recommended:
+            fetch_best(client, environment())
+        elif not names:
             raise click.UsageError("Name a model, or use --starter. `localmind models list` shows them.")
         for name in dict.fromkeys(names):
             if os.path.isfile(name) or os.path.isdir(name):
                 raise click.UsageError(f"{name} is a path: use `localmind models import {name}`")
-            body = {"model": name, "projector": projector, "environ": _environ()}
+            body = {"model": name, "projector": projector, "environ": environment()}
             named = [name]
             for _ in show_progress(_named(client.events("/models/pull", body), named)):
                 pass
@@ -127,7 +126,7 @@ def verify(names: tuple[str, ...], no_repair: bool) -> None:
         broken: list[str] = []
         for name in dict.fromkeys(names):
             problems: list[str] = []
-            body = {"model": name, "repair": not no_repair, "environ": _environ()}
+            body = {"model": name, "repair": not no_repair, "environ": environment()}
             for event in show_progress(client.events("/models/verify", body)):
                 if isinstance(event, TextDelta):
                     problems.append(event.text)
@@ -148,10 +147,6 @@ def rm(name: str) -> None:
     note(f"{name} is gone; {size(freed)} freed")
 
 
-def _environ() -> dict[str, str]:
-    return {name: os.environ[name] for name in PASSED if name in os.environ}
-
-
 def _named(events: Iterable[Event], named: list[str]) -> Iterator[Event]:
     """Pass events on, and note the name under which a pull ends: a place on the Hub gets its quantisation."""
     for event in events:
@@ -160,5 +155,5 @@ def _named(events: Iterable[Event], named: list[str]) -> Iterator[Event]:
         yield event
 
 
-for command in (import_, pulls, pause, resume, cancel, prune):
+for command in (recommend, import_, pulls, pause, resume, cancel, prune):
     models.add_command(command)

@@ -7,12 +7,22 @@ that takes a while. No state of its own.
 from fastapi import APIRouter
 
 from localmind.api.backend import Backend
-from localmind.api.native import engine, folders, history, model_pulls, models, status, threads, turns, voice
+from localmind.api.native import (
+    engine,
+    folders,
+    history,
+    model_pulls,
+    models,
+    recommended,
+    status,
+    turns,
+    voice,
+)
 
 
 def router(backend: Backend) -> APIRouter:
     """All native routes."""
     routes = APIRouter()
-    for room in (status, folders, models, model_pulls, turns, history, threads, engine, voice):
+    for room in (status, folders, models, model_pulls, recommended, turns, history, engine, voice):
         routes.include_router(room.router(backend))
     return routes

@@ -1,0 +1,97 @@
+"""`localmind models recommend`: what fits this machine best; and fetching it for somebody who has nothing yet."""
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from localmind.clean import clean_line
+from localmind.cli._output import connect, note, print_json, show_progress, size, table
+from localmind.errors import DownloadFailed, LocalmindError, ModelNotFound, ModelNotInstalled
+
+PASSED = (
+    "HF_ENDPOINT", "HF_TOKEN", "HF_HUB_OFFLINE", "LOCALMIND_HUB_TOKEN", "LOCALMIND_HUB_MIRRORS",
+    "LOCALMIND_INDEX_URL", "LOCALMIND_WHEELS",
+)  # fmt: skip
+STARTER = "smollm2:135m"
+"""Comes from the package index, so it can be had where no hub can be reached."""
+
+
+@click.command()
+@click.option("--for", "use", help="Only for this: chat, code, fim, tools, embed, rerank, speech.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def recommend(use: str | None, as_json: bool) -> None:
+    """Say which models fit this machine best, for what, and why.
+
+    The best of the catalog by our ranking that fits the memory that is free now with a useful context, and
+    answers at a readable speed. `localmind models pull --recommended` fetches the one for conversation.
+    """
+    with connect() as client:
+        picks = client.get("/models/recommend", use=use)["picks"]
+    if as_json:
+        print_json({"picks": picks})
+        return
+    table(
+        ("FOR", "MODEL", "SIZE", "LICENCE", "HERE"),
+        [(p["use"], p["name"], size(p["size"]), p["licence"], "yes" if p["installed"] else "-") for p in picks],
+    )
+    for pick in picks:
+        click.echo(f"\n{pick['name']} for {pick['use']}: {clean_line(pick['why'])}")
+        if pick["better"]:
+            click.echo(f"  {clean_line(pick['better'])}")
+    if not picks:
+        note("nothing in the catalog fits into the memory that is free now; see `localmind doctor`")
+
+
+def best_for_chat(client: Any) -> dict[str, Any]:
+    """What somebody without a model should have: the recommended one, else the starter."""
+    picks: list[dict[str, Any]] = client.get("/models/recommend", use="chat")["picks"]
+    fallback = {"name": STARTER, "size": 98_400_000, "why": "it runs everywhere", "installed": False}
+    return picks[0] if picks else fallback
+
+
+def fetch_best(client: Any, environ: dict[str, str]) -> str:
+    """Pull the best chat model, or the starter where the Hub cannot be reached, saying so. Returns its name."""
+    name = str(best_for_chat(client)["name"])
+    try:
+        _fetch(client, name, environ)
+    except (DownloadFailed, ModelNotFound) as problem:
+        if name == STARTER:
+            raise
+        note(f"{name} cannot be had now: {problem.message}")
+        note(f"fetching the small starter {STARTER} from the package index instead; it knows little by itself")
+        name = STARTER
+        try:
+            _fetch(client, name, environ)
+        except LocalmindError as other:
+            raise DownloadFailed(
+                f"neither the Hub nor the package index can be reached: {other.message}", hint=other.hint
+            ) from problem
+    return name
+
+
+def have_a_model(client: Any) -> None:
+    """On a machine without any chat model, offer the best one; raises ModelNotInstalled where nobody can be asked."""
+    if any(m["installed"] and m["role"] == "chat" for m in client.get("/models")["models"]):
+        return
+    best = best_for_chat(client)
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise ModelNotInstalled(
+            "no chat model is on this machine yet", hint=f"localmind models pull --recommended, which is {best['name']}"
+        )
+    note(f"No chat model is on this machine yet. {best['name']}: {clean_line(str(best['why']))}.")
+    if not click.confirm(f"Fetch {best['name']}, {size(best['size'])}?", default=True, err=True):
+        raise ModelNotInstalled("no chat model is on this machine yet", hint=f"localmind models pull {STARTER}")
+    fetch_best(client, environment())
+
+
+def environment() -> dict[str, str]:
+    """What this shell says of hubs and indexes; the daemon may have been started by one that said something else."""
+    return {name: os.environ[name] for name in PASSED if name in os.environ}
+
+
+def _fetch(client: Any, name: str, environ: dict[str, str]) -> None:
+    for _ in show_progress(client.events("/models/pull", {"model": name, "environ": environ})):
+        pass
+    note(f"{name} is here")
