@@ -140,7 +140,7 @@ def _one(backend: Backend, target: Target, asked: Request) -> AsyncGenerator[Eve
         raise InvalidRequest("a model's files answer conversations only", hint="use a chat route, or the plain model")
     if asked.sampling.temperature == SamplingParams().temperature:  # nobody asked for one: facts need none
         asked = msgspec.structs.replace(asked, sampling=msgspec.structs.replace(asked.sampling, temperature=0.0))
-    events = backend.assistant.grounded.answer(target.spec, asked, target.folder)
+    events = backend.grounded.answer(target.spec, asked, target.folder)
     return _with_sources(events, in_text=target.in_text and asked.format == ResponseFormat())
 
 

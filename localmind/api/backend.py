@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from localmind.assistant.grounded import Grounded
 from localmind.assistant.running import Running
-from localmind.assistant.turn import Assistant
 from localmind.catalog import Catalog
 from localmind.knowledge.embedder import Embedder
 from localmind.knowledge.knowledge import Knowledge
@@ -26,17 +26,26 @@ from localmind.workers.engines import Engines
 
 
 @dataclass(slots=True, frozen=True)
+class SecondPort:
+    port: int
+    problem: str | None
+    """Why nobody can reach us there; None when they can."""
+
+
+@dataclass(slots=True, frozen=True)
 class Backend:
     paths: Paths
     port: int
     tcp_problem: str | None
     """Why editors cannot reach us over TCP; None when they can."""
+    second: SecondPort | None
+    """The port for programs that look for Ollama, where the user wants one."""
     catalog: Catalog
     store: Store
     pulls: Pulls
     engines: Engines
     knowledge: Knowledge
-    assistant: Assistant
+    grounded: Grounded
     threads: Threads
     made: MadeModels
     """Models that clients made of others."""

@@ -20,7 +20,7 @@ import msgspec
 from localmind.catalog import ModelSpec
 from localmind.errors import InternalError, InvalidRequest, LocalmindError, NotFound, ShuttingDown
 from localmind.events import Done, Event, Failed, Passage, ReasoningDelta, Sources, TextDelta
-from localmind.messages import Message, SamplingParams
+from localmind.messages import Message, ResponseFormat, SamplingParams
 from localmind.store.threads import Threads
 from localmind.store.transcript import Attachment, Mode, Options, Turn, with_attachments
 from localmind.workers.engines import Engines
@@ -29,6 +29,8 @@ from localmind.workers.request import Request
 STORE_EVERY_S = 0.25
 ENDED_KEPT = 64
 """Answers that have ended and can still be followed to their end by whoever was cut off."""
+
+ANY_FORM = ResponseFormat()
 
 log = logging.getLogger("localmind.assistant")
 
@@ -52,6 +54,9 @@ class Question:
     attachments: tuple[Attachment, ...] = ()
     beside: int | None = None
     """The turn that this is another wording of."""
+    options: Options | None = None
+    """For this question alone, over those of its thread."""
+    format: ResponseFormat = ANY_FORM
 
 
 @dataclass(slots=True)
@@ -103,7 +108,15 @@ class Running:
         if question.thread is not None:
             self._refuse_second(question.thread)
         turn, options = await asyncio.to_thread(self._store_question, question)
-        return await self._begin(turn, spec or self._engines.resolve(options.model), options)
+        options = _over(options, question.options)
+        return await self._begin(turn, spec or self._engines.resolve(options.model), options, question.format)
+
+    def unstored(self, question: Question, spec: ModelSpec | None = None) -> AsyncGenerator[Event, None]:
+        """The answer to a question that is kept nowhere; closing the iterator ends it."""
+        options = question.options or Options()
+        mode = _mode(question.mode, question.attachments)
+        asked = _request(question.text, question.attachments, (), options, mode, question.format)
+        return self._answered(spec or self._engines.resolve(options.model), asked, mode, question.folder)
 
     async def again(self, message_id: int, spec: ModelSpec | None = None) -> Turn:
         """Write another answer to the question of this message; the ones before it stay."""
@@ -168,17 +181,17 @@ class Running:
         )
         return turn, thread.options
 
-    async def _begin(self, turn: Turn, spec: ModelSpec, options: Options) -> Turn:
+    async def _begin(self, turn: Turn, spec: ModelSpec, options: Options, format: ResponseFormat = ANY_FORM) -> Turn:
         message_id = await asyncio.to_thread(self._threads.begin, turn.id, model=spec.name)
         thread = await asyncio.to_thread(self._threads.thread_of, message_id)
         run = Run(thread.id, turn.id, message_id, spec.name)
         self._runs[message_id] = run
         for old in [key for key, each in self._runs.items() if each.ended][:-ENDED_KEPT]:
             del self._runs[old]
-        run.task = asyncio.create_task(self._write(run, turn, spec, options))
+        run.task = asyncio.create_task(self._write(run, turn, spec, options, format))
         return await asyncio.to_thread(self._threads.turn, message_id)
 
-    async def _write(self, run: Run, turn: Turn, spec: ModelSpec, options: Options) -> None:
+    async def _write(self, run: Run, turn: Turn, spec: ModelSpec, options: Options, format: ResponseFormat) -> None:
         """The task of one answer: every event to those who follow, every quarter of a second to the disk."""
         draft = _Draft()
         state: Literal["done", "stopped", "failed"] = "stopped"
@@ -186,7 +199,7 @@ class Running:
         problem: LocalmindError | None = None
         storing: asyncio.Future[None] | None = None
         try:
-            async with contextlib.aclosing(self._events(run, turn, spec, options)) as events:
+            async with contextlib.aclosing(self._events(run, turn, spec, options, format)) as events:
                 async for event in events:
                     if isinstance(event, Done):
                         last, state = event, "done"
@@ -239,26 +252,25 @@ class Running:
             sources=draft.sources,
         )
 
-    async def _events(self, run: Run, turn: Turn, spec: ModelSpec, options: Options) -> AsyncGenerator[Event, None]:
-        """Attached files are what a question is about, so the folders are not searched as well."""
-        from_files = turn.mode == "files" and not turn.question.attachments
-        question = Message("user", with_attachments(turn.question.content, turn.question.attachments))
+    async def _events(
+        self, run: Run, turn: Turn, spec: ModelSpec, options: Options, format: ResponseFormat
+    ) -> AsyncGenerator[Event, None]:
+        said = turn.question
+        mode = _mode(turn.mode, said.attachments)
         before = await asyncio.to_thread(self._threads.said_before, turn.id)
-        system = [Message("system", options.system)] if options.system and not from_files else []
-        asked = Request(
-            messages=(*system, *before, question),
-            sampling=_sampling(options, temperature=0.0 if from_files else None),
-            client=f"thread {run.thread_id}",  # fair between threads as between programs
-            thinking=options.thinking,
-            explain=True,
-        )
-        if from_files:
-            events = self._answers.answer(spec, asked, Path(turn.folder) if turn.folder else None)
-        else:
-            events = self._engines.generate_with_progress(spec, asked)
+        asked = _request(said.content, said.attachments, before, options, mode, format)
+        asked = msgspec.structs.replace(asked, client=f"thread {run.thread_id}")  # fair between threads as programs
+        events = self._answered(spec, asked, mode, Path(turn.folder) if turn.folder else None)
         async with contextlib.aclosing(events):
             async for event in events:
                 yield event
+
+    def _answered(
+        self, spec: ModelSpec, asked: Request, mode: Mode, folder: Path | None
+    ) -> AsyncGenerator[Event, None]:
+        if mode == "files":
+            return self._answers.answer(spec, asked, folder)
+        return self._engines.generate_with_progress(spec, asked)
 
 
 @dataclass(slots=True)
@@ -289,6 +301,37 @@ class _Draft:
         self.text, self.reasoning = [], []
         self.stored_at = time.monotonic()
         return pieces
+
+
+def _mode(mode: Mode, attachments: Sequence[Attachment]) -> Mode:
+    """Attached files are what a question is about, so the folders are not searched as well."""
+    return "chat" if attachments else mode
+
+
+def _request(
+    text: str,
+    attachments: Sequence[Attachment],
+    before: Sequence[Message],
+    options: Options,
+    mode: Mode,
+    format: ResponseFormat,
+) -> Request:
+    """A question as the engine takes it. From the folders facts are wanted, and the passages bring their own system."""
+    from_files = mode == "files"
+    system = [Message("system", options.system)] if options.system and not from_files else []
+    return Request(
+        messages=(*system, *before, Message("user", with_attachments(text, attachments))),
+        sampling=_sampling(options, temperature=0.0 if from_files else None),
+        format=format,
+        thinking=options.thinking,
+        explain=True,
+    )
+
+
+def _over(options: Options, more: Options | None) -> Options:
+    """`options` with those that `more` sets."""
+    given = {name: value for name, value in msgspec.structs.asdict(more).items() if value is not None} if more else {}
+    return msgspec.structs.replace(options, **given)
 
 
 def _sampling(options: Options, temperature: float | None) -> SamplingParams:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from localmind.client.start import ensure_daemon
 from localmind.client.wire import API, by_tcp, event, raise_for, unreachable, went_away
 from localmind.events import Event
-from localmind.messages import Message
 from localmind.paths import Paths
 
 if TYPE_CHECKING:
@@ -92,17 +91,6 @@ class AsyncClient:
                     position = int(line[3:])
                 elif (each := event(line)) is not None:
                     yield position, each
-
-    def ask(
-        self, question: str, *, folder: str | None = None, model: str | None = None, thread: str | None = None
-    ) -> AsyncGenerator[Event, None]:
-        """Answer from the watched folders: Sources, text, Sources cited, Done."""
-        return self.events("/ask", {"question": question, "folder": folder, "model": model, "thread": thread})
-
-    def chat(self, messages: Sequence[Message], *, model: str | None = None) -> AsyncGenerator[Event, None]:
-        """Talk to the model alone."""
-        said = [{"role": message.role, "content": message.content} for message in messages]
-        return self.events("/chat", {"messages": said, "model": model})
 
     async def events(self, path: str, body: Mapping[str, Any]) -> AsyncGenerator[Event, None]:
         """POST and yield the events, the last one (Done or Failed) included."""

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from localmind import catalog
-from localmind.api.backend import Backend
+from localmind.api.backend import Backend, SecondPort
+from localmind.assistant.grounded import Grounded
 from localmind.assistant.running import Running
-from localmind.assistant.turn import Assistant
 from localmind.catalog import ModelSpec
 from localmind.errors import LocalmindError
 from localmind.knowledge.embedder import Embedder, EmbedModel
@@ -45,6 +45,7 @@ class Core:
         *,
         port: int,
         tcp_problem: str | None = None,
+        second: SecondPort | None = None,
         worker_command: Sequence[str] | None = None,
     ) -> None:
         for directory in (paths.config, paths.data, paths.cache, paths.models):
@@ -107,21 +108,22 @@ class Core:
             hold=both(self._knowledge.hold, self._voice.hold),
             command=worker_command,
         )
-        assistant = Assistant(self._knowledge, self._engines, self._threads)
+        grounded = Grounded(self._knowledge, self._engines)
         self.backend = Backend(
             paths=paths,
             port=port,
             tcp_problem=tcp_problem,
+            second=second,
             catalog=self._catalog,
             store=self._store,
             pulls=Pulls(self._store, self._installed),
             engines=self._engines,
             knowledge=self._knowledge,
-            assistant=assistant,
+            grounded=grounded,
             threads=self._threads,
             made=MadeModels(paths.made_models_file),
             responses=Responses(paths.responses_db),
-            running=Running(assistant.grounded, self._engines, self._threads),
+            running=Running(grounded, self._engines, self._threads),
             machine=self._machine,
             voice=self._voice,
             index_workers=self.workers,

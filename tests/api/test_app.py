@@ -115,7 +115,7 @@ def test_whatever_is_sent_the_answer_is_no_5xx_and_has_the_documented_form(body:
 
 
 async def test_native_errors_carry_what_our_own_client_needs() -> None:
-    reply = await post(FakeEngines(), CHAT | {"model": "unknown"}, "/localmind/v1/chat")
+    reply = await post(FakeEngines(), {"prompt": "Hi", "model": "unknown"}, "/localmind/v1/generate")
     assert reply.status_code == 404
     assert reply.json()["error"]["localmind"] == {
         "error": "ModelNotFound",

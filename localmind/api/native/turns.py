@@ -1,4 +1,5 @@
-"""Native routes of turns that the daemon owns: ask and leave, come back and follow, stop, write again, branch.
+"""Native routes of questions: of turns that the daemon owns (ask and leave, come back and follow, stop, write again,
+branch), and of a question that is kept nowhere.
 
 A question is answered by a task of the daemon. `POST /turns` stores it and returns at once; the answer is
 followed at `GET /messages/{id}/events?after=N`, whose events carry their position as SSE ids. Closing that
@@ -11,36 +12,23 @@ from collections.abc import AsyncGenerator
 from typing import Any, Literal
 
 import msgspec
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from localmind.api.backend import Backend
 from localmind.api.native.path import absolute
-from localmind.api.streams import JSON, EventStream, sse
+from localmind.api.streams import JSON, EventStream, native_sse, sse, started, unless_gone
 from localmind.assistant.running import Question, Run
+from localmind.catalog import ModelSpec
 from localmind.events import Event, encode
+from localmind.messages import ResponseFormat
 from localmind.store.transcript import Attachment, Options, StoredMessage, Turn
 
 
 class AttachmentBody(BaseModel):
     path: str = Field(min_length=1, max_length=4096)
     text: str = Field(max_length=2_000_000)
-
-
-class TurnRequest(BaseModel):
-    question: str = Field(min_length=1, max_length=2_000_000)
-    thread: str | None = None
-    mode: Literal["files", "chat"] = "files"
-    folder: str | None = None
-    model: str | None = None
-    attachments: list[AttachmentBody] = Field(default_factory=list, max_length=100)
-    beside: int | None = None
-    """The turn that this question is another wording of."""
-
-
-class AgainRequest(BaseModel):
-    model: str | None = None
 
 
 class OptionsBody(BaseModel):
@@ -52,6 +40,40 @@ class OptionsBody(BaseModel):
     thinking: bool | None = None
 
 
+class AskRequest(BaseModel):
+    question: str = Field(min_length=1, max_length=2_000_000)
+    mode: Literal["files", "chat"] = "files"
+    folder: str | None = None
+    model: str | None = None
+    attachments: list[AttachmentBody] = Field(default_factory=list, max_length=100)
+    options: OptionsBody | None = None
+    """For this question alone."""
+    json_schema: dict[str, Any] | None = None
+    """What the answer must look like; `{}` is any JSON object."""
+
+    def question_of(self, thread: str | None = None, beside: int | None = None) -> Question:
+        return Question(
+            text=self.question,
+            thread=thread,
+            mode=self.mode,
+            folder=absolute(self.folder) if self.folder else None,
+            attachments=tuple(Attachment(each.path, each.text) for each in self.attachments),
+            beside=beside,
+            options=Options(**self.options.model_dump()) if self.options else None,
+            format=ResponseFormat(json_schema=self.json_schema),
+        )
+
+
+class TurnRequest(AskRequest):
+    thread: str | None = None
+    beside: int | None = None
+    """The turn that this question is another wording of."""
+
+
+class AgainRequest(BaseModel):
+    model: str | None = None
+
+
 class ThreadChange(BaseModel):
     title: str | None = Field(None, max_length=1000)
     options: OptionsBody | None = None
@@ -61,24 +83,25 @@ def router(backend: Backend) -> APIRouter:
     routes = APIRouter(prefix="/localmind/v1")
     running, threads = backend.running, backend.threads
 
+    @routes.post("/ask")
+    async def ask(body: AskRequest, request: Request) -> Response:
+        """Answer a question that is kept nowhere. Hanging up ends it."""
+        events = running.unstored(body.question_of(), spec(body.model))
+        return EventStream(native_sse(await unless_gone(request, started(events))))
+
     @routes.post("/turns")
-    async def ask(body: TurnRequest) -> Response:
+    async def turn(body: TurnRequest) -> Response:
         """Store a question and begin its answer, in a new thread unless one is named."""
-        question = Question(
-            text=body.question,
-            thread=(await asyncio.to_thread(threads.find, body.thread)).id if body.thread else None,
-            mode=body.mode,
-            folder=absolute(body.folder) if body.folder else None,
-            attachments=tuple(Attachment(each.path, each.text) for each in body.attachments),
-            beside=body.beside,
-        )
-        return await begun(await running.ask(question, backend.engines.resolve(body.model) if body.model else None))
+        thread = (await asyncio.to_thread(threads.find, body.thread)).id if body.thread else None
+        return await begun(await running.ask(body.question_of(thread, body.beside), spec(body.model)))
 
     @routes.post("/messages/{message_id}/again")
     async def again(message_id: int, body: AgainRequest) -> Response:
         """Write another answer to the same question."""
-        spec = backend.engines.resolve(body.model) if body.model else None
-        return await begun(await running.again(message_id, spec))
+        return await begun(await running.again(message_id, spec(body.model)))
+
+    def spec(model: str | None) -> ModelSpec | None:
+        return backend.engines.resolve(model) if model else None
 
     async def begun(turn: Turn) -> Response:
         thread = await asyncio.to_thread(threads.thread_of, turn.question.id)
