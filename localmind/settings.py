@@ -57,6 +57,9 @@ class Settings(BaseSettings):
     port: int = Field(11411, ge=1, le=65535)
     """TCP port of the API on 127.0.0.1 and ::1."""
 
+    ollama_port: int | None = Field(None, ge=1, le=65535)
+    """A second TCP port for programs that look for Ollama; theirs is 11434. Left out while another program has it."""
+
     tcp: bool = True
     """Serve TCP at all; without it only the unix socket of this user is there."""
 

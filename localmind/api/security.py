@@ -40,6 +40,8 @@ class Gatekeeper:
     port: int
     token: str
     origins: frozenset[str] = frozenset()
+    also: int | None = None
+    """A second port that we listen on, for programs that know no other."""
 
     def refuse(self, path: str, headers: Iterable[tuple[bytes, bytes]], peer: Peer) -> LocalmindError | None:
         """Why this request may not pass; None when it may."""
@@ -58,8 +60,9 @@ class Gatekeeper:
         )
 
     def _wrong_host(self, hosts: list[str]) -> LocalmindError | None:
-        allowed = {f"{name}:{self.port}" for name in LOOPBACK_NAMES}
-        if self.port == 80:
+        ports = [port for port in (self.port, self.also) if port is not None]
+        allowed = {f"{name}:{port}" for name in LOOPBACK_NAMES for port in ports}
+        if 80 in ports:
             allowed |= set(LOOPBACK_NAMES)
         if len(hosts) == 1 and hosts[0].lower() in allowed:
             return None

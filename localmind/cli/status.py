@@ -30,6 +30,8 @@ def status(as_json: bool) -> None:
         return
     where = f"http://127.0.0.1:{state['port']}/v1" if state["port"] else f"no TCP: {state['tcp_problem']}"
     print(f"localmind {state['version']}, pid {state['pid']}, up {state['uptime_s']:.0f} s, {where}")  # noqa: T201
+    if second := state["ollama_port"]:
+        note(f"as Ollama: {second['problem'] or 'http://127.0.0.1:' + str(second['port'])}")
     if state["models"]:
         table(
             ("MODEL", "STATE", "PID", "RUNNING", "QUEUED", "CELLS", "PROMPT", "ANSWER"),

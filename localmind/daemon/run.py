@@ -18,12 +18,13 @@ import sys
 from collections.abc import Callable, Sequence
 
 from localmind.api.app import create_app
+from localmind.api.backend import SecondPort
 from localmind.api.security import Gatekeeper, read_or_make_token
 from localmind.daemon.core import Core
 from localmind.daemon.lock import only_daemon
 from localmind.daemon.server import Server
 from localmind.daemon.sockets import tcp_listeners, unix_listener
-from localmind.errors import PortTaken
+from localmind.errors import PermissionRefused, PortTaken
 from localmind.paths import Paths, private_dir
 from localmind.settings import Settings
 
@@ -34,12 +35,17 @@ log = logging.getLogger("localmind.daemon")
 
 
 def run(
-    paths: Paths, *, background: bool = False, port: int | None = None, worker_command: Sequence[str] | None = None
+    paths: Paths,
+    *,
+    background: bool = False,
+    port: int | None = None,
+    ollama_port: int | None = None,
+    worker_command: Sequence[str] | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT. Raises LocalmindError for whatever prevents the start.
 
     In the background a taken TCP port is no reason to fail: the command line uses the unix socket,
-    and `localmind status` says what editors miss.
+    and `localmind status` says what editors miss. A taken second port never is one.
     """
     settings = Settings.load(paths)
     port = port if port is not None else settings.port
@@ -58,12 +64,26 @@ def run(
                     raise
                 tcp_problem = problem.message
                 log.warning("%s; editors cannot reach this daemon", problem.message)
+        second, more = _second_port(ollama_port or settings.ollama_port, port, tcp=settings.tcp)
+        listeners += more
         token = read_or_make_token(paths.token_file)
-        keeper = Gatekeeper(port, token, frozenset(settings.allowed_origins))
+        also = second.port if second is not None and more else None
+        keeper = Gatekeeper(port, token, frozenset(settings.allowed_origins), also)
         core = functools.partial(
-            Core, paths, settings, port=port, tcp_problem=tcp_problem, worker_command=worker_command
+            Core, paths, settings, port=port, tcp_problem=tcp_problem, second=second, worker_command=worker_command
         )
         asyncio.run(_serve(core, keeper, listeners, announce=not background))
+
+
+def _second_port(wanted: int | None, port: int, *, tcp: bool) -> tuple[SecondPort | None, list[socket.socket]]:
+    """What programs that look for Ollama can reach us on, and its sockets; without them the problem says why."""
+    if wanted is None or wanted == port or not tcp:
+        return None, []
+    try:
+        return SecondPort(wanted, None), tcp_listeners(wanted)
+    except (PortTaken, PermissionRefused) as problem:
+        log.warning("%s; programs that look for Ollama there do not find localmind", problem.message)
+        return SecondPort(wanted, problem.message), []
 
 
 async def _serve(
@@ -92,7 +112,8 @@ async def _serve(
     gc.freeze()  # modules and routes stay: a collection while tokens stream need not look through them
     log.info("serving port %d", keeper.port)
     if announce:
-        sys.stderr.write(f"localmind serves http://127.0.0.1:{keeper.port}/v1 (Ctrl-C stops it)\n")
+        also = f" and, as Ollama, http://127.0.0.1:{keeper.also}" if keeper.also else ""
+        sys.stderr.write(f"localmind serves http://127.0.0.1:{keeper.port}/v1{also} (Ctrl-C stops it)\n")
     try:
         await server.run_until_stopped()
     finally:

@@ -28,6 +28,7 @@ def router(backend: Backend) -> APIRouter:
                 "uptime_s": round(time.time() - backend.started_at, 1),
                 "port": None if backend.tcp_problem else backend.port,
                 "tcp_problem": backend.tcp_problem,
+                "ollama_port": msgspec.to_builtins(backend.second),
                 "socket": str(backend.paths.socket),
                 "models": [{**model, "engine": states.get(model["model"])} for model in backend.engines.status()],
                 "folders": msgspec.to_builtins(folders),
