@@ -2,8 +2,8 @@
 
 Chroma gets no text and no metadata, since what it deletes stays in its files; no embedding function,
 since its own downloads one; and only `add` with ids it does not have, since upserting present ids wedges
-its compaction (chroma issue 7678). Every call names its directory and collection, so a restarted
-worker needs no ceremony. `exact` answers from SQLite by brute force while Chroma is being rebuilt.
+its compaction (chroma issue 7678). Every call names its place and collection, so a restarted worker
+needs no ceremony. A place is a directory of ours, or the address of a Chroma server.
 """
 
 import contextlib
@@ -12,23 +12,24 @@ import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from localmind.errors import InvalidRequest
+from localmind.errors import InvalidRequest, RemoteUnreachable
 from localmind.workers.runtime import BlockingWorker, Reply, WorkerMain
 
 BATCH = 200
 
 
 class VectorCalls:
-    """The worker's methods. `dir`, `collection` and `dim` name the place in all of them."""
+    """The worker's methods. `dir` or `url`, and `collection` name the place in all of them."""
 
     def __init__(self) -> None:
         self._client: Any = None
-        self._dir: str | None = None
+        self._where: tuple[Any, ...] | None = None
         self._collections: dict[str, Any] = {}
 
     def open(self, params: dict[str, Any], reply: Reply) -> dict[str, int]:
-        """`{dir, collection}` → `{count}`; creates both when they are not there."""
+        """`{dir | url, token, collection}` → `{count}`; creates what is not there."""
         return {"count": self._collection(params).count()}
 
     def count(self, params: dict[str, Any], reply: Reply) -> int:
@@ -81,56 +82,35 @@ class VectorCalls:
         return [int(name) for name in self._collection(params).get(include=[])["ids"]]
 
     def drop(self, params: dict[str, Any], reply: Reply) -> None:
-        """Delete every collection of `dir` that is not in `keep`, and the index files Chroma leaves behind."""
-        client, keep = self._open_client(params["dir"]), set(params["keep"])
+        """Delete every collection that begins with `prefix` and is not in `keep`, and index files Chroma leaves."""
+        client, keep, prefix = self._open_client(params), set(params["keep"]), str(params.get("prefix") or "")
         for collection in client.list_collections():
-            if collection.name not in keep:
+            if collection.name not in keep and collection.name.startswith(prefix):
                 client.delete_collection(collection.name)
                 self._collections.pop(collection.name, None)
-        self._remove_orphans(Path(params["dir"]))
+        if "dir" in params:
+            self._remove_orphans(Path(params["dir"]))
 
     def close(self, params: dict[str, Any] | None = None, reply: Reply | None = None) -> None:
         """Release the directory; the next call opens it (or another) again."""
-        client, self._client, self._dir, self._collections = self._client, None, None, {}
+        client, self._client, self._where, self._collections = self._client, None, None, {}
         if client is not None:
             client.close()
 
-    def exact(self, params: dict[str, Any], reply: Reply) -> list[tuple[int, float]]:
-        """`{database, root, model, vector, k}` → like `query`, by brute force over the vectors in SQLite."""
-        import numpy
-
-        query = numpy.frombuffer(params["vector"], dtype="<f4")
-        address = f"{Path(params['database']).as_uri()}?mode=ro"
-        with contextlib.closing(sqlite3.connect(address, uri=True, timeout=5)) as db:
-            rows = db.execute(
-                "SELECT chunk.id, vector.data FROM chunk JOIN vector ON vector.text_hash = chunk.text_hash"
-                " AND model = ? WHERE root_id = ?",
-                (params["model"], params["root"]),
-            )
-            best: list[tuple[int, float]] = []
-            # In slices: 100,000 vectors at once would be 150 MB.
-            while part := rows.fetchmany(4096):
-                matrix = numpy.frombuffer(b"".join(data for _, data in part), dtype="<f4").reshape(len(part), -1)
-                scores = matrix @ query
-                best += [(int(number), float(score)) for (number, _), score in zip(part, scores, strict=True)]
-                best = sorted(best, key=lambda pair: -pair[1])[: int(params["k"])]
-        return best
-
-    def _open_client(self, directory: str) -> Any:
-        if self._client is None or directory != self._dir:
+    def _open_client(self, params: dict[str, Any]) -> Any:
+        where = (params.get("dir"), params.get("url"), params.get("token"))
+        if self._client is None or where != self._where:
             self.close()
             # Before the import: chromadb reads its settings from the environment.
             os.environ["ANONYMIZED_TELEMETRY"] = "False"
-            import chromadb
-
-            Path(directory).mkdir(parents=True, exist_ok=True, mode=0o700)
-            settings = chromadb.config.Settings(anonymized_telemetry=False, is_persistent=True, allow_reset=False)
-            self._client = chromadb.PersistentClient(path=directory, settings=settings)
-            self._dir = directory
+            self._client = (
+                _server(str(params["url"]), params.get("token")) if params.get("url") else _files(str(params["dir"]))
+            )
+            self._where = where
         return self._client
 
     def _collection(self, params: dict[str, Any]) -> Any:
-        client, name = self._open_client(params["dir"]), str(params["collection"])
+        client, name = self._open_client(params), str(params["collection"])
         if name not in self._collections:
             # cosine cannot be changed later; ef_search 100 is Chroma's default and enough for k of 50.
             self._collections[name] = client.get_or_create_collection(
@@ -148,8 +128,38 @@ class VectorCalls:
                 shutil.rmtree(entry, ignore_errors=True)
 
 
+def _files(directory: str) -> Any:
+    import chromadb
+
+    Path(directory).mkdir(parents=True, exist_ok=True, mode=0o700)
+    settings = chromadb.config.Settings(anonymized_telemetry=False, is_persistent=True, allow_reset=False)
+    return chromadb.PersistentClient(path=directory, settings=settings)
+
+
+def _server(url: str, token: str | None) -> Any:
+    import chromadb
+
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InvalidRequest(f"{url} is no address of a Chroma server", hint="e.g. http://127.0.0.1:8000")
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    headers = {"Authorization": f"Bearer {token}", "X-Chroma-Token": token} if token else None
+    try:
+        return chromadb.HttpClient(
+            host=parts.hostname,
+            port=port,
+            ssl=parts.scheme == "https",
+            headers=headers,
+            settings=chromadb.config.Settings(anonymized_telemetry=False),
+        )
+    except ValueError as error:  # what chromadb makes of a server that does not answer
+        raise RemoteUnreachable(
+            f"the Chroma server {parts.hostname}:{port} does not answer: {error}", hint=f"curl {url}/api/v2/heartbeat"
+        ) from error
+
+
 def create() -> WorkerMain:
     """Entry point of the worker kind `vectors`."""
     calls = VectorCalls()
-    names = ("open", "count", "add", "delete", "query", "ids", "drop", "close", "exact")
+    names = ("open", "count", "add", "delete", "query", "ids", "drop", "close")
     return BlockingWorker({name: getattr(calls, name) for name in names})

@@ -1,22 +1,27 @@
 """The embed worker: texts in, unit vectors out, by a BERT-class model on CTranslate2.
 
 One call embeds one list; the list is sorted by length and run in batches of four, the fastest size
-measured on two cores (see benchmarks/embed.py). The model is named in every call and loaded when it
-is not the loaded one, so a restarted worker needs no ceremony. It keeps no queue and no cache of
-vectors: what to embed first is the daemon's decision.
+measured on two cores (see benchmarks/embed.py). A question does not wait for a list of passages: it is
+answered between two batches. The model is named in every call and loaded when it is not a loaded one, so
+a restarted worker needs no ceremony. What to embed first is the daemon's decision. Exact search lives
+here too, since whoever searches needs this worker anyway.
 """
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from localmind.errors import InvalidRequest, ModelFileBroken
 from localmind.knowledge.convert import converted, read_config
-from localmind.workers.runtime import BlockingWorker, Reply, WorkerMain
+from localmind.knowledge.exact import Exact
+from localmind.knowledge.urgent import UrgentWorker
+from localmind.workers.runtime import Reply, WorkerMain
 
 BATCH = 4
+# While an index changes its embedder the old one answers questions and the new one embeds.
+MODELS_LOADED = 2
 
 
 class Embedder:
@@ -42,8 +47,10 @@ class Embedder:
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(self.max_tokens)
 
-    def embed(self, texts: Sequence[str], *, batch: int = BATCH) -> Any:
+    def embed(self, texts: Sequence[str], *, batch: int = BATCH, between: Callable[[], None] = lambda: None) -> Any:
         """Unit vectors as a float32 array of shape (len(texts), dim), in the order of `texts`.
+
+        `between` is called between two batches.
 
         Mean of the token states under the attention mask, then L2 norm, as sentence-transformers does.
         Tokens beyond `max_tokens` are cut; chunks are made short enough that none are.
@@ -55,6 +62,8 @@ class Embedder:
         ids = [encoding.ids for encoding in self._tokenizer.encode_batch([text or " " for text in texts])]
         order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
         for start in range(0, len(order), batch):
+            if start:
+                between()
             picked = order[start : start + batch]
             output = self._encoder.forward_batch([ids[index] for index in picked])
             states = numpy.array(output.last_hidden_state.to(ctranslate2.DataType.float32))
@@ -81,8 +90,9 @@ class EmbedCalls:
     """The methods of the worker: `load`, `embed`, `count_tokens`. Runs on the worker's one thread."""
 
     def __init__(self) -> None:
-        self._key: tuple[str, str, int] | None = None
-        self._embedder: Embedder | None = None
+        self._loaded_models: dict[tuple[str, str, int], Embedder] = {}
+        self.between: Callable[[], None] = lambda: None
+        """Called between two batches of passages."""
 
     def load(self, params: dict[str, Any], reply: Reply) -> dict[str, int]:
         """`{model_dir, cache_dir, threads}` → `{dim, max_tokens}`."""
@@ -94,29 +104,41 @@ class EmbedCalls:
         texts = params.get("texts")
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise InvalidRequest("embed needs a list of texts")
-        return bytes(self._loaded(params).embed(texts).astype("<f4").tobytes())
+        between = self.between if params.get("kind") == "passage" else lambda: None
+        return bytes(self._loaded(params).embed(texts, between=between).astype("<f4").tobytes())
 
     def count_tokens(self, params: dict[str, Any], reply: Reply) -> list[int]:
         """`{texts, …load's}` → tokens of each."""
         return self._loaded(params).count_tokens(list(params.get("texts") or ()))
 
     def _loaded(self, params: dict[str, Any]) -> Embedder:
+        loaded = self._loaded_models
         if "model_dir" not in params:
-            if self._embedder is None:
+            if not loaded:
                 raise InvalidRequest("no embedder is loaded", hint="call load first, or name model_dir in the call")
-            return self._embedder
+            return next(reversed(loaded.values()))
         key = (str(params["model_dir"]), str(params["cache_dir"]), int(params.get("threads") or 1))
-        if self._embedder is None or key != self._key:
-            # Drop the old one first: two models at once would double the memory for a moment.
-            self._embedder = None
-            self._embedder = Embedder(Path(key[0]), Path(key[1]), threads=key[2])
-            self._key = key
-        return self._embedder
+        embedder = loaded.pop(key, None)
+        if embedder is None:
+            # Drop the one that was used longest ago first: one more at once would cost its memory for a moment.
+            while len(loaded) >= MODELS_LOADED:
+                del loaded[next(iter(loaded))]
+            embedder = Embedder(Path(key[0]), Path(key[1]), threads=key[2])
+        loaded[key] = embedder
+        return embedder
+
+
+def urgent(method: str, params: dict[str, Any]) -> bool:
+    """Whether somebody waits at a screen for this call."""
+    return method == "exact" or (method == "embed" and params.get("kind") == "query")
 
 
 def create() -> WorkerMain:
     """Entry point of the worker kind `embed`."""
     # The tokenizer's own thread pool would compete with the encoder's for the same cores.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    calls = EmbedCalls()
-    return BlockingWorker({"load": calls.load, "embed": calls.embed, "count_tokens": calls.count_tokens})
+    calls, exact = EmbedCalls(), Exact()
+    methods = {"load": calls.load, "embed": calls.embed, "count_tokens": calls.count_tokens, "exact": exact.exact}
+    worker = UrgentWorker(methods, urgent)
+    calls.between = worker.let_urgent_pass
+    return worker

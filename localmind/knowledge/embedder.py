@@ -4,6 +4,7 @@ It names the model in every call, so a worker that was restarted in between need
 no queue: small calls keep a question from waiting behind a folder.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,13 @@ class EmbedModel:
     @property
     def tokenizer(self) -> Path:
         return self.model_dir / "tokenizer.json"
+
+    def tokens(self) -> str:
+        """Names the tokenizer by its content: two embedders that count alike need no document cut anew."""
+        try:
+            return f"tokens-{hashlib.blake2b(self.tokenizer.read_bytes(), digest_size=6).hexdigest()}"
+        except OSError:
+            return self.name
 
 
 class Embedder:

@@ -66,6 +66,11 @@ class Child:
                     # What was buffered for a dead child is of no use.
                     continue
 
+    @property
+    def killed(self) -> bool:
+        """Whether it died of a SIGKILL; ours come only when it is closed."""
+        return self._process.poll() == -signal.SIGKILL
+
     def _read(self, count: int, deadline: float, seconds: float) -> bytes:
         assert self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
@@ -97,7 +102,7 @@ class ExtractCalls:
         self._child: Child | None = None
 
     def extract(self, params: dict[str, Any], reply: Reply) -> dict[str, Any]:
-        """`{path, kind, tokenizer?, limits?: {seconds}}` → `{size, mtime_ns, content_hash, skip, chunks}`.
+        """`{path, kind, tokenizer?, limits?: {seconds}, lane?}` → `{size, mtime_ns, content_hash, skip, chunks}`.
 
         A chunk is `[text, char_start, char_end, line_start, line_end, page, heading, extra]`; `skip` is the
         reason why a file that is fine is not indexed. ExtractFailed carries the reason of a bad file.
@@ -107,18 +112,26 @@ class ExtractCalls:
             raise InvalidRequest("extract needs a path and a kind")
         seconds = float((params.get("limits") or {}).get("seconds", SECONDS))
         request = {"path": path, "kind": kind, "tokenizer": params.get("tokenizer"), "cpu_seconds": seconds}
-        if self._child is None:
-            self._child = Child(self._command)
-        try:
-            answer = self._child.ask(request, seconds)
-        except ExtractFailed:
-            self.close()
-            raise
+        answer = self._ask(request, seconds, again=True)
+        assert self._child is not None
         if self._child.files >= FILES_A_CHILD:
             self.close()
         if "error" in answer:
             raise from_wire(answer["error"])
         return dict(answer["ok"])
+
+    def _ask(self, request: dict[str, Any], seconds: float, *, again: bool) -> dict[str, Any]:
+        if self._child is None:
+            self._child = Child(self._command)
+        try:
+            return self._child.ask(request, seconds)
+        except ExtractFailed:
+            # SIGKILL comes from outside, mostly when the machine is out of memory: not yet the file's fault.
+            killed = self._child.killed
+            self.close()
+            if not (killed and again):
+                raise
+        return self._ask(request, seconds, again=False)
 
     def close(self) -> None:
         """End the child, if there is one."""
@@ -127,7 +140,29 @@ class ExtractCalls:
             self._child = None
 
 
+class Lanes:
+    """A WorkerMain of two independent readers, so that a long document never stands before a short note.
+
+    Parameter `lane` of a call, 0 or 1, says which one reads; each has its own thread and its own child.
+    """
+
+    def __init__(self) -> None:
+        self._lanes = [BlockingWorker({"extract": ExtractCalls().extract}) for _ in range(2)]
+
+    def call(self, method: str, params: dict[str, Any], reply: Reply) -> None:
+        self._lanes[int(params.get("lane") or 0) % len(self._lanes)].call(method, params, reply)
+
+    def cancel(self, call_id: int) -> None:
+        """A call still waiting is skipped by its lane."""
+
+    def busy_seconds(self) -> float:
+        return max(lane.busy_seconds() for lane in self._lanes)
+
+    def close(self) -> None:
+        for lane in self._lanes:
+            lane.close()
+
+
 def create() -> WorkerMain:
     """Entry point of the worker kind `extract`."""
-    calls = ExtractCalls()
-    return BlockingWorker({"extract": calls.extract})
+    return Lanes()

@@ -25,26 +25,6 @@ class Folder:
     path: str
 
 
-@dataclass(slots=True, frozen=True)
-class FolderStatus:
-    """A watched folder and how far it is."""
-
-    id: int
-    path: str
-    state: str
-    """"reading", "embedding", "ready", or "offline" (not there; its index is kept)."""
-    files: int
-    chunks: int
-    vectors_pending: int
-    """Passages that only keywords find yet."""
-    errors: tuple[tuple[str, str], ...]
-    """(path relative to the folder, reason) of what could not be read; tried again when it changes."""
-    problem: str | None
-    """What keeps the whole folder from being complete."""
-    watching: str
-    """"events", or "polling: reason"."""
-
-
 def canonical(path: Path) -> Path:
     """The real, absolute path of a readable directory. FolderNotFound or FolderUnreadable otherwise."""
     shown = str(path)

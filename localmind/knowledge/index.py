@@ -3,24 +3,31 @@
 All calls are synchronous and belong to one thread; the asynchronous side is in `database.py`. A
 file is replaced in one transaction and can be found by keyword at that commit; chunks whose text did
 not change keep their ids, so nothing is embedded or moved in Chroma again. It decides nothing:
-what to read comes from `scan`, what to embed from the queues that `vector_index.py` reads here.
+what to read comes from `scan`. The SQL of vectors is in `vector_rows.py`, that of traces in `traces.py`.
 """
 
 import hashlib
+import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from localmind.knowledge.chunk import Chunk
 from localmind.knowledge.scan import Entry, Known
-from localmind.knowledge.tables import MIGRATIONS, NO_VECTOR, PLACED, STORED
-from localmind.store.connection import open_database, transaction
+from localmind.knowledge.tables import MIGRATIONS, NO_VECTOR, STORED
+from localmind.store.connection import BUSY_TIMEOUT_MS, open_database, transaction
 
 # A file changed so shortly before it was read may change again within the same tick of its clock.
 FRESH_NS = 20_000_000
+# In the queue of vectors a file that a first scan found counts as edited at least so many seconds ago.
+FOUND_S = 3600
+# SQLite from 3.42 on takes words of deleted text out of the full-text index at once; before, a merge does it.
+ERASES_WORDS = sqlite3.sqlite_version_info >= (3, 42)
+# KiB of pages that a connection for searches keeps: the inner pages of the full-text index of 100,000 chunks.
+READER_CACHE = 24_000
 
 
 @dataclass(slots=True, frozen=True)
@@ -59,8 +66,27 @@ class Index:
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
+        self.path = path
+        new = not path.exists()
         # NORMAL may lose the last commits at a power cut, never consistency: a scan brings them back.
         self.db = open_database(path, MIGRATIONS, synchronous="NORMAL")
+        if ERASES_WORDS:
+            self.db.execute("INSERT INTO chunk_fts (chunk_fts, rank) VALUES ('secure-delete', 1)")
+        if new:
+            # So that the file can shrink in small steps. It takes effect at a VACUUM, which is free while it is empty.
+            self.db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            self.db.execute("VACUUM")
+
+    @classmethod
+    def reader(cls, path: Path) -> "Index":
+        """A second connection that can only read: a search never waits for a file that is being stored."""
+        index = cls.__new__(cls)
+        index._clock, index.path = time.time, path
+        index.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_MS / 1000)
+        index.db.row_factory = sqlite3.Row
+        index.db.execute("PRAGMA query_only = ON")
+        index.db.execute(f"PRAGMA cache_size = -{READER_CACHE}")
+        return index
 
     def close(self) -> None:
         self.db.close()
@@ -76,6 +102,9 @@ class Index:
             "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, value)
         )
 
+    def clear_meta(self, key: str) -> None:
+        self.db.execute("DELETE FROM meta WHERE key = ?", (key,))
+
     def roots(self) -> list[Root]:
         rows = self.db.execute("SELECT id, path, device, problem FROM root ORDER BY path")
         return [Root(row["id"], Path(row["path"]), row["device"], row["problem"]) for row in rows]
@@ -87,7 +116,7 @@ class Index:
         return next(root for root in self.roots() if root.path == path)
 
     def remove_root(self, root_id: int) -> None:
-        """Forget the root with all that came from it; vectors nobody else needs too."""
+        """Forget the root with all that came from it; vectors nobody else needs go when traces are removed."""
         with transaction(self.db):
             self.db.execute("DELETE FROM chunk WHERE root_id = ?", (root_id,))
             self.db.execute("DELETE FROM file WHERE root_id = ?", (root_id,))
@@ -131,6 +160,13 @@ class Index:
         ).fetchone()
         return None if row is None else (row["state"], row["reason"], row["chunks"])
 
+    def renumber(self, root_id: int, devices: Mapping[int, int]) -> None:
+        """The system gave disks new numbers, as it may at every start."""
+        with transaction(self.db):
+            for old, new in devices.items():
+                self.db.execute("UPDATE file SET device = ? WHERE root_id = ? AND device = ?", (new, root_id, old))
+                self.db.execute("UPDATE root SET device = ? WHERE id = ? AND device = ?", (new, root_id, old))
+
     def move(self, moves: Iterable[tuple[int, Entry]]) -> None:
         """Give files their new paths; chunks, ids and vectors stay."""
         with transaction(self.db):
@@ -149,13 +185,22 @@ class Index:
                 self.db.execute("DELETE FROM chunk WHERE file_id = ?", (file_id,))
                 self.db.execute("DELETE FROM file WHERE id = ?", (file_id,))
 
-    def fail(self, root_id: int, entry: Entry, recipe: str, reason: str) -> None:
-        """Remember that this version of a file could not be read; what an older one said is dropped."""
-        with transaction(self.db):
-            self._put_file(root_id, entry, recipe, "failed", reason, None, entry.size, entry.mtime_ns)
+    def fail(self, root_id: int, entry: Entry, recipe: str, reason: str, *, again: bool = False) -> None:
+        """Remember that this version of a file could not be read; what an older one said is dropped.
 
-    def replace(self, root_id: int, entry: Entry, recipe: str, result: dict[str, Any], model: str) -> None:
-        """Store what the extract worker made of a file; see `ExtractCalls.extract` for `result`."""
+        `again`: it may not be the file's fault, so the next look at the whole folder tries once more.
+        """
+        with transaction(self.db):
+            mtime_ns = 0 if again else entry.mtime_ns
+            self._put_file(root_id, entry, recipe, "failed", reason, None, entry.size, mtime_ns)
+
+    def replace(
+        self, root_id: int, entry: Entry, recipe: str, result: dict[str, Any], model: str, *, hot: bool = False
+    ) -> None:
+        """Store what the extract worker made of a file; see `ExtractCalls.extract` for `result`.
+
+        `hot`: somebody saved it just now, so its vectors come before those of files that were found.
+        """
         mtime_ns = result["mtime_ns"]
         fresh = abs(self._clock() * 1e9 - mtime_ns) < FRESH_NS
         chunks = [Chunk(*row) for row in result["chunks"]]
@@ -165,7 +210,9 @@ class Index:
                 root_id, entry, recipe, state, reason, result["content_hash"], result["size"], 0 if fresh else mtime_ns,
                 keep=True,
             )  # fmt: skip
-            self._put_chunks(root_id, file_id, entry.relpath, chunks, model)
+            now = int(self._clock())
+            edited = now if hot else min(entry.mtime_ns // 1_000_000_000, now - FOUND_S)
+            self._put_chunks(root_id, file_id, entry.relpath, chunks, model, edited)
 
     def _put_file(
         self, root_id: int, entry: Entry, recipe: str, state: str, reason: str | None, content_hash: bytes | None,
@@ -184,7 +231,9 @@ class Index:
             self.db.execute("DELETE FROM chunk WHERE file_id = ?", (row["id"],))
         return int(row["id"])
 
-    def _put_chunks(self, root_id: int, file_id: int, path: str, chunks: Sequence[Chunk], model: str) -> None:
+    def _put_chunks(
+        self, root_id: int, file_id: int, path: str, chunks: Sequence[Chunk], model: str, edited: int
+    ) -> None:
         old: dict[tuple[bytes, str, str | None], list[int]] = defaultdict(list)
         for row in self.db.execute(
             "SELECT id, text_hash, text, heading FROM chunk WHERE file_id = ? ORDER BY ordinal DESC", (file_id,)
@@ -206,129 +255,17 @@ class Index:
             ).fetchone()
             self.db.execute(
                 "INSERT INTO chunk (file_id, root_id, ordinal, path, heading, text, text_hash, char_start, char_end,"
-                " line_start, line_end, page, extra, stage) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    file_id,
-                    root_id,
-                    ordinal,
-                    path,
-                    piece.heading,
-                    piece.text,
-                    digest,
-                    *span,
-                    piece.extra,
-                    STORED if stored else NO_VECTOR,
-                ),
-            )
+                " line_start, line_end, page, extra, stage, edited)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (file_id, root_id, ordinal, path, piece.heading, piece.text, digest, *span, piece.extra,
+                 STORED if stored else NO_VECTOR, edited),
+            )  # fmt: skip
         leftover = [(chunk_id,) for ids in old.values() for chunk_id in ids]
         self.db.executemany("DELETE FROM chunk WHERE id = ?", leftover)
 
-    # Vectors
-
-    def use_model(self, model: str) -> bool:
-        """Make `model` the embedder of this index; True if it was another: all chunks wait for new vectors then."""
-        if self.meta("embed_model") == model:
-            return False
-        with transaction(self.db):
-            self.set_meta("embed_model", model)
-            self.db.execute(
-                "UPDATE chunk SET stage ="
-                " EXISTS (SELECT 1 FROM vector WHERE text_hash = chunk.text_hash AND model = ?)",
-                (model,),
-            )
-            self.db.execute("DELETE FROM stale")
-        return True
-
-    def unembedded(self, limit: int) -> list[tuple[bytes, str]]:
-        """(hash, text to embed) of the newest chunks without a vector, each text once."""
-        rows = self.db.execute(
-            "SELECT id, text_hash, heading, text FROM chunk WHERE stage = 0 ORDER BY id DESC LIMIT ?", (limit,)
-        )
-        return list({row["text_hash"]: embedded_text(row["heading"], row["text"]) for row in rows}.items())
-
-    def store_vectors(self, vectors: Iterable[tuple[bytes, bytes]], model: str) -> None:
-        """Keep vectors by text hash; every chunk with that text has one now."""
-        with transaction(self.db):
-            for digest, data in vectors:
-                self.db.execute("INSERT OR REPLACE INTO vector VALUES (?, ?, ?)", (digest, model, data))
-                self.db.execute("UPDATE chunk SET stage = ? WHERE text_hash = ? AND stage = 0", (STORED, digest))
-
-    def unplaced(self, root_id: int, model: str, limit: int) -> list[tuple[int, bytes]]:
-        """(chunk id, vector) of chunks that Chroma lacks."""
-        rows = self.db.execute(
-            "SELECT chunk.id, vector.data FROM chunk JOIN vector ON vector.text_hash = chunk.text_hash AND model = ?"
-            " WHERE root_id = ? AND stage = 1 ORDER BY chunk.id DESC LIMIT ?",
-            (model, root_id, limit),
-        )
-        return [(row["id"], row["data"]) for row in rows]
-
-    def mark_placed(self, chunk_ids: Iterable[int]) -> list[int]:
-        """Chroma has these now. Returns those that were deleted meanwhile and must go from it again."""
-        with transaction(self.db):
-            return [
-                chunk_id
-                for chunk_id in chunk_ids
-                if self.db.execute("UPDATE chunk SET stage = ? WHERE id = ?", (PLACED, chunk_id)).rowcount == 0
-            ]
-
-    def add_stale(self, root_id: int, chunk_ids: Iterable[int]) -> None:
-        with transaction(self.db):
-            self.db.executemany(
-                "INSERT OR IGNORE INTO stale VALUES (?, ?)", [(root_id, number) for number in chunk_ids]
-            )
-
-    def stale(self, root_id: int, limit: int) -> list[int]:
-        rows = self.db.execute("SELECT chunk_id FROM stale WHERE root_id = ? LIMIT ?", (root_id, limit))
-        return [row["chunk_id"] for row in rows]
-
-    def clear_stale(self, root_id: int, chunk_ids: Iterable[int]) -> None:
-        with transaction(self.db):
-            self.db.executemany(
-                "DELETE FROM stale WHERE root_id = ? AND chunk_id = ?", [(root_id, number) for number in chunk_ids]
-            )
-
-    def expected(self, root_id: int) -> int:
-        """How many ids Chroma should hold for this root, deletions not yet done included."""
-        row = self.db.execute(
-            "SELECT (SELECT count(*) FROM chunk WHERE root_id = ? AND stage = 2)"
-            " + (SELECT count(*) FROM stale WHERE root_id = ?) AS n",
-            (root_id, root_id),
-        ).fetchone()
-        return int(row["n"])
-
-    def reconcile_placed(self, root_id: int, present: Sequence[int]) -> None:
-        """Make the stages say what Chroma really holds: its ids are `present`."""
-        with transaction(self.db):
-            self.db.execute("CREATE TEMP TABLE present (id INTEGER PRIMARY KEY)")
-            self.db.executemany("INSERT OR IGNORE INTO present VALUES (?)", [(number,) for number in present])
-            here = "IN (SELECT id FROM present)"
-            self.db.execute(f"UPDATE chunk SET stage = 1 WHERE root_id = ? AND stage = 2 AND id NOT {here}", (root_id,))
-            self.db.execute(f"UPDATE chunk SET stage = 2 WHERE root_id = ? AND stage = 1 AND id {here}", (root_id,))
-            self.db.execute("DELETE FROM stale WHERE root_id = ?", (root_id,))
-            self.db.execute(
-                "INSERT INTO stale SELECT ?, id FROM present WHERE id NOT IN"
-                " (SELECT id FROM chunk WHERE root_id = ? AND stage = 2)",
-                (root_id, root_id),
-            )
-            self.db.execute("DROP TABLE present")
-
-    def abandon_generation(self) -> int:
-        """Everything must be placed again, in a new directory; returns its number."""
-        with transaction(self.db):
-            number = int(self.meta("generation") or 1) + 1
-            self.set_meta("generation", str(number))
-            self.db.execute("UPDATE chunk SET stage = 1 WHERE stage = 2")
-            self.db.execute("DELETE FROM stale")
-        return number
-
-    def sample_placed(self, root_id: int, model: str, count: int) -> list[tuple[int, bytes]]:
-        """A few placed chunks with their vectors, to see whether Chroma still finds them."""
-        rows = self.db.execute(
-            "SELECT chunk.id, vector.data FROM chunk JOIN vector ON vector.text_hash = chunk.text_hash AND model = ?"
-            " WHERE root_id = ? AND stage = 2 LIMIT ?",
-            (model, root_id, count),
-        )
-        return [(row["id"], row["data"]) for row in rows]
+    def chunks(self) -> int:
+        """Of all roots."""
+        return int(self.db.execute("SELECT count(*) FROM chunk INDEXED BY chunk_of_root").fetchone()[0])
 
     def counts(self, root_id: int) -> Counts:
         files = self.db.execute(
@@ -342,11 +279,3 @@ class Index:
         }
         unembedded = by_stage.get(NO_VECTOR, 0)
         return Counts(files, sum(by_stage.values()), unembedded, unembedded + by_stage.get(STORED, 0))
-
-    def purge(self) -> None:
-        """Remove what deleted text left behind: vectors without a chunk, words in the full-text index, the log."""
-        with transaction(self.db):
-            self.db.execute("DELETE FROM vector WHERE text_hash NOT IN (SELECT text_hash FROM chunk)")
-            # SQLite 3.40 has no secure-delete for FTS5: a merge of everything drops the deleted words.
-            self.db.execute("INSERT INTO chunk_fts (chunk_fts) VALUES ('optimize')")
-        self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")

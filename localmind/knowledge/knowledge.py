@@ -11,26 +11,34 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 from localmind.errors import FolderNotFound, InvalidRequest, LocalmindError
 from localmind.events import Passage, Progress
+from localmind.knowledge import vector_rows
+from localmind.knowledge.changes import Changed
 from localmind.knowledge.database import Database
 from localmind.knowledge.embedder import Embedder, EmbedModel
 from localmind.knowledge.embedding import Embedding
-from localmind.knowledge.folders import Folder, FolderStatus, canonical, find_root, overlapping, refuse_root
-from localmind.knowledge.index import Counts, Index, Root
-from localmind.knowledge.reading import Reading, Work, unavailable
+from localmind.knowledge.folders import Folder, canonical, find_root, overlapping, refuse_root
+from localmind.knowledge.index import Index
+from localmind.knowledge.pace import Gate, OnBattery, Sensor, Situation
+from localmind.knowledge.purge import Purge, Purged
+from localmind.knowledge.reading import Cut, Reading
 from localmind.knowledge.retrieve import Retriever, Scope
-from localmind.knowledge.rules import Rules
 from localmind.knowledge.search import Floor
-from localmind.knowledge.vector_index import VectorIndex
-from localmind.knowledge.watch import Watcher, Watching
+from localmind.knowledge.state import FolderStatus, Indexing, State
+from localmind.knowledge.upkeep import Upkeep, Watches
+from localmind.knowledge.vector_index import Server, VectorIndex
+from localmind.knowledge.why import why
+from localmind.knowledge.work import Work
 from localmind.workers.process import WorkerCalls
 
 RECONCILE_S = 600.0
 POLL_S = 5.0
+# A search counts as somebody's presence for so many seconds.
+PRESENCE_S = 10.0
 
 log = logging.getLogger("localmind.knowledge")
 
@@ -53,45 +61,70 @@ class Knowledge:
         reconcile_s: float = RECONCILE_S,
         poll_s: float = POLL_S,
         clock: Callable[[], float] = time.time,
+        find_model: Callable[[str], EmbedModel | None] = lambda name: None,
+        server: Server | None = None,
+        on_battery: OnBattery = "slow",
+        sense: Callable[[], Situation] | None = None,
+        elsewhere: Sequence[Callable[[], Awaitable[None]]] = (),
     ) -> None:
-        """`never`: directories of our own that no folder may show. Without `embed_model`, keywords alone."""
+        """`never`: directories of our own that no folder may show. Without `embed_model`, keywords alone.
+
+        `find_model`: an installed embedder by name, for questions while another one takes over. `server`: a
+        Chroma server in place of files. `elsewhere`: clears what other rooms keep of texts, after a deletion.
+        """
         self._database = Database(database, clock=clock)
         self._embed_calls = embed
+        self._find_model = find_model
         self._model = embed_model
-        self._reconcile_s, self._poll_s = reconcile_s, poll_s
-        self._watch_limit = watch_limit
-        self._vectors = VectorIndex(self._database, vectors, chroma_dir)
         self._never = (database.parent, chroma_dir, *never)
-        self._reading = Reading(self._database, extract, never=self._never, progressed=self._on_progress)
+        self._changed = Changed()
+        self._gate = Gate(sense or Sensor(database.parent).sense, self._on_pace, on_battery)
+        self._vectors = VectorIndex(self._database, vectors, embed, chroma_dir, server=server)
+        self._reading = Reading(
+            self._database, extract, self._gate, never=self._never, progressed=self._on_progress,
+            backlog=lambda: self._embedding.backlog,
+        )  # fmt: skip
         self._embedding = Embedding(
-            self._database, self._vectors, roots=lambda: list(self._reading.work), progressed=self._pulse
-        )
+            self._database, self._vectors, self._gate, roots=lambda: list(self._reading.work),
+            bulk=lambda: self._reading.bulk, progressed=self._changed.pulse,
+        )  # fmt: skip
+        self._vectors.on_trouble = self._embedding.wake
+        self._embedding.changed_over = self._on_changed_over
         self._retriever = Retriever(self._database, self._vectors, floor)
-        self._watcher: Watcher | None = None
-        self._watching: dict[int, Watching] = {}
+        self._watches = Watches(self._reading, watch_limit)
+        self._purge = Purge(
+            self._database, self._vectors, busy=self._busy, rebuild=self._embedding.wake, elsewhere=elsewhere
+        )
+        self._upkeep = Upkeep(self._reading, self._watches, self._purge, reconcile_s=reconcile_s, poll_s=poll_s)
+        self._state = State(self._database, self._reading, self._embedding, self._vectors, self._gate, self._watches)
+        self._answering: Embedder | None = None
+        self._searched_at = -PRESENCE_S
         self._tasks: list[asyncio.Task[None]] = []
-        self._changed = asyncio.Event()
         self._folders_lock = asyncio.Lock()
 
     async def start(self) -> None:
         """Open the database, look at every folder, begin to watch. Returns before anything is read."""
-        loop = asyncio.get_running_loop()
         await self._database.open()
-        self._watcher = Watcher(
-            lambda root_id, path: _from_thread(loop, self._reading.mark, root_id, path), limit=self._watch_limit
-        )
+        self._watches.start()
+        self._gate.pause(await self._database.run(Index.meta, "paused") is not None)
+        await self._gate.look()
         await self._apply_model()
         for root in await self._database.run(Index.roots):
             self._reading.work[root.id] = Work(root)
         self._tasks = [
-            asyncio.create_task(self._reading.run(), name="knowledge: read"),
-            asyncio.create_task(self._embedding.run(), name="knowledge: embed"),
-            asyncio.create_task(self._reconcile(), name="knowledge: reconcile"),
-            asyncio.create_task(self._poll(), name="knowledge: poll"),
+            asyncio.create_task(task, name=f"knowledge: {name}")
+            for name, task in (
+                ("read", self._reading.run()),
+                ("embed", self._embedding.run()),
+                ("pace", self._gate.watch()),
+                ("reconcile", self._upkeep.reconcile()),
+                ("poll", self._upkeep.poll()),
+                ("forget", self._upkeep.forget()),
+            )
         ]
         for root_id, work in list(self._reading.work.items()):
             # The watch comes first: what changes after the scan is then seen by the watch.
-            self._watching[root_id] = await asyncio.to_thread(self._watcher.add, root_id, work.root.path)
+            await self._watches.add(root_id, work.root.path)
             self._reading.mark(root_id, "", now=True)
         self._embedding.wake()
 
@@ -103,11 +136,9 @@ class Knowledge:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         self._tasks = []
-        if self._watcher is not None:
-            await asyncio.to_thread(self._watcher.close)
-            self._watcher = None
+        await self._watches.close()
         await self._database.close()
-        self._pulse()
+        self._changed.pulse()
 
     async def use_embed_model(self, model: EmbedModel | None) -> None:
         """An embedder was installed or changed: embed everything with it, answering by keyword meanwhile."""
@@ -142,8 +173,7 @@ class Knowledge:
             root = await self._database.run(Index.add_root, real, device)
             self._reading.work[root.id] = Work(root)
             self._reading.mark(root.id, "", now=True)
-            assert self._watcher is not None
-            self._watching[root.id] = await asyncio.to_thread(self._watcher.add, root.id, real)
+            await self._watches.add(root.id, real)
             # Once more, for what changed between the first look and the watch.
             self._reading.mark(root.id, "")
             return Folder(root.id, str(real))
@@ -153,28 +183,42 @@ class Knowledge:
         async with self._folders_lock:
             root = find_root(path_or_id, await self._database.run(Index.roots))
             self._reading.work.pop(root.id, None)
-            self._watching.pop(root.id, None)
-            if self._watcher is not None:
-                await asyncio.to_thread(self._watcher.remove, root.id)
+            await self._watches.remove(root.id)
             await self._database.run(Index.remove_root, root.id)
             try:
                 await self._vectors.drop_unused()
+                await self._purge.after_removal()
             except LocalmindError as error:
-                # What Chroma keeps is numbers without text; the next removal or rebuild takes it away.
-                log.warning("the vectors of %s are removed later: %s", root.path, error)
-            await self._database.run(Index.purge)
-        self._pulse()
+                # What Chroma keeps is numbers without text; the next quiet moment takes it away.
+                log.warning("traces of %s are removed later: %s", root.path, error)
+        self._changed.pulse()
+
+    async def purge(self) -> Purged:
+        """Remove every trace of deleted text and vectors from our files now; by itself it happens when idle."""
+        return await self._purge.now()
+
+    async def pause(self, paused: bool) -> None:
+        """Read and embed nothing until the user says otherwise; kept over a restart. Searching goes on."""
+        if paused:
+            await self._database.run(Index.set_meta, "paused", "by the user")
+        else:
+            await self._database.run(Index.clear_meta, "paused")
+        self._gate.pause(paused)
 
     async def folders(self) -> list[FolderStatus]:
         """All folders with their figures, in order of path."""
-        return [await self._status(root) for root in await self._database.run(Index.roots)]
+        return [await self._state.folder(root) for root in await self._database.read(Index.roots)]
+
+    async def indexing(self) -> Indexing:
+        """How the index as a whole is doing."""
+        return await self._state.indexing()
 
     async def wait_indexed(self, folder_id: int | None = None) -> None:
         """Wait until a folder (or all) is read, embedded and placed, as far as that is possible at present."""
         while True:
-            changed = self._changed
+            changed = self._changed.event
             ids = list(self._reading.work) if folder_id is None else [folder_id]
-            if all([await self._settled(root_id) for root_id in ids]):
+            if all([await self._state.settled(root_id) for root_id in ids]):
                 return
             await changed.wait()
 
@@ -182,15 +226,26 @@ class Knowledge:
         """What is being done for a folder, until it is done. Stages: "scan", "read" (files), "embed" (chunks)."""
         last: Progress | None = None
         while True:
-            changed = self._changed
-            if await self._settled(folder_id):
-                counts = await self._database.run(Index.counts, folder_id)
+            changed = self._changed.event
+            if await self._state.settled(folder_id):
+                counts = await self._database.read(Index.counts, folder_id)
                 yield Progress("done", counts.files, counts.files, "files", f"{counts.chunks} passages")
                 return
-            step = await self._progress(folder_id)
+            step = await self._state.progress(folder_id)
             if step is not None and step != last:
                 last = step
                 yield step
+            await changed.wait()
+
+    async def follow(self) -> AsyncGenerator[tuple[list[FolderStatus], Indexing], None]:
+        """All figures, now and whenever they change, without end."""
+        last: tuple[list[FolderStatus], Indexing] | None = None
+        while True:
+            changed = self._changed.event
+            now = await self.folders(), await self.indexing()
+            if now != last:
+                last = now
+                yield now
             await changed.wait()
 
     async def search(self, query: str, *, limit: int = 10, folder: Path | None = None) -> list[Passage]:
@@ -208,136 +263,55 @@ class Knowledge:
                 raise FolderNotFound(f"{folder} is not in a watched folder", hint=f'localmind folders add "{folder}"')
             below = real.relative_to(home.path).as_posix()
             scope = Scope((home.id,), "" if below == "." else below)
-        return await self._retriever.search(query, scope, limit, self._embedding.embedder)
+        self._searched_at = time.monotonic()
+        return await self._retriever.search(query, scope, limit, self._answering)
 
     async def why(self, path: Path) -> str:
-        """In a sentence: is this path indexed, and if not, why not."""
-        # The last part is not resolved: a link is a reason.
-        path = Path(path).expanduser().absolute()
-        real = Path(os.path.realpath(path.parent), path.name)
-        home = overlapping(real, await self._database.run(Index.roots), around=False)
-        if home is None:
-            return "it is not in a watched folder"
-        relpath = real.relative_to(home.path).as_posix()
-        if relpath == ".":
-            return "it is a watched folder"
-        return await self._why_inside(home, relpath, real)
+        """In a sentence: is this path indexed, and if not, by which rule."""
+        return await why(path, self._database, self._reading)
 
     def hold(self) -> contextlib.AbstractContextManager[None]:
         """Inside this block nothing is embedded; for the time in which somebody waits for an answer."""
-        return self._embedding.hold()
-
-    async def _why_inside(self, home: Root, relpath: str, real: Path) -> str:
-        is_dir = await asyncio.to_thread(lambda: real.is_dir() and not real.is_symlink())
-        reason = await asyncio.to_thread(Rules(home.path, self._never).explain, relpath, is_dir=is_dir)
-        if reason is not None:
-            return f"not indexed: {reason}"
-        if is_dir:
-            return "its files are indexed, as far as rules and formats allow"
-        state = await self._database.run(Index.file_state, home.id, relpath)
-        if state is not None:
-            kind, why, chunks = state
-            return f"indexed, {chunks} passages" if kind == "indexed" else f"not indexed: {why}"
-        found, _ = await self._reading.scan(home, [relpath])
-        if relpath in found.entries:
-            return "it will be indexed in a moment"
-        if found.problems:
-            return f"not indexed: {found.problems[0][1]}"
-        exists = await asyncio.to_thread(os.path.lexists, real)
-        return "not indexed: it is empty, or of a kind that is never read" if exists else "there is no such file"
+        return self._gate.hold()
 
     async def _apply_model(self) -> None:
         model = self._model
-        self._reading.model = model
+        self._reading.model = model.name if model is not None else ""
         self._embedding.embedder = Embedder(self._embed_calls, model) if model is not None else None
-        if model is not None:
-            await self._database.run(Index.use_model, model.name)
-        await self._vectors.start(model.name if model is not None else None)
+        use = vector_rows.use_model if model is not None else None
+        models = await self._database.run(use, model.name) if use and model else vector_rows.Models(None, None)
+        if models.serving not in (None, models.wanted) and self._find_model(str(models.serving)) is None:
+            # The old embedder is gone: what has new vectors already answers, and keywords do.
+            models = vector_rows.Models(models.wanted, None)
+        await self._vectors.start(models)
+        await self._apply_answering()
 
-    async def _settled(self, root_id: int) -> bool:
-        work = self._reading.work.get(root_id)
-        if work is None or (self._reading.trouble is not None and not work.dirty.scope and not work.busy):
-            return True
-        if not work.idle:
-            return False
-        if self._embedding.embedder is None or self._embedding.trouble is not None:
-            return True
-        return self._vectors.ready(root_id) and (await self._database.run(Index.counts, root_id)).waiting == 0
+    async def _apply_answering(self) -> None:
+        """The model that answers also says how documents are cut, until the new one answers."""
+        name, model = self._vectors.model, self._model
+        if name is not None and model is not None and name != model.name:
+            model = self._find_model(name)
+        self._answering = Embedder(self._embed_calls, model) if model is not None else None
+        self._reading.cut = Cut(await asyncio.to_thread(model.tokens), model.tokenizer) if model is not None else None
 
-    async def _progress(self, root_id: int) -> Progress | None:
-        work = self._reading.work.get(root_id)
-        if work is None:
-            return None
-        if work.left or work.current:
-            total = work.read + work.left + (1 if work.current else 0)
-            return Progress("read", work.read, total, "files", work.current)
-        if not work.idle:
-            return Progress("scan", 0, None, "files", str(work.root.path))
-        counts = await self._database.run(Index.counts, root_id)
-        return Progress("embed", counts.chunks - counts.unembedded, counts.chunks, "passages")
+    def _on_changed_over(self) -> None:
+        async def apply() -> None:
+            await self._apply_answering()
+            self._upkeep.look_at_everything()
 
-    async def _status(self, root: Root) -> FolderStatus:
-        counts: Counts = await self._database.run(Index.counts, root.id)
-        work = self._reading.work.get(root.id)
-        watching = self._watching.get(root.id, Watching(True))
-        failed = await self._database.run(Index.problems, root.id)
-        problem = root.problem or self._reading.trouble or self._embedding.trouble
-        if root.problem is not None:
-            state = "offline"
-        elif work is not None and not work.idle:
-            state = "reading"
-        elif counts.waiting and self._embedding.embedder is not None and self._embedding.trouble is None:
-            state = "embedding"
-        else:
-            state = "ready"
-        return FolderStatus(
-            id=root.id,
-            path=str(root.path),
-            state=state,
-            files=counts.files,
-            chunks=counts.chunks,
-            vectors_pending=counts.waiting,
-            errors=(*failed, *(work.problems if work is not None else ())),
-            problem=problem,
-            watching="events" if watching.events else f"polling: {watching.why}",
-        )
+        self._tasks.append(asyncio.create_task(apply(), name="knowledge: new embedder"))
+
+    def _busy(self) -> bool:
+        """Whether something is done for the folders or somebody is here, so that tidying up has to wait."""
+        present = time.monotonic() - self._searched_at < PRESENCE_S
+        reading = any(not work.idle for work in self._reading.work.values()) and self._reading.trouble is None
+        return present or reading or self._embedding.busy or self._gate.held
 
     def _on_progress(self) -> None:
         self._embedding.wake()
-        self._pulse()
+        self._changed.pulse()
 
-    def _pulse(self) -> None:
-        """Wake everybody who waits for progress."""
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-    async def _reconcile(self) -> None:
-        """Look at everything now and then: events get lost. Also the time to remove traces of deleted text."""
-        while True:
-            await asyncio.sleep(self._reconcile_s)
-            for root_id in list(self._reading.work):
-                self._reading.mark(root_id, "", now=True)
-            await self.wait_indexed()
-            await self._database.run(Index.purge)
-
-    async def _poll(self) -> None:
-        """Look at folders without events, and notice a folder that went or came back: that makes no event either."""
-        while True:
-            await asyncio.sleep(self._poll_s)
-            for root_id, work in list(self._reading.work.items()):
-                gone = await asyncio.to_thread(unavailable, work.root) is not None
-                returned = work.root.problem is not None and not gone
-                if returned and self._watcher is not None:
-                    # The old watch is on the old directory, which may have been another one of the same name.
-                    self._watching[root_id] = await asyncio.to_thread(self._watcher.add, root_id, work.root.path)
-                polled = not self._watching.get(root_id, Watching(True)).events and work.idle
-                if polled or gone != (work.root.problem is not None):
-                    self._reading.mark(root_id, "", now=True)
-
-
-def _from_thread(
-    loop: asyncio.AbstractEventLoop, function: Callable[[int, str], None], root_id: int, path: str
-) -> None:
-    # The loop may close while watchdog still tells of an event.
-    with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(function, root_id, path)
+    def _on_pace(self) -> None:
+        self._reading.wake()
+        self._embedding.wake()
+        self._changed.pulse()

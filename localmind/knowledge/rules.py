@@ -65,7 +65,8 @@ def _matcher(patterns: Sequence[str]) -> re.Pattern[str]:
 _denied_file = _matcher(_DENIED_FILES)
 _denied_directory = _matcher([pattern for pattern in _DENIED_DIRECTORIES if "/" not in pattern])
 _denied_below = _matcher(["*/" + pattern for pattern in _DENIED_DIRECTORIES if "/" in pattern])
-_noise = GitIgnoreSpec.from_lines(_NOISE.split("\n"))
+_NOISE_LINES = words(_NOISE)
+_noise = GitIgnoreSpec.from_lines(_NOISE_LINES)
 
 
 def denied(path: str, *, is_dir: bool) -> bool:
@@ -77,31 +78,45 @@ def denied(path: str, *, is_dir: bool) -> bool:
     return bool(_denied_file.match(name))
 
 
+def denying_pattern(path: str, *, is_dir: bool) -> str | None:
+    """The pattern of the deny list that names this path; for whoever asks why."""
+    lowered = "/" + path.lower().strip("/")
+    name = lowered.rpartition("/")[2]
+    for pattern in _DENIED_DIRECTORIES if is_dir else _DENIED_FILES:
+        if fnmatch.fnmatchcase(lowered if "/" in pattern else name, f"*/{pattern}" if "/" in pattern else pattern):
+            return pattern + ("/" if is_dir else "")
+    return None
+
+
 class Rules:
     """The rules of one root during one scan; ignore files are read once and not watched here."""
 
     def __init__(self, root: Path, never: Sequence[Path] = ()) -> None:
         self.root = root
         self._never = [os.path.realpath(path) for path in never]
-        self._specs: dict[str, list[tuple[str, GitIgnoreSpec]]] = {}
+        self._specs: dict[str, list[tuple[str, GitIgnoreSpec, list[str]]]] = {}
 
     def refusal(self, relpath: str, *, is_dir: bool) -> str | None:
         """Why this entry is left out, or None. The directories above it must have been asked before."""
         if denied(relpath, is_dir=is_dir):
-            return "it may hold secrets (built-in deny list)"
+            return f"it may hold secrets (built-in deny list: {denying_pattern(relpath, is_dir=is_dir)})"
         absolute = os.path.join(self.root, relpath)
         if any(absolute == own or absolute.startswith(own + os.sep) for own in self._never):
             return "it belongs to localmind itself"
-        verdict = _noise.check_file(relpath + "/" if is_dir else relpath).include
-        source = "the built-in list of hidden and generated files"
+        asked = relpath + "/" if is_dir else relpath
+        result = _noise.check_file(asked)
+        verdict, index = result.include, result.index
+        source, lines = "the built-in list of hidden and generated files", _NOISE_LINES
         parent = relpath.rpartition("/")[0]
         for directory in _directories(parent):
             below = relpath[len(directory) + 1 :] if directory else relpath
-            for name, spec in self._ignores(directory):
-                include = spec.check_file(below + "/" if is_dir else below).include
-                if include is not None:
-                    verdict, source = include, name
-        return f"excluded by {source}" if verdict else None
+            for name, spec, patterns in self._ignores(directory):
+                result = spec.check_file(below + "/" if is_dir else below)
+                if result.include is not None:
+                    verdict, index, source, lines = result.include, result.index, name, patterns
+        if not verdict:
+            return None
+        return f"excluded by {source}" + (f": {lines[index].strip()}" if index is not None else "")
 
     def explain(self, relpath: str, *, is_dir: bool) -> str | None:
         """Like `refusal`, asking every directory on the way down first."""
@@ -116,14 +131,14 @@ class Rules:
                 return "it is a symbolic link" if count == len(parts) else f"its directory {part}/ is a symbolic link"
         return None
 
-    def _ignores(self, directory: str) -> list[tuple[str, GitIgnoreSpec]]:
+    def _ignores(self, directory: str) -> list[tuple[str, GitIgnoreSpec, list[str]]]:
         if directory not in self._specs:
             found = []
             for name in IGNORE_FILES:
                 lines = read_ignore_file(os.path.join(self.root, directory, name))
                 if lines:
                     shown = f"{directory}/{name}" if directory else name
-                    found.append((shown, GitIgnoreSpec.from_lines(lines)))
+                    found.append((shown, GitIgnoreSpec.from_lines(lines), lines))
             self._specs[directory] = found
         return self._specs[directory]
 

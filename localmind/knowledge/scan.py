@@ -57,9 +57,15 @@ class Changes:
     read: tuple[Entry, ...] = ()
     moved: tuple[tuple[int, Entry], ...] = ()
     gone: tuple[int, ...] = ()
+    recut: tuple[Entry, ...] = ()
+    """Unchanged files whose recipe is another one now."""
+    kept: int = 0
+    """Files that vanished together with their disk."""
+    devices: Mapping[int, int] = field(default_factory=dict)
+    """Disks that have a new number."""
 
     def __bool__(self) -> bool:
-        return bool(self.read or self.moved or self.gone)
+        return bool(self.read or self.moved or self.gone or self.recut)
 
 
 def walk(root: Path, rules: Rules, scope: Iterable[str] = ("",)) -> Found:
@@ -95,7 +101,11 @@ def _walk_directory(root: Path, top: str, rules: Rules, found: Found) -> None:
             with os.scandir(os.path.join(root, directory)) as entries:
                 for entry in entries:
                     relpath = f"{directory}/{entry.name}" if directory else entry.name
-                    if not _storable(relpath) or entry.is_symlink():
+                    if entry.is_symlink():
+                        continue
+                    if not storable(relpath):
+                        shown = relpath.encode("utf-8", "backslashreplace").decode()
+                        found.problems.append((shown, "its name is not Unicode"))
                         continue
                     is_dir = entry.is_dir(follow_symlinks=False)
                     if rules.refusal(relpath, is_dir=is_dir) is not None:
@@ -132,7 +142,7 @@ def _take(relpath: str, status: os.stat_result, found: Found) -> None:
     found.entries[relpath] = Entry(relpath, kind, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
-def _storable(relpath: str) -> bool:
+def storable(relpath: str) -> bool:
     """Names that are not Unicode cannot be shown, stored or cited."""
     try:
         relpath.encode("utf-8")
@@ -168,20 +178,24 @@ def compare(known: Mapping[str, Known], found: Found, recipes: Mapping[str, str]
     }
     by_identity = {(row.device, row.inode, row.size, row.mtime_ns): row for row in vanished.values()}
     read: list[Entry] = []
+    recut: list[Entry] = []
     moved: list[tuple[int, Entry]] = []
     for entry in found.entries.values():
         row = known.get(entry.relpath)
         if row is not None:
-            same = (row.size, row.mtime_ns, row.inode) == (entry.size, entry.mtime_ns, entry.inode)
-            if not same or row.recipe != recipes[entry.kind]:
+            if (row.size, row.mtime_ns, row.inode) != (entry.size, entry.mtime_ns, entry.inode):
                 read.append(entry)
+            elif row.recipe != recipes[entry.kind]:
+                recut.append(entry)
             continue
         origin = by_identity.pop((entry.device, entry.inode, entry.size, entry.mtime_ns), None)
-        if origin is not None and origin.recipe == recipes[entry.kind]:
+        if origin is not None and kind_of(origin.relpath) == entry.kind:
             moved.append((origin.id, entry))
             del vanished[origin.relpath]
+            if origin.recipe != recipes[entry.kind]:
+                recut.append(entry)
         else:
             read.append(entry)
     # Newest first: what somebody just saved is what they will ask for.
     read.sort(key=lambda entry: -entry.mtime_ns)
-    return Changes(tuple(read), tuple(moved), tuple(row.id for row in vanished.values()))
+    return Changes(tuple(read), tuple(moved), tuple(row.id for row in vanished.values()), tuple(recut))

@@ -118,7 +118,23 @@ WHEN (old.text, old.heading, old.path, old.extra) IS NOT (new.text, new.heading,
 END
 """
 
+# `edited` orders the queue of vectors: what somebody saved last goes first, however much is being read.
+# What leaves the full-text index or Chroma leaves traces in their files: `meta` says since when (see traces.py).
+_TRACES = """
+ALTER TABLE chunk ADD COLUMN edited INTEGER NOT NULL DEFAULT 0;     -- Unix seconds
+DROP INDEX chunk_waiting;
+CREATE INDEX chunk_waiting ON chunk (stage, edited, id) WHERE stage < 2;
+
+CREATE TRIGGER chunk_leaves_traces AFTER DELETE ON chunk BEGIN
+    INSERT OR IGNORE INTO meta VALUES ('traces_of_text', strftime('%s', 'now'));
+END;
+CREATE TRIGGER vector_leaves_traces AFTER DELETE ON stale BEGIN
+    INSERT OR IGNORE INTO meta VALUES ('traces_of_vectors', strftime('%s', 'now'));
+END
+"""
+
 MIGRATIONS = (
     Migration(1, "roots, files, chunks, vectors", _FIRST),
     Migration(2, "words of languages without blanks, parts of camelCase names", _EXTRA),
+    Migration(3, "newest edits first, traces of what was deleted", _TRACES),
 )

@@ -2,8 +2,9 @@
 
 Events come from watchdog and lose nothing on purpose but a lot by accident: beyond the limit of inotify
 watches sub-folders are silently not watched, and an overflowing queue is dropped. So directories
-are counted first, a root that would not fit is polled instead and says so, and an overflow marks
-every root. Reading a file makes events of its own (opened, closed without writing): they are not asked for.
+are counted first, the kernel's watches are counted afterwards and again later, a root that does not fit
+is polled instead and says so, and an overflow marks every root. Reading a file makes events of its own
+(opened, closed without writing): they are not asked for. What mounts hide is in `mounts.py`.
 """
 
 import contextlib
@@ -31,9 +32,13 @@ from watchdog.events import (
 )
 from watchdog.observers import Observer
 
+from localmind.knowledge.mounts import installed_watches, network_mount
+
 LIMIT_FILE = Path("/proc/sys/fs/inotify/max_user_watches")
 # Of the watches that the user has, the share we take: editors and file managers need some too.
 SHARE = 0.7
+# Of the watches wanted, the share that must be there.
+ENOUGH = 0.98
 
 WANTED = (
     FileCreatedEvent, FileModifiedEvent, FileClosedEvent, FileMovedEvent, FileDeletedEvent,
@@ -55,10 +60,23 @@ class Watching:
 
 
 class Watcher:
-    """Watches any number of roots. `limit` is the number of inotify watches; None reads the system's."""
+    """Watches any number of roots. `limit` is the number of inotify watches; None reads the system's.
 
-    def __init__(self, changed: Changed, *, limit: int | None = None) -> None:
+    `installed` counts the watches that this process really has; None where the system does not tell.
+    `network` tells why a path makes no events for what other machines do.
+    """
+
+    def __init__(
+        self,
+        changed: Changed,
+        *,
+        limit: int | None = None,
+        installed: Callable[[], int | None] = installed_watches,
+        network: Callable[[Path], str | None] = network_mount,
+    ) -> None:
         self._changed = changed
+        self._installed = installed
+        self._network = network
         self._limit = inotify_limit() if limit is None else limit
         self._used: dict[int, int] = {}
         self._watches: dict[int, Any] = {}
@@ -68,6 +86,9 @@ class Watcher:
     def add(self, root_id: int, root: Path) -> Watching:
         """Start to watch. Walks the directories, so call it on a thread; never raises for a full system."""
         self.remove(root_id)
+        remote = self._network(root)
+        if remote is not None:
+            return Watching(False, remote)
         budget = None if self._limit is None else int(self._limit * SHARE) - sum(self._used.values())
         count = 0
         for _ in directories(root):
@@ -79,6 +100,7 @@ class Watcher:
         # watchdog warns when a directory that was moved away comes back; it handles that well, but under
         # `-W error` the warning would end its thread.
         warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
+        before = self._installed()
         try:
             if self._observer is None:
                 self._observer = Observer()
@@ -93,7 +115,19 @@ class Watcher:
             return Watching(False, error.strerror or str(error))
         self._watches[root_id] = watch
         self._used[root_id] = count
+        after = self._installed()
+        # Directories made or removed since they were counted are a few; watchdog gives up at the first failure.
+        if before is not None and after is not None and after - before < count * ENOUGH - 10:
+            self.remove(root_id)
+            reason = f"the system gave only {after - before} of {count} inotify watches"
+            log.warning("%s is polled: %s", root, reason)
+            return Watching(False, reason)
         return Watching(True)
+
+    def fewer_than(self, directories: int) -> bool:
+        """Whether this process has fewer watches than that: watchdog says nothing when it cannot watch a new one."""
+        installed = self._installed()
+        return installed is not None and installed < directories * ENOUGH - 10
 
     def remove(self, root_id: int) -> None:
         """Stop to watch; unknown roots are fine."""

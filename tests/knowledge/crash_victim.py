@@ -4,7 +4,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from knowledge_fakes import FakeCalls, Household
+from knowledge_fakes import VECTOR_METHODS, FakeCalls, Household
 
 from localmind.knowledge.chroma_worker import VectorCalls
 
@@ -12,12 +12,7 @@ from localmind.knowledge.chroma_worker import VectorCalls
 async def main(base: Path) -> None:
     house = Household(base)
     calls = VectorCalls()
-    house.vectors = FakeCalls(
-        {
-            name: getattr(calls, name)
-            for name in ("open", "count", "add", "delete", "query", "ids", "drop", "close", "exact")
-        }
-    )
+    house.vectors = FakeCalls({name: getattr(calls, name) for name in VECTOR_METHODS})
     knowledge = house.fresh()
     await knowledge.start()
     folder = await knowledge.add_folder(house.folder)

@@ -14,13 +14,15 @@ import numpy
 
 from localmind.errors import LocalmindError
 from localmind.knowledge.embedder import EmbedModel
+from localmind.knowledge.exact import Exact
 from localmind.knowledge.extract_child import extract_file
-from localmind.knowledge.folders import FolderStatus
 from localmind.knowledge.knowledge import Knowledge
+from localmind.knowledge.pace import Situation
 from localmind.knowledge.search import Floor
+from localmind.knowledge.state import FolderStatus
 
 Method = Callable[[dict[str, Any], Any], Any]
-VECTOR_METHODS = ("open", "count", "add", "delete", "query", "ids", "drop", "close", "exact")
+VECTOR_METHODS = ("open", "count", "add", "delete", "query", "ids", "drop", "close")
 
 
 class FakeReply:
@@ -95,21 +97,20 @@ class ToyEmbedder:
 
 
 class ToyVectors:
-    """Chroma's calls on dictionaries; `exact` is the real one's."""
+    """Chroma's calls on dictionaries, with a file where Chroma would have its database."""
 
     def __init__(self) -> None:
         self.places: dict[tuple[str, str], dict[int, numpy.ndarray]] = {}
 
     def methods(self) -> dict[str, Method]:
-        from localmind.knowledge.chroma_worker import VectorCalls
-
-        return {name: getattr(self, name) for name in VECTOR_METHODS[:-1]} | {"exact": VectorCalls().exact}
+        return {name: getattr(self, name) for name in VECTOR_METHODS}
 
     def _place(self, params: dict[str, Any]) -> dict[int, numpy.ndarray]:
         return self.places.setdefault((params["dir"], params["collection"]), {})
 
     def open(self, params: dict[str, Any], reply: Any) -> dict[str, int]:
         Path(params["dir"]).mkdir(parents=True, exist_ok=True)
+        Path(params["dir"], "chroma.sqlite3").touch()
         return {"count": len(self._place(params))}
 
     def count(self, params: dict[str, Any], reply: Any) -> int:
@@ -157,13 +158,14 @@ class Household:
         self.base = base
         self.toy = ToyEmbedder()
         self.store = ToyVectors()
-        self.embed = FakeCalls({"embed": self.toy.embed, "load": self.toy.load})
+        self.embed = FakeCalls({"embed": self.toy.embed, "load": self.toy.load, "exact": Exact().exact})
         self.vectors = FakeCalls(self.store.methods())
         self.extract = FakeCalls({"extract": lambda params, reply: extract_file(params | {"tokenizer": None})})
         self.model = EmbedModel("toy:1", base, base)
         self.options = {
             "embed_model": self.model if embedder else None,
             "floor": Floor(answer=0.3, shown=0.2),
+            "sense": Situation,
         } | options
         self.folder = base / "folder"
         self.folder.mkdir(exist_ok=True)

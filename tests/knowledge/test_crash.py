@@ -45,7 +45,7 @@ async def test_after_a_kill_at_a_random_moment_the_index_equals_the_folder(tmp_p
     database, vectors = house.knowledge._database, house.knowledge._vectors
     rows = await database.run(lambda index: index.db.execute("SELECT id FROM chunk").fetchall())
     [root] = list(house.knowledge._reading.work)
-    assert set(await vectors._call("ids", root)) == {row["id"] for row in rows}
+    assert set(await vectors._call("ids", root, "toy:1")) == {row["id"] for row in rows}
     await house.knowledge.close()
     calls.close()
 

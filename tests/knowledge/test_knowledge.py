@@ -165,8 +165,10 @@ async def test_why_explains_every_path(house: Household) -> None:
     (house.folder / "link.md").symlink_to(house.folder / "boiler.md")
     why = house.knowledge.why
     assert await why(house.folder / "boiler.md") == "indexed, 1 passages"
-    assert await why(house.folder / ".env") == "not indexed: it may hold secrets (built-in deny list)"
-    assert await why(house.folder / "photo.jpg") == "not indexed: it is empty, or of a kind that is never read"
+    assert await why(house.folder / ".env") == "not indexed: it may hold secrets (built-in deny list: .env)"
+    assert await why(house.folder / "photo.jpg") == (
+        "not indexed: files named *.jpg are never read (built-in list of binary formats)"
+    )
     assert await why(house.folder / "link.md") == "not indexed: it is a symbolic link"
     assert await why(house.folder / "none.md") == "there is no such file"
     assert await why(house.folder) == "it is a watched folder"
@@ -339,12 +341,12 @@ async def test_embedding_waits_while_somebody_reads_an_answer(house: Household) 
 
 
 async def test_progress_ends_with_the_work(house: Household) -> None:
-    for number in range(30):
-        house.put(f"many/{number}.md", f"File {number} speaks of {'plums ' * number}\n")
+    for number in range(300):
+        house.put(f"many/{number}.md", f"File {number} speaks of {'plums ' * (number % 9)}\n")
     folder = await house.knowledge.add_folder(house.folder)
     steps = [step async for step in house.knowledge.progress(folder.id)]
     assert steps[-1].stage == "done"
-    assert steps[-1].done == 32
+    assert steps[-1].done == 302
     assert "read" in {step.stage for step in steps}
 
 
@@ -368,9 +370,7 @@ async def test_an_event_that_was_lost_is_made_up_for_by_the_next_reconciliation(
     await house.knowledge.start()
     try:
         await house.knowledge.add_folder(house.folder)
-        watcher = house.knowledge._watcher
-        assert watcher is not None
-        watcher.close()
+        await house.knowledge._watches.close()
         house.put("unseen.md", "The unseen file speaks of marmalade.\n")
         await house.until("unseen marmalade", ["unseen.md"])
     finally:

@@ -36,7 +36,7 @@ def index(tmp_path: Path) -> Iterator[Index]:
     root = index.add_root(tmp_path, 1)
     for number, (name, text) in enumerate(TEXTS.items(), 1):
         chunk = Chunk(text, 0, len(text), 1, 1, None, None, extra_words(text))
-        entry = Entry(name, 1, number, len(text), number, "text")
+        entry = Entry(name, "text", 1, number, len(text), number)
         fields = [getattr(chunk, field) for field in chunk.__slots__]
         index.replace(
             root.id, entry, "r", {"skip": None, "mtime_ns": 1, "size": 1, "content_hash": b"", "chunks": [fields]}, ""

@@ -11,6 +11,7 @@ from knowledge_fakes import VECTOR_METHODS, FakeCalls
 from localmind.knowledge.chroma_worker import VectorCalls
 from localmind.knowledge.embed_worker import EmbedCalls
 from localmind.knowledge.embedder import EmbedModel
+from localmind.knowledge.exact import Exact
 from localmind.knowledge.extract_worker import ExtractCalls
 from localmind.knowledge.knowledge import Knowledge
 
@@ -26,7 +27,7 @@ async def samples(tmp_path: Path, embed_model_dir: Path) -> AsyncIterator[tuple[
     knowledge = Knowledge(
         tmp_path / "state/knowledge.db",
         chroma_dir=tmp_path / "state/chroma",
-        embed=FakeCalls({"embed": embed.embed, "load": embed.load}),
+        embed=FakeCalls({"embed": embed.embed, "load": embed.load, "exact": Exact().exact}),
         vectors=FakeCalls({name: getattr(vectors, name) for name in VECTOR_METHODS}),
         extract=FakeCalls({"extract": extract.extract}),
         embed_model=EmbedModel("all-minilm:l6-v2", embed_model_dir, tmp_path / "converted"),

@@ -9,7 +9,9 @@ import pytest
 from knowledge_fakes import FakeReply
 
 from localmind.errors import InvalidRequest
+from localmind.knowledge import vector_rows
 from localmind.knowledge.chroma_worker import VectorCalls
+from localmind.knowledge.exact import Exact
 from localmind.knowledge.index import Index
 
 REPLY = FakeReply()
@@ -81,8 +83,9 @@ def test_dropping_removes_collections_and_the_files_chroma_forgets(calls: Vector
     assert calls.count(drop, REPLY) == 0
 
 
-def test_exact_search_reads_the_same_vectors_from_sqlite(calls: VectorCalls, tmp_path: Path) -> None:
+def test_exact_search_reads_the_same_vectors_from_sqlite(tmp_path: Path) -> None:
     index = Index(tmp_path / "knowledge.db")
+    vector_rows.use_model(index, "m")
     root = index.add_root(tmp_path, 1)
     vectors = unit(50)
     for number, vector in enumerate(vectors):
@@ -96,9 +99,9 @@ def test_exact_search_reads_the_same_vectors_from_sqlite(calls: VectorCalls, tmp
             " line_end) VALUES (?, ?, ?, 0, '', 'x', ?, 0, 1, 1, 1)",
             (number + 1, number + 1, root.id, bytes([number])),
         )
-        index.store_vectors([(bytes([number]), vector.tobytes())], "m")
-    wanted = {"database": str(tmp_path / "knowledge.db"), "root": root.id, "model": "m", "k": 5}
-    answer = calls.exact(wanted | {"vector": vectors[9].tobytes()}, REPLY)
+        vector_rows.store_vectors(index, [(bytes([number]), vector.tobytes())], "m")
+    wanted = {"database": str(tmp_path / "knowledge.db"), "root": root.id, "model": "m", "k": 5, "which": "stored"}
+    answer = Exact().exact(wanted | {"vector": vectors[9].tobytes()}, REPLY)
     true = sorted(((float(vectors[9] @ other), n + 1) for n, other in enumerate(vectors)), reverse=True)[:5]
     assert [number for number, _ in answer] == [number for _, number in true]
     index.close()

@@ -65,8 +65,8 @@ def test_ignore_files_nest_and_the_innermost_speaks_last(tmp_path: Path) -> None
     put(tmp_path, "drop/.localmindignore", text="*.md\n")
     assert readable(tmp_path) == {"keep/a.log"}
     rules = Rules(tmp_path)
-    assert rules.explain("a.log", is_dir=False) == "excluded by .gitignore"
-    assert rules.explain("drop/d.md", is_dir=False) == "excluded by drop/.localmindignore"
+    assert rules.explain("a.log", is_dir=False) == "excluded by .gitignore: *.log"
+    assert rules.explain("drop/d.md", is_dir=False) == "excluded by drop/.localmindignore: *.md"
     assert rules.explain("keep/a.log", is_dir=False) is None
 
 
@@ -82,7 +82,8 @@ def test_an_excluded_directory_is_the_reason_for_all_below(tmp_path: Path) -> No
     put(tmp_path, "node_modules/deep/a.md")
     reason = Rules(tmp_path).explain("node_modules/deep/a.md", is_dir=False)
     assert (
-        reason == "its directory node_modules/ is left out: excluded by the built-in list of hidden and generated files"
+        reason
+        == "its directory node_modules/ is left out: excluded by the built-in list of hidden and generated files: node_modules/"
     )
 
 

@@ -35,7 +35,7 @@ def test_a_file_that_changed_in_any_way_is_read(change: dict[str, Any]) -> None:
 
 
 def test_a_new_recipe_reads_again() -> None:
-    assert compare({"a.md": known("a.md", recipe="m0")}, found(entry("a.md")), RECIPES).read
+    assert compare({"a.md": known("a.md", recipe="m0")}, found(entry("a.md")), RECIPES).recut
 
 
 def test_a_vanished_file_is_gone_and_a_new_one_is_read() -> None:
