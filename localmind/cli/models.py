@@ -9,6 +9,7 @@ from localmind.clean import clean_line
 from localmind.cli._output import connect, note, print_json, show_progress, size, table
 from localmind.cli.model_import import import_
 from localmind.cli.model_pulls import cancel, pause, prune, pulls, resume
+from localmind.cli.plan import plan
 from localmind.cli.recommend import environment, fetch_best, recommend
 from localmind.errors import ModelFileBroken
 from localmind.events import Event, Progress, TextDelta
@@ -20,6 +21,7 @@ def models() -> None:
 
     \b
     localmind models recommend                 what fits this machine best, and why
+    localmind models plan qwen3:4b --explain   what a model would take here, and why
     localmind models list                      the catalog, and what is on this machine
     localmind models pull smollm2:135m         fetch one by its name in the catalog
     localmind models pull hf.co/ORG/REPO:Q8_0  or any GGUF repository of the Hub
@@ -155,5 +157,5 @@ def _named(events: Iterable[Event], named: list[str]) -> Iterator[Event]:
         yield event
 
 
-for command in (recommend, import_, pulls, pause, resume, cancel, prune):
+for command in (recommend, plan, import_, pulls, pause, resume, cancel, prune):
     models.add_command(command)

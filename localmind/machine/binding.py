@@ -9,6 +9,7 @@ import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from localmind.machine.flags import MARK
 
 DISTRIBUTION = "llama-cpp-python"
 LARGEST_RECORD = 4 << 20
-BACKENDS = {"cuda": "CUDA", "metal": "Metal", "vulkan": "Vulkan", "hip": "ROCm"}
+BACKENDS = {"cuda": "CUDA", "metal": "Metal", "vulkan": "Vulkan", "hip": "ROCm", "sycl": "SYCL", "rpc": "RPC"}
 
 
 @dataclass(slots=True, frozen=True)
@@ -57,7 +58,8 @@ def installed_binding(directory: Path | None = None, version: str | None = None)
             return None
         if spec is None or spec.origin is None:
             return None
-        directory = Path(spec.origin).parent / "lib"
+        # The binding itself obeys this variable, which is how a build is tried before it is installed.
+        directory = Path(os.environ.get("LLAMA_CPP_LIB_PATH") or Path(spec.origin).parent / "lib")
     libraries = {path.name: path for path in directory.glob("*ggml*")} if directory.is_dir() else {}
     cpu = next((path for name, path in sorted(libraries.items()) if "ggml-cpu" in name), None)
     if cpu is None:

@@ -4,10 +4,8 @@ Sizes are GiB. Only what a plan depends on is asked for; `EXAMPLE` shows all of 
 with its name, since a misspelt key would silently describe another machine.
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -62,27 +60,18 @@ class Described:
     """Of its engine; None for one that knows all devices."""
 
 
-def read_machine(path: Path) -> Described:
-    """Raises InvalidRequest for a file that describes none."""
-    try:
-        data = tomllib.loads(path.read_text("utf-8"))
-    except OSError as problem:
-        raise InvalidRequest(f"{path} cannot be read: {problem.strerror}", hint="--machine FILE") from problem
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise InvalidRequest(f"{path} is not TOML: {problem}", hint=f"an example:\n{EXAMPLE}") from problem
-    return described(data, str(path))
-
-
 def described(data: Mapping[str, Any], label: str = "the description") -> Described:
-    """From the table of one machine."""
+    """From the table of one machine. Raises InvalidRequest for one that describes none."""
     try:
         found = msgspec.convert(data, _Machine, strict=False)
     except msgspec.ValidationError as problem:
-        raise InvalidRequest(f"{label} describes no machine: {problem}", hint=f"an example:\n{EXAMPLE}") from problem
+        raise InvalidRequest(
+            f"{label} of a machine is not understood: {problem}", hint=f"an example:\n{EXAMPLE}"
+        ) from problem
     sizes = [found.memory, found.free, found.limit]
     sizes += [size for gpu in found.gpus for size in (gpu.memory, gpu.free)]
     if found.cores < 1 or not all(0 <= size < 1 << 20 for size in sizes if size is not None):
-        raise InvalidRequest(f"{label} describes no machine: sizes and cores must be positive", hint=EXAMPLE)
+        raise InvalidRequest(f"{label} of a machine is not understood: sizes and cores must be positive", hint=EXAMPLE)
     top = found.memory if found.limit is None else min(found.memory, found.limit)
     counts: dict[str, int] = {}
     gpus = []

@@ -2,40 +2,23 @@
 
 `Machine` is a plain value, so that a test can describe a machine nobody here owns. `Machine.here()`
 reads the real one: cgroup limits and CPU affinity count, since llama.cpp sees neither (its CPU device
-reports all memory as free). It loads no native inference library; GPUs are asked through the tools
-that their drivers bring.
+reports all memory as free). It loads no native inference library; GPUs are the business of gpus.py.
 """
 
 import hashlib
 import os
 import platform
-import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from localmind.machine.binding import installed_binding
+from localmind.machine.gpus import Gpu, find_gpus, output
+
+__all__ = ["Gpu", "Machine"]
+
 UNLIMITED = 1 << 60
 """cgroup v1 writes "no limit" as a number near 2^63."""
-
-
-@dataclass(slots=True, frozen=True)
-class Gpu:
-    """One device that may take layers. Memory in bytes."""
-
-    name: str
-    backend: str
-    """"CUDA", "Metal", "ROCm", "Vulkan" …; a binding must be built with it to use the device."""
-    memory_total: int
-    memory_free: int
-    unified: bool = False
-    """Shares the main memory (Apple, integrated graphics), so its room is not in addition to it."""
-    id: str = ""
-    """Its name in ggml's list, "CUDA0"; the engine is told by it what to use."""
-
-    def __post_init__(self) -> None:
-        if not self.id:
-            object.__setattr__(self, "id", f"{'MTL' if self.backend == 'Metal' else self.backend}0")
 
 
 @dataclass(slots=True, frozen=True)
@@ -88,7 +71,7 @@ class Machine:
 
     def usable_gpus(self, backends: frozenset[str] | None = None) -> tuple[Gpu, ...]:
         """Those that a binding with these backends can use; None means all."""
-        return tuple(gpu for gpu in self.gpus if backends is None or gpu.backend in backends)
+        return tuple(gpu for gpu in self.gpus if not gpu.problem and (backends is None or gpu.backend in backends))
 
     def now(self, root: Path = Path("/")) -> "Machine":
         """The same machine with the memory that is available at this moment."""
@@ -118,8 +101,43 @@ class Machine:
             memory_total=total,
             memory_available=available,
             memory_limit=limit,
-            gpus=_gpus(system, platform.machine().lower(), total, available),
+            gpus=find_gpus(system, platform.machine().lower(), (total, min(available, total)), _backends(), root=root),
+            cores_fast=_fast_cores(system, root),
         )
+
+
+def _backends() -> frozenset[str]:
+    binding = installed_binding()
+    return binding.backends if binding is not None else frozenset()
+
+
+def _fast_cores(system: str, root: Path) -> int | None:
+    """Cores of the fast kind where there are two; None where all are alike."""
+    if system == "darwin":
+        fast, slow = (output(("sysctl", "-n", f"hw.perflevel{n}.physicalcpu"), 5.0).strip() for n in (0, 1))
+        return int(fast) if fast.isdigit() and slow.isdigit() else None
+    if system != "linux":
+        return None
+    if _text(root / "sys/devices/cpu_atom/cpus").strip():  # Intel; its fast cores run two threads each
+        threads = _listed(_text(root / "sys/devices/cpu_core/cpus"))
+        kin = {
+            _text(root / f"sys/devices/system/cpu/cpu{n}/topology/thread_siblings_list").strip() or n for n in threads
+        }
+        return len(kin) or None
+    speeds = [_number(path) or 0 for path in root.glob("sys/devices/system/cpu/cpu[0-9]*/cpu_capacity")]  # ARM
+    most = max(speeds, default=0)
+    fast_ones = sum(2 * speed > most for speed in speeds)
+    return fast_ones if 0 < fast_ones < len(speeds) else None
+
+
+def _listed(text: str) -> list[int]:
+    """The numbers in "0-3,8"."""
+    found: list[int] = []
+    for part in text.strip().split(","):
+        first, _, last = part.partition("-")
+        if first.isdigit() and (last or first).isdigit():
+            found += range(int(first), min(int(last or first), int(first) + 4096) + 1)
+    return found
 
 
 def _affinity() -> int:
@@ -191,39 +209,8 @@ def _processor(system: str, root: Path) -> tuple[str, frozenset[str]]:
         model = facts.get("model name") or facts.get("CPU part") or platform.processor()
         return model, frozenset((facts.get("flags") or facts.get("Features") or "").split())
     if system == "darwin":
-        return _output("sysctl", "-n", "machdep.cpu.brand_string").strip(), frozenset()
+        return output(("sysctl", "-n", "machdep.cpu.brand_string"), 5.0).strip(), frozenset()
     return platform.processor(), frozenset()
-
-
-def _gpus(system: str, arch: str, total: int, available: int) -> tuple[Gpu, ...]:
-    if system == "darwin" and arch == "arm64":
-        # macOS lets the GPU wire about three quarters of the memory (recommendedMaxWorkingSetSize).
-        room = total * 3 // 4
-        return (Gpu("Apple GPU", "Metal", room, min(room, available), unified=True),)
-    if shutil.which("nvidia-smi") is None:
-        return ()
-    return parse_nvidia(
-        _output("nvidia-smi", "--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits")
-    )
-
-
-def parse_nvidia(text: str) -> tuple[Gpu, ...]:
-    """The devices of `nvidia-smi`'s CSV, whose numbers are MiB."""
-    found: list[Gpu] = []
-    for line in text.splitlines():
-        words = [word.strip() for word in line.rsplit(",", 2)]
-        if len(words) == 3 and words[1].isdigit() and words[2].isdigit():
-            sizes = int(words[1]) << 20, int(words[2]) << 20
-            found.append(Gpu(words[0], "CUDA", *sizes, id=f"CUDA{len(found)}"))
-    return tuple(found)
-
-
-def _output(*command: str) -> str:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout if done.returncode == 0 else ""
 
 
 def _text(path: Path) -> str:

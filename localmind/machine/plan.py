@@ -162,8 +162,7 @@ def make_plan(
         n_ubatch=layout.n_ubatch,
         kv_type=wishes.kv_type,
         n_ctx_seq=min(stretched, layout.cells) if layout.cells > facts.ctx_train else 0,
-        # A quantised cache needs flash attention, so it is not left to be decided.
-        flash_attn=None if wishes.kv_type == "f16" else True,
+        flash_attn=_flash(wishes, facts, placed),
         devices=placed.devices,
         layers=placed.layers,
         cpu_experts=layout.cpu_experts if placed.layers else 0,
@@ -293,6 +292,16 @@ def _modest(layout: Layout, placed: Placed, free: Bytes) -> bool:
         return True
     host = placed.need[0]
     return host.context <= (free.get(RAM, 0) - host.weights - host.other) / 2
+
+
+def _flash(wishes: Wishes, facts: ModelFacts, placed: Placed) -> bool | None:
+    """Decided here where llama.cpp would decide wrongly.
+
+    A quantised cache needs it, and with layers on two kinds of device it would be switched off (seen with Vulkan),
+    which takes gigabytes for the scores of long contexts.
+    """
+    mixed = 0 < sum(placed.layers) <= facts.n_layers
+    return True if mixed or wishes.kv_type != "f16" else None
 
 
 def _memory(machine: Machine) -> int:

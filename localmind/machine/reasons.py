@@ -126,6 +126,8 @@ def _computing(plan: Plan, machine: Machine, facts: ModelFacts, wishes: Wishes) 
     scores = size(4.0 * facts.n_heads * plan.n_ubatch * plan.n_ctx)
     if kv_bytes(facts):
         needs = "; a quantised cache needs it" if plan.kv_type != "f16" else ""
+        if plan.flash_attn and not needs:
+            needs = ", asked for since llama.cpp leaves it out where layers are on two kinds of device"
         yield f"flash attention, which does without {scores} for scores{needs}"
     if wishes.threads:
         yield f"{plan.n_threads} threads as you asked"

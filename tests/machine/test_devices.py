@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from machines import APPLE, CUDA, LAPTOP, XEON
 
-from localmind.machine.devices import Machine, parse_nvidia
+from localmind.machine.devices import Machine
+from localmind.machine.gpus import parse_nvidia
 
 MEMINFO = "MemTotal:       16777216 kB\nMemFree:  1 kB\nMemAvailable:   8388608 kB\n"
 CPUINFO = (

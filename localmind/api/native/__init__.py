@@ -13,6 +13,7 @@ from localmind.api.native import (
     history,
     model_pulls,
     models,
+    plan,
     recommended,
     status,
     turns,
@@ -23,6 +24,6 @@ from localmind.api.native import (
 def router(backend: Backend) -> APIRouter:
     """All native routes."""
     routes = APIRouter()
-    for room in (status, folders, models, model_pulls, recommended, turns, history, engine, voice):
+    for room in (status, folders, models, model_pulls, plan, recommended, turns, history, engine, voice):
         routes.include_router(room.router(backend))
     return routes
