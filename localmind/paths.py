@@ -84,6 +84,11 @@ class Paths:
         return self.config / "settings.toml"
 
     @property
+    def templates_dir(self) -> Path:
+        """Templates of questions, one file each."""
+        return self.config / "templates"
+
+    @property
     def catalog_overlay(self) -> Path:
         return self.config / "models.toml"
 

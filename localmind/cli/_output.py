@@ -27,6 +27,12 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
+def print_line(value: Any) -> None:
+    """One line of JSON, at once: somebody reads it while it comes."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
+    sys.stdout.flush()
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Aligned columns on stdout; a wide cell never wraps, so that lines stay greppable."""
     cells = [[clean_line(cell) for cell in row] for row in rows]

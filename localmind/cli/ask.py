@@ -1,81 +1,261 @@
-"""`localmind ask`: one question, a streamed answer, numbered sources."""
+"""`localmind ask`: one question, a streamed answer, numbered sources.
+
+The question may come from the command line, stdin, a template or the microphone, and bring files along; the
+answer goes to stdout, rendered on a terminal and raw in a pipe, and everything about it to stderr.
+"""
 
 import os
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import click
 
-from localmind.clean import Cleaner, clean_line
-from localmind.cli._output import connect, note, print_json, show_progress
-from localmind.cli.recommend import have_a_model
-from localmind.events import Done, Passage, Sources, TextDelta
+from localmind import templates
+from localmind.clean import clean_line
+from localmind.cli import _complete as complete
+from localmind.cli._answer import Hidden, Raw, Rendered, Shown, code_of
+from localmind.cli._output import connect, note, print_json, print_line, show_progress
+from localmind.cli._question import attachments, schema_of, text_of
+from localmind.errors import InvalidRequest, LocalmindError, NotFound
+from localmind.events import Done, Event, Failed, Passage, ReasoningDelta, Sources, TextDelta, encode
+from localmind.paths import Paths
+
+
+@dataclass(slots=True)
+class Answer:
+    """What has come so far."""
+
+    text: list[str] = field(default_factory=list)
+    reasoning: list[str] = field(default_factory=list)
+    passages: tuple[Passage, ...] = ()
+    done: Done = field(default_factory=Done)
+    asked_at: float = field(default_factory=time.monotonic)
+    first_s: float | None = None
+
+    def take(self, event: Event) -> None:
+        if self.first_s is None and isinstance(event, TextDelta | ReasoningDelta):
+            self.first_s = time.monotonic() - self.asked_at
+        match event:
+            case TextDelta(piece):
+                self.text.append(piece)
+            case ReasoningDelta(piece):
+                self.reasoning.append(piece)
+            case Sources(found):
+                self.passages = found
+            case Done():
+                self.done = event
 
 
 @click.command()
 @click.argument("question", nargs=-1)
-@click.option("--folder", type=click.Path(path_type=Path), help="Look only into this watched folder.")
-@click.option("-m", "--model", help="Answer with this model instead of the default one.")
+@click.option("-f", "--file", "files", multiple=True, metavar="PATH", help="Ask about this file; patterns work too.")
+@click.option("-a", "--image", "images", multiple=True, metavar="PATH", help="Ask about this image (models that see).")
+@click.option("--folder", type=click.Path(path_type=Path), shell_complete=complete.folders, help="Look only in here.")
+@click.option("--chat", is_flag=True, help="Ask the model alone, without your folders.")
+@click.option("-m", "--model", shell_complete=complete.installed, help="Answer with this model.")
+@click.option("-s", "--system", help="Instructions before everything else, with --chat or -f.")
+@click.option("-t", "--template", "name", shell_complete=complete.templates, help="Put the question into a template.")
+@click.option("-p", "--param", "params", type=(str, str), multiple=True, metavar="NAME VALUE", help="Set its variable.")
+@click.option("--save", metavar="NAME", help="Keep the question as a template, and ask nothing.")
+@click.option("-c", "--continue", "goes_on", is_flag=True, help="Go on with the thread used last.")
+@click.option("--thread", shell_complete=complete.threads, help="Go on with this thread, by the beginning of its id.")
+@click.option("--temperature", type=click.FloatRange(0, 5), help="0 is the same every time.")
+@click.option("--max-tokens", type=click.IntRange(1), help="Longest answer.")
+@click.option("--think/--no-think", "thinking", default=None, help="Let a model that can reason do so, or not.")
+@click.option("--schema", metavar="FILE|JSON", help="Answer with JSON of this JSON Schema.")
+@click.option("-x", "--code", is_flag=True, help="Print the first block of code alone.")
+@click.option("--json", "as_json", is_flag=True, help="Print answer, sources and timings as one JSON object.")
+@click.option("--jsonl", is_flag=True, help="Print every event as a line of JSON, as it comes.")
+@click.option("--raw", is_flag=True, help="Do not render Markdown on a terminal.")
+@click.option("--no-stream", is_flag=True, help="Print the answer when it is whole.")
+@click.option("--stats", is_flag=True, help="Say on stderr how long it took.")
+@click.option("--no-log", is_flag=True, help="Keep neither question nor answer.")
 @click.option("--voice", is_flag=True, help="Ask by speaking; a pause ends the question.")
 @click.option("--device", help="Microphone for --voice, by its name or a part of it.")
-@click.option("--json", "as_json", is_flag=True, help="Print answer, sources and timings as one JSON object.")
-def ask(
-    question: tuple[str, ...],
-    folder: Path | None,
-    model: str | None,
-    voice: bool,
-    device: str | None,
-    as_json: bool,
-) -> None:
+def ask(question: tuple[str, ...], **how: Any) -> None:
     """Answer a question from your watched folders, with sources.
 
     The answer streams to stdout and ends with the passages it rests on, as path:lines. When your files
-    do not hold the answer, it says so. Without QUESTION it is read from stdin; with --voice you speak it.
+    do not hold the answer, it says so. What is piped in comes before QUESTION.
+
+    \b
+    localmind ask "When was the boiler serviced?"
+    git diff | localmind ask --chat "Write a commit message for this"
+    localmind ask -f 'src/*.py' "Where are retries counted?"
+    localmind ask -c "And before that?"
+    localmind ask --chat -x "A shell line that counts files by extension" | sh
     """
-    text = " ".join(question).strip()
-    if voice:
-        text = f"{text} {_spoken(device)}".strip()
-    if not text and not sys.stdin.isatty():
-        text = sys.stdin.read().strip()
-    if not text:
-        raise click.UsageError('What do you want to know? Example: localmind ask "When was the boiler serviced?"')
-    body = {"question": text, "folder": str(folder.absolute()) if folder else None, "model": model}
-    parts: list[str] = []
-    passages: tuple[Passage, ...] = ()
-    done = Done()
-    safe = Cleaner()
-    with connect() as client:
-        if model is None:
-            have_a_model(client)
-        for event in show_progress(client.events("/ask", body)):
-            match event:
-                case TextDelta(piece):
-                    parts.append(piece)
-                    if not as_json:
-                        sys.stdout.write(safe.feed(piece))
-                        sys.stdout.flush()
-                case Sources(found):
-                    passages = found
-                case Done():
-                    done = event
-    if as_json:
-        print_json(
-            {
-                "answer": "".join(parts),
-                "sources": [_source(passage) for passage in passages],
-                "finish_reason": done.finish_reason,
-                "model": done.model,
-                "usage": {"prompt_tokens": done.usage.prompt_tokens, "completion_tokens": done.usage.completion_tokens},
-            }
-        )
+    _refuse_contradictions(how)
+    directory = Paths.find().templates_dir
+    if how["save"]:
+        path = templates.write(directory, how["save"], " ".join(question) or sys.stdin.read())
+        note(f"kept as {path}: localmind ask -t {how['save']}")
         return
-    sys.stdout.write(safe.end() + "\n")
-    if passages:
+    template = templates.read(directory, how["name"]) if how["name"] else None
+    if how["params"] and template is None:
+        raise click.UsageError("-p sets a variable of a template: name one with -t.")
+    spoken = _spoken(how["device"]) if how["voice"] else ""
+    text = text_of(question, spoken=spoken, template=template, params=dict(how["params"]))
+    body = _body(text, how)
+    with connect() as client:
+        _answer(client, body, how)
+
+
+def _refuse_contradictions(how: dict[str, Any]) -> None:
+    """Raises UsageError."""
+    pairs = [("json", "as_json", "jsonl", "jsonl"), ("continue", "goes_on", "thread", "thread")]
+    pairs += [("no-log", "no_log", "continue", "goes_on"), ("no-log", "no_log", "thread", "thread")]
+    pairs += [("json", "as_json", "code", "code"), ("jsonl", "jsonl", "code", "code")]
+    pairs += [("schema", "schema", "code", "code"), ("folder", "folder", "chat", "chat")]
+    for one, one_key, other, other_key in pairs:
+        if how[one_key] and how[other_key]:
+            raise click.UsageError(f"--{one} and --{other} do not go together.")
+    if how["images"]:
+        raise InvalidRequest("no model here can see images", hint="describe it, or ask about its text with -f")
+
+
+def _body(text: str, how: dict[str, Any]) -> dict[str, Any]:
+    """The question as the native API takes it."""
+    options = {key: how[key] for key in ("system", "temperature", "max_tokens", "thinking") if how[key] is not None}
+    body = {
+        "question": text,
+        "mode": "chat" if how["chat"] else "files",
+        "folder": str(how["folder"].absolute()) if how["folder"] else None,
+        "model": how["model"],
+        "attachments": attachments(how["files"]),
+        "options": options or None,
+        "json_schema": schema_of(how["schema"]),
+    }
+    return {key: value for key, value in body.items() if value not in (None, [])}
+
+
+def _answer(client: Any, body: dict[str, Any], how: dict[str, Any]) -> None:
+    """Ask, and print what comes."""
+    shown = _shown(how)
+    answer = Answer()
+    thread: str | None = None
+    message: int | None = None
+    if how["no_log"]:
+        events = client.events("/ask", body)
+    else:
+        begun = client.post("/turns", body | _thread(client, how))
+        thread, message = begun["thread"]["id"], begun["messages"][-1]["id"]
+        events = client.follow(f"/messages/{message}/events")
+    try:
+        for event in _seen(events, how):
+            answer.take(event)
+            if isinstance(event, TextDelta):
+                shown.feed(event.text)
+    except KeyboardInterrupt:
+        if message is not None:
+            with suppress(LocalmindError):
+                client.post(f"/messages/{message}/stop")
+        shown.end()
+        if thread is not None:
+            note(f"stopped; what came is kept: localmind threads show {thread}")
+        raise
+    except BaseException:
+        shown.end()
+        raise
+    shown.end()
+    _print_end(answer, thread, how)
+
+
+def _seen(events: Iterator[Event], how: dict[str, Any]) -> Iterator[Event]:
+    """The events, each printed at once where that was asked for, and progress drawn."""
+    if not how["jsonl"]:
+        yield from show_progress(events)
+        return
+    try:
+        for event in events:
+            print_line(encode(event))
+            yield event
+    except LocalmindError as problem:
+        print_line(encode(Failed.of(problem)))
+        raise
+
+
+def _thread(client: Any, how: dict[str, Any]) -> dict[str, Any]:
+    """The thread that the question goes into, where one was named."""
+    if how["thread"]:
+        return {"thread": how["thread"]}
+    if not how["goes_on"]:
+        return {}
+    found = client.get("/threads", limit=1)["threads"]
+    if not found:
+        raise NotFound("there is no thread to go on with", hint="localmind ask QUESTION")
+    return {"thread": found[0]["id"]}
+
+
+def _shown(how: dict[str, Any]) -> Shown:
+    if how["as_json"] or how["jsonl"] or how["code"] or how["no_stream"]:
+        return Hidden()
+    if sys.stdout.isatty() and not how["raw"] and not how["schema"]:
+        return Rendered()
+    return Raw()
+
+
+def _print_end(answer: Answer, thread: str | None, how: dict[str, Any]) -> None:
+    """What is printed when the answer is whole."""
+    whole = "".join(answer.text)
+    if how["as_json"]:
+        print_json(_object(answer, whole, thread))
+    elif how["code"]:
+        code = code_of(whole)
+        if code is None:
+            note("there is no block of code in the answer; this is all of it")
+        _all_at_once(Raw(), code if code is not None else whole)
+    elif how["no_stream"] and not how["jsonl"]:
+        _all_at_once(Rendered() if sys.stdout.isatty() and not how["raw"] else Raw(), whole)
+    if answer.passages and not (how["as_json"] or how["jsonl"] or how["code"] or how["schema"]):
         sys.stdout.write("\nSources:\n")
-        for passage in passages:
+        for passage in answer.passages:
             sys.stdout.write(f"  [{passage.number}] {clean_line(_short(passage))}\n")
-    if done.finish_reason == "length":
-        note("the answer was cut at the model's limit of tokens")
+    if answer.done.finish_reason == "length":
+        note("the answer was cut at the limit of tokens")
+    if how["stats"]:
+        note(_stats(answer))
+
+
+def _all_at_once(shown: Shown, text: str) -> None:
+    shown.feed(text)
+    shown.end()
+
+
+def _object(answer: Answer, whole: str, thread: str | None) -> dict[str, Any]:
+    done = answer.done
+    timings = {name: round(getattr(done.timings, name), 1) for name in ("queue_ms", "prefill_ms", "decode_ms")}
+    return {
+        "answer": whole,
+        "sources": [_source(passage) for passage in answer.passages],
+        "finish_reason": done.finish_reason,
+        "model": done.model,
+        "usage": {
+            "prompt_tokens": done.usage.prompt_tokens,
+            "cached_tokens": done.usage.cached_tokens,
+            "completion_tokens": done.usage.completion_tokens,
+        },
+        "timings": timings,
+        "thread": thread,
+        **({"reasoning": "".join(answer.reasoning)} if answer.reasoning else {}),
+    }
+
+
+def _stats(answer: Answer) -> str:
+    """One line: model, tokens, speed, time to first token."""
+    usage, timings = answer.done.usage, answer.done.timings
+    words = [answer.done.model, f"{usage.prompt_tokens} prompt tokens ({usage.cached_tokens} cached)"]
+    words.append(f"{usage.completion_tokens} tokens in {timings.decode_ms / 1000:.1f} s")
+    if timings.decode_ms > 0 and usage.completion_tokens > 1:
+        words.append(f"{1000 * (usage.completion_tokens - 1) / timings.decode_ms:.0f} tokens/s")
+    if answer.first_s is not None:
+        words.append(f"first after {answer.first_s:.2f} s")
+    return " · ".join(clean_line(word) for word in words)
 
 
 def _spoken(device: str | None) -> str:

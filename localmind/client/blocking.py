@@ -39,7 +39,14 @@ class Client:
 
     def events(self, path: str, body: dict[str, Any] | None = None) -> Iterator[Event]:
         """POST and yield the events of the answer. A Failed event is raised as its error."""
-        with self._reply("POST", path, body=body or {}) as reply:
+        return self._events("POST", path, body=body or {})
+
+    def follow(self, path: str) -> Iterator[Event]:
+        """The same of an answer that the daemon writes whoever watches."""
+        return self._events("GET", path)
+
+    def _events(self, method: str, path: str, **more: Any) -> Iterator[Event]:
+        with self._reply(method, path, **more) as reply:
             for line in reply:
                 if (each := event(line.decode())) is None:
                     continue

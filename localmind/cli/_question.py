@@ -1,0 +1,70 @@
+"""What `localmind ask` asks: words of the command line, stdin, a template and files, put together into one body."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from localmind import templates
+from localmind.attachments import expand, read_text
+from localmind.errors import InvalidRequest, LocalmindError
+
+EXAMPLE = 'What do you want to know? Example: localmind ask "When was the boiler serviced?"'
+
+
+def text_of(
+    words: Sequence[str], *, spoken: str = "", template: templates.Template | None, params: Mapping[str, str]
+) -> str:
+    """The question: stdin, then what was said, in the template if there is one. Raises UsageError."""
+    said = " ".join([*words, spoken]).strip()
+    piped = "" if sys.stdin.isatty() else _stdin().strip()
+    text = "\n\n".join(part for part in (piped, said) if part)
+    if template is None:
+        if not text:
+            raise click.UsageError(EXAMPLE)
+        return text
+    unknown = sorted(params.keys() - template.variables.keys())
+    if unknown:
+        known = ", ".join(template.variables) or "none"
+        raise click.UsageError(f"The template {template.name!r} has no variable {unknown[0]!r}; it has: {known}.")
+    filled, missing = template.fill({**({templates.INPUT: text} if text else {}), **params})
+    if missing == [templates.INPUT]:
+        raise click.UsageError(f"The template {template.name!r} needs a text: type it, or pipe it in.")
+    if missing:
+        wanted = " ".join(f"-p {name} …" for name in missing if name != templates.INPUT)
+        raise click.UsageError(f"The template {template.name!r} needs {wanted}")
+    return filled if templates.INPUT in template.variables or not text else f"{filled}\n\n{text}"
+
+
+def _stdin() -> str:
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as problem:
+        raise InvalidRequest(f"what came through stdin is not UTF-8 text: {problem.reason}") from problem
+
+
+def attachments(patterns: Sequence[str]) -> list[dict[str, str]]:
+    """The files as the native API wants them: path and text."""
+    return [{"path": str(path), "text": read_text(path)} for path in expand(patterns)]
+
+
+def schema_of(given: str | None) -> dict[str, Any] | None:
+    """A JSON Schema from a file or from the command line itself. Raises UsageError."""
+    if given is None:
+        return None
+    text = given
+    if not given.lstrip().startswith("{"):
+        try:
+            text = Path(given).expanduser().read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as problem:
+            raise LocalmindError(f"the schema {given} cannot be read: {problem}") from problem
+    try:
+        schema = json.loads(text)
+    except json.JSONDecodeError as problem:
+        raise click.UsageError(f"The schema is not JSON: {problem}") from problem
+    if not isinstance(schema, dict):
+        raise click.UsageError('A JSON Schema is an object, such as {"type": "object"}.')
+    return schema

@@ -1,0 +1,136 @@
+"""What `ask` asks and how it shows an answer, without a daemon."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from localmind.cli._answer import closed, code_of
+from localmind.cli._question import schema_of, text_of
+from localmind.cli.ask import ask
+from localmind.errors import InvalidRequest, LocalmindError
+from localmind.templates import Template
+
+ANSWER = "First.\n\nThen:\n\n```python\nprint('a')\n\nprint('b')\n```\nand\n\n~~~\nx\n~~~\n"
+
+
+class FakeStdin(io.StringIO):
+    def __init__(self, text: str | None) -> None:
+        super().__init__(text or "")
+        self._terminal = text is None
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+
+def question(monkeypatch: pytest.MonkeyPatch, piped: str | None, *words: str, **more: Any) -> str:
+    monkeypatch.setattr("sys.stdin", FakeStdin(piped))
+    return text_of(words, **({"template": None, "params": {}} | more))
+
+
+def test_what_is_piped_comes_before_the_words(monkeypatch: pytest.MonkeyPatch):
+    assert question(monkeypatch, "a diff\n", "Explain", "this") == "a diff\n\nExplain this"
+    assert question(monkeypatch, None, "Only", "words") == "Only words"
+    assert question(monkeypatch, "only stdin") == "only stdin"
+    assert question(monkeypatch, None, "Sum", spoken="it up") == "Sum it up"
+
+
+def test_without_any_question_the_usage_shows_one(monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(click.UsageError, match="localmind ask"):
+        question(monkeypatch, None)
+
+
+def test_a_template_takes_the_text_where_it_says_input_or_behind_itself(monkeypatch: pytest.MonkeyPatch):
+    inside = Template("t", "Translate to {{to|German}}: {{input}}")
+    assert question(monkeypatch, "Hello", template=inside) == "Translate to German: Hello"
+    assert question(monkeypatch, None, "Hi", template=inside, params={"to": "Greek"}) == "Translate to Greek: Hi"
+    assert question(monkeypatch, None, "Now", template=Template("t", "Be brief.")) == "Be brief.\n\nNow"
+    assert question(monkeypatch, None, template=Template("t", "Sum up.")) == "Sum up."
+
+
+@pytest.mark.parametrize(
+    ("text", "params", "words"),
+    [
+        ("{{input}}", {}, "needs a text"),
+        ("{{who}} {{input}}", {}, "needs -p who"),
+        ("{{who}}", {"what": "x"}, "no variable 'what'; it has: who"),
+    ],
+)
+def test_a_template_says_what_it_misses(monkeypatch: pytest.MonkeyPatch, text: str, params: Any, words: str):
+    with pytest.raises(click.UsageError, match=words):
+        question(monkeypatch, None, template=Template("t", text), params=params)
+
+
+def test_a_schema_comes_from_a_file_or_from_the_command_line(tmp_path: Path):
+    path = tmp_path / "schema.json"
+    path.write_text('{"type": "object"}')
+    assert schema_of(str(path)) == schema_of(' {"type": "object"}') == {"type": "object"}
+    assert schema_of(None) is None
+    path.write_text("[]")
+    for wrong in ("{", str(path)):
+        with pytest.raises(click.UsageError):
+            schema_of(wrong)
+    with pytest.raises(LocalmindError, match="cannot be read"):
+        schema_of(str(tmp_path / "missing.json"))
+
+
+def test_only_whole_blocks_are_closed_and_a_fence_is_one_block():
+    assert ANSWER[: closed("First.\n\nThen:")] == "First.\n\n"
+    assert closed("First") == closed("First.\nSecond") == 0
+    inside = ANSWER[: ANSWER.index("print('b')")]
+    assert inside[: closed(inside)] == "First.\n\nThen:\n\n"
+    assert closed(ANSWER[: ANSWER.index("and")]) == ANSWER.index("and")
+
+
+@given(st.text(alphabet="a`~\n ", max_size=60), st.integers(0, 60))
+def test_what_is_closed_stays_closed_whatever_comes_after(text: str, cut: int):
+    before = text[:cut]
+    first = closed(before)
+    assert 0 <= first <= len(before)
+    assert closed(text) >= first or not before.endswith("\n")
+
+
+def test_the_first_block_of_code_is_taken_without_its_fence():
+    assert code_of(ANSWER) == "print('a')\n\nprint('b')"
+    assert code_of("no code") is None
+    assert code_of("```sh\nls -l") == "ls -l", "the answer was cut at the limit"
+    assert code_of("````\n```\nx\n```\n````") == "```\nx\n```"
+    assert code_of("```\n```") == ""
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--json", "--jsonl"],
+        ["-c", "--thread", "ab"],
+        ["--no-log", "-c"],
+        ["-x", "--json"],
+        ["-x", "--schema", "{}"],
+        ["--chat", "--folder", "."],
+        ["-p", "a", "b"],
+    ],
+)
+def test_flags_that_contradict_each_other_are_a_usage_error_before_anything_is_asked(flags: list[str]):
+    result = CliRunner().invoke(ask, [*flags, "Hi"])
+    assert result.exit_code == 2
+    assert result.stderr.count("Error:") == 1
+
+
+def test_an_image_is_refused_with_what_to_do():
+    result = CliRunner().invoke(ask, ["-a", "photo.png", "What is this?"])
+    assert isinstance(result.exception, InvalidRequest)
+    assert result.exception.hint
+
+
+def test_a_question_can_be_kept_as_a_template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LOCALMIND_HOME", str(tmp_path))
+    result = CliRunner().invoke(ask, ["--save", "brief", "Be brief: {{input}}"])
+    assert result.exit_code == 0
+    assert (tmp_path / "config" / "templates" / "brief.md").read_text() == "Be brief: {{input}}\n"
+    assert json.dumps("brief")[1:-1] in result.stderr
