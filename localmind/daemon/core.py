@@ -107,6 +107,9 @@ class Core:
             ),
             hold=both(self._knowledge.hold, self._voice.hold),
             command=worker_command,
+            keep_s=settings.keep_alive_s,
+            limit_mb=settings.models_memory_mb,
+            kept_file=paths.memory_file,
         )
         grounded = Grounded(self._knowledge, self._engines)
         self.backend = Backend(

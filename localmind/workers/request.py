@@ -41,9 +41,13 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     explain: bool = False
     """Done.cache says why so much of the prompt was evaluated."""
 
+    keep_alive: float | None = None
+    """Seconds that the model stays in memory afterwards; None: as is set for it. The worker is not told."""
+
     def params(self) -> dict[str, Any]:
         """As the worker takes it."""
         data: dict[str, Any] = msgspec.to_builtins(self)
+        data.pop("keep_alive", None)
         return data
 
     def choice(self, index: int) -> "Request":

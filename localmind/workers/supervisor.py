@@ -45,8 +45,17 @@ def launcher(kind: str, label: str, prepare: Prepare | None = None, command: Seq
 class Supervisor:
     """One logical worker. `label` names it in messages: "the engine of smollm2:135m"."""
 
-    def __init__(self, label: str, launch: Launch, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        label: str,
+        launch: Launch,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        died: Callable[[Death], None] = lambda death: None,
+    ) -> None:
+        """`died` hears of every death before anything is started again."""
         self.label = label
+        self._tell_died = died
         self._launch = launch
         self._clock = clock
         self._worker: WorkerProcess | None = None
@@ -121,6 +130,14 @@ class Supervisor:
                 if sent or last:
                     raise
 
+    async def rest(self) -> None:
+        """End the process until the next call needs one. The caller knows that nobody uses it."""
+        worker, self._worker = self._worker, None
+        if self._watcher is not None:
+            self._watcher.cancel()
+        if worker is not None:
+            await worker.stop(ShuttingDown(f"{self.label} is resting", hint="send the request again"))
+
     async def stop(self) -> None:
         """End the process for good. Calls in flight end with an error."""
         self._stopped = True
@@ -154,6 +171,7 @@ class Supervisor:
         now = self._clock()
         self.died += 1
         self._deaths.append((now, death))
+        self._tell_died(death)
         if len(self._deaths) == DEATHS_ALLOWED and now - self._deaths[0][0] <= DEATHS_WINDOW_S:
             self._quarantine = (
                 f"{self.label} died {DEATHS_ALLOWED} times in {DEATHS_WINDOW_S / 60:.0f} minutes; "

@@ -32,6 +32,8 @@ def generate(params: dict[str, Any], reply: Reply) -> dict[str, Any]:
 
 
 METHODS = {
+    "cool": lambda params, reply: None,
+    "warm": lambda params, reply: None,
     "load": load,
     "generate": generate,
     "state": lambda params, reply: {"sequences": [], "queued": 0, "loaded_with": loaded},
