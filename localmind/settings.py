@@ -116,7 +116,7 @@ class Settings(BaseSettings):
     """The model that hears; unset: the best installed one that knows the language and keeps up with speech here."""
 
     microphone: str | None = None
-    """Name of the microphone, or a part of it, as `localmind listen --devices` shows it; unset: the system's default."""
+    """The microphone, by its name or a part of it (`localmind listen --devices`); unset: the system's default one."""
 
     upload_limit_mb: int = Field(1024, ge=1, le=1_048_576)
     """Megabytes that one uploaded recording may have."""
@@ -126,6 +126,9 @@ class Settings(BaseSettings):
 
     reconcile_minutes: float = Field(10.0, gt=0)
     """How often watched folders are compared with the index even if no file event came."""
+
+    tui: dict[str, Any] = Field(default_factory=dict)
+    """The terminal app's own table: theme, vim, keys. docs/tui.md has the names; the app says what is wrong there."""
 
     @field_validator("keep_alive", mode="before")
     @classmethod

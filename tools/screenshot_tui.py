@@ -3,21 +3,23 @@
 Without an option the conversation is replayed from a real one, so that the picture needs no model. With `--real`
 it is had with the running daemon, which has to watch samples/ already (`make demo` sees to that).
 
-    python tools/screenshot_tui.py [--real] [--out FILE] [--size 100x30]
+    python tools/screenshot_tui.py [--real] [--out FILE] [--size 120x34]
 """
 
 import argparse
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from textual.pilot import Pilot
 
+from localmind.errors import NotFound
 from localmind.events import Done, Event, Passage, Sources, TextDelta
-from localmind.messages import Message, Timings, Usage
+from localmind.messages import Timings, Usage
 from localmind_tui.app import LocalmindApp
-from localmind_tui.assistant import Assistant
+from localmind_tui.daemon import Daemon
 from localmind_tui.widgets.composer import Composer
 from localmind_tui.widgets.transcript import Transcript
 
@@ -36,36 +38,66 @@ RECORDED: dict[str, tuple[str, tuple[Passage, ...], Done]] = {
     "When was the boiler last serviced?": (
         "The boiler was last serviced on 9 October 2026 by Marek Dudek of Dudek Heating.",
         (passage(1, "home/boiler.md", (1, 22), "The boiler"),),
-        Done("stop", Usage(0, 26), Timings(0, 11_700, 1000)),
+        Done("stop", Usage(957, 26), Timings(0, 11_700, 1000)),
     ),
     "Where was the swarm found?": (
         "The swarm was found in the plum tree of the Hartl sawmill.",
         (passage(1, "hive-scale/notes/meeting-2026-09-17.md", (1, 12), "Meeting of 17 September 2026"),),
-        Done("stop", Usage(0, 16), Timings(0, 15_200, 615)),
+        Done("stop", Usage(1210, 16), Timings(0, 15_200, 615)),
     ),
     "What is the licence plate of our car?": ("That is not in your files.", (), Done()),
 }
 
 
 class Recording:
-    """Gives the recorded answers, as an `Assistant`."""
+    """Gives the recorded answers, as a `Daemon`."""
+
+    def __init__(self) -> None:
+        self._asked: list[str] = []
+
+    async def ensure(self) -> None:
+        """It is always there."""
 
     async def status(self) -> dict[str, Any]:
         return {
-            "models": [{"model": "smollm2:135m", "state": "loaded"}],
+            "models": [{"model": "smollm2:135m", "state": "loaded", "load": {"n_ctx_seq": 8192}}],
             "folders": [{"path": str(SAMPLES), "files": 29, "state": "ready"}],
         }
 
-    async def ask(
-        self, question: str, *, folder: str | None = None, model: str | None = None, thread: str | None = None
-    ) -> AsyncIterator[Event]:
-        answer, passages, done = RECORDED[question]
-        yield Sources(passages)
-        for word in answer.split(" "):
-            yield TextDelta(word + " ")
-        yield done
+    async def get(self, path: str, /, **query: Any) -> Any:
+        if path == "/threads":
+            titles = [*self._asked[:1], "Minutes of the hive meeting", "Insurance of the van"]
+            return {"threads": [{"id": str(n), "title": title} for n, title in enumerate(titles)]}
+        raise NotFound(f"nothing was recorded of {path}")
 
-    async def chat(self, messages: Sequence[Message], *, model: str | None = None) -> AsyncIterator[Event]:
+    async def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        raise NotFound(f"nothing was recorded of {path}")
+
+    async def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        raise NotFound(f"nothing was recorded of {path}")
+
+    async def delete(self, path: str, /, **query: Any) -> Any:
+        raise NotFound(f"nothing was recorded of {path}")
+
+    async def text(self, path: str, /, **query: Any) -> str:
+        raise NotFound(f"nothing was recorded of {path}")
+
+    async def begin(self, question: str, **more: Any) -> dict[str, Any]:
+        self._asked.append(question)
+        turn = len(self._asked)
+        messages = [
+            {"id": 2 * turn, "turn": turn, "role": "user", "content": question},
+            {"id": 2 * turn + 1, "turn": turn, "role": "assistant", "content": "", "state": "streaming"},
+        ]
+        return {"thread": {"id": "0", "title": self._asked[0]}, "messages": messages}
+
+    async def follow(self, message_id: int, after: int = 0) -> AsyncIterator[tuple[int, Event]]:
+        answer, passages, done = RECORDED[self._asked[message_id // 2 - 1]]
+        events = [Sources(passages), *(TextDelta(word + " ") for word in answer.split(" ")), done]
+        for position, event in enumerate(events, start=1):
+            yield position, msgspec.structs.replace(event)
+
+    async def events(self, path: str, body: Mapping[str, Any]) -> AsyncIterator[Event]:
         yield Done()
 
     async def close(self) -> None:
@@ -82,13 +114,15 @@ async def converse(pilot: Pilot[None], questions: Sequence[str]) -> None:
             await pilot.pause(0.02)
 
 
-async def picture(client: Assistant, questions: Sequence[str], size: tuple[int, int]) -> str:
+async def picture(client: Daemon, questions: Sequence[str], size: tuple[int, int]) -> str:
     """The SVG of the app after these questions."""
-    app = LocalmindApp(client)
+    app = LocalmindApp(client, environ={"COLORTERM": "truecolor"})
+    app.desk.memory.now.greeted = True
     async with app.run_test(size=size) as pilot:
         app.screen.query_one(Composer).cursor_blink = False
+        await pilot.pause(0.3)
         await converse(pilot, questions)
-        await pilot.pause(0.2)
+        await pilot.pause(0.3)
         return app.export_screenshot(title="localmind chat")
 
 
@@ -96,10 +130,10 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--real", action="store_true", help="talk to the running daemon")
     options.add_argument("--out", type=Path, default=ROOT / "docs" / "tui.svg")
-    options.add_argument("--size", default="100x30")
+    options.add_argument("--size", default="120x34")
     options.add_argument("questions", nargs="*", default=list(RECORDED))
     chosen = options.parse_args()
-    client: Assistant = Recording()
+    client: Daemon = Recording()
     if chosen.real:
         from localmind.client import AsyncClient
         from localmind.paths import Paths

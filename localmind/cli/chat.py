@@ -1,25 +1,42 @@
 """`localmind chat`: the terminal app."""
 
 import sys
+from pathlib import Path
 
 import click
 
-from localmind.cli._output import connect
 from localmind.errors import InvalidRequest
 from localmind.paths import Paths
 
 
 @click.command()
-def chat() -> None:
+@click.option("--folder", type=click.Path(path_type=Path), help="Ask only this watched folder.")
+@click.option("-m", "--model", help="Answer with this model instead of the default one.")
+@click.option("--thread", help="Open this thread; the beginning of its id is enough.")
+@click.option("--plain", is_flag=True, help="Lines of text only, for screen readers and simple terminals.")
+def chat(folder: Path | None, model: str | None, thread: str | None, plain: bool) -> None:
     """Open the terminal app.
 
-    It needs a terminal; in scripts use `localmind ask`.
+    Answers are written by the daemon: close the app, come back, and they are there. It needs a terminal;
+    in scripts use `localmind ask`.
     """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise InvalidRequest("the terminal app needs a terminal", hint="localmind ask QUESTION")
-    paths = Paths.find()
-    connect(paths).__exit__()
+    if not plain and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise InvalidRequest("the terminal app needs a terminal", hint="localmind ask QUESTION, or --plain")
     import localmind_tui
     from localmind.client import AsyncClient
 
-    sys.exit(localmind_tui.run(AsyncClient(paths)))
+    paths = Paths.find()
+    only = str(folder.expanduser().absolute()) if folder else None
+    if plain:
+        sys.exit(localmind_tui.run_plain(AsyncClient(paths), folder=only, model=model, thread=thread))
+    sys.exit(
+        localmind_tui.run(
+            AsyncClient(paths),
+            folder=only,
+            model=model,
+            thread=thread,
+            memory=paths.data / "tui.json",
+            settings=paths.settings_file,
+            templates=paths.config / "templates",
+        )
+    )

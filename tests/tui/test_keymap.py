@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from localmind_tui.keymap import KEYS, bindings
+from localmind_tui.keymap import KEYS, PLACES, bindings
 
 ROOT = Path(__file__).parents[2]
 
@@ -16,14 +16,14 @@ def test_ids_and_keys_are_given_once() -> None:
 
 
 def test_every_key_is_bound_somewhere() -> None:
-    bound = {getattr(binding, "id", None) for where in ("chat", "composer", "sources") for binding in bindings(where)}
+    bound = {getattr(binding, "id", None) for where in PLACES for binding in bindings(where)}
     assert bound == {key.id for key in KEYS}
 
 
 def test_the_documentation_lists_every_key_as_the_help_does() -> None:
     text = (ROOT / "docs/tui.md").read_text(encoding="utf-8")
-    rows = [line for line in text.splitlines() if line.startswith("| ") and "---" not in line][1:]
-    assert rows == [f"| {key.shown} | {key.help} |" for key in KEYS]
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    assert rows == [f"| `{key.id}` | {key.shown()} | {key.help} |" for key in KEYS]
 
 
 def test_importing_the_package_does_not_import_textual() -> None:

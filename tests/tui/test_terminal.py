@@ -10,14 +10,16 @@ from pathlib import Path
 APP = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from tui_fakes import FakeClient
+from pathlib import Path
+from tui_fakes import FakeDaemon
 from localmind.events import Done, Passage, Sources, TextDelta
 import localmind_tui
 
-client = FakeClient()
+place = Path(sys.argv[2])
+daemon = FakeDaemon(place.parent / "threads.db")
 source = Passage(1, sys.argv[2], 7, 9, None, None, "", 0.5)
-client.say(Sources((source,)), TextDelta("The answer is forty-two."), Done())
-sys.exit(localmind_tui.run(client))
+daemon.say(Sources((source,)), TextDelta("The answer is forty-two."), Done())
+sys.exit(localmind_tui.run(daemon, memory=place.parent / "tui.json"))
 """
 
 

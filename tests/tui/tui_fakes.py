@@ -1,68 +1,351 @@
-"""A daemon that says what a test tells it to, when the test tells it to."""
+"""A daemon in the test's own process: the real store and running turns over a model that says what it is told."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
+import contextlib
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
 
+import msgspec
 from textual.pilot import Pilot
 
-from localmind.errors import LocalmindError
-from localmind.events import Event
-from localmind.messages import Message
+from localmind import catalog
+from localmind.api.native.turns import messages_json
+from localmind.assistant.running import Question, Running
+from localmind.catalog import ModelSpec
+from localmind.errors import DaemonUnreachable, LocalmindError, NotFound
+from localmind.events import Done, Event, Progress
+from localmind.store.export import as_markdown
+from localmind.store.threads import Threads
+from localmind.store.transcript import Attachment, Options, Turn
+from localmind.workers.request import Request
+
+NOW = 1_800_000_000.0
 
 STATUS: dict[str, Any] = {
     "version": "0.1.0",
-    "models": [{"model": "smollm2:135m", "state": "loaded"}],
+    "models": [{"model": "smollm2:135m", "state": "loaded", "load": {"n_ctx_seq": 8192}}],
     "folders": [{"path": "/home/ines/samples", "files": 29, "state": "ready"}],
     "uptime_s": 42.0,
 }
+MODELS: list[dict[str, Any]] = [
+    {
+        "name": "smollm2:135m",
+        "role": "chat",
+        "family": "SmolLM2",
+        "licence": "Apache-2.0",
+        "size": 98_362_432,
+        "installed": True,
+        "description": "Answers from a given passage.",
+    },
+    {
+        "name": "qwen3:4b",
+        "role": "chat",
+        "family": "Qwen3",
+        "licence": "Apache-2.0",
+        "size": 2_497_280_000,
+        "installed": False,
+        "description": "Writes, explains and reasons.",
+    },
+    {
+        "name": "giant:70b",
+        "role": "chat",
+        "family": "Giant",
+        "licence": "MIT",
+        "size": 42_000_000_000,
+        "installed": False,
+        "description": "For servers.",
+    },
+    {
+        "name": "all-minilm:l6-v2",
+        "role": "embed",
+        "family": "MiniLM",
+        "licence": "Apache-2.0",
+        "size": 90_000_000,
+        "installed": True,
+        "description": "Turns text into vectors.",
+    },
+]
+RECOMMENDED = {
+    "models": [
+        {"model": "qwen3:4b", "fits": "yes", "recommended": True, "why": "3.1 GB of 8.0 GB; about 12 tokens/s here"},
+        {"model": "smollm2:135m", "fits": "yes", "why": "0.3 GB of 8.0 GB; about 120 tokens/s here"},
+        {"model": "giant:70b", "fits": "no", "why": "needs 45 GB of memory; this machine has 8.0 GB"},
+    ]
+}
 
 
-class FakeClient:
-    """Implements the app's `Assistant`. Each stream takes from a queue that the test fills with `say`."""
+class FakeModel:
+    """Says what a test tells it to, when it tells it to; answers in order."""
 
-    def __init__(self, *, status: dict[str, Any] | None = None) -> None:
-        self.status_answer: dict[str, Any] | LocalmindError = STATUS if status is None else status
-        self.asked: list[tuple[str, str | None, str | None]] = []
-        self.chats: list[list[Message]] = []
-        self.open_streams = 0
-        self.streams_closed = 0
+    def __init__(self) -> None:
+        self.asked: list[Request] = []
+        self.folders: list[Path | None] = []
+        self.steps: asyncio.Queue[Event | LocalmindError] = asyncio.Queue()
+        self.open = 0
+
+    def resolve(self, name: str | None) -> ModelSpec:
+        return catalog.bundled()[0]
+
+    def generate_with_progress(self, spec: ModelSpec, asked: Request) -> AsyncGenerator[Event, None]:
+        return self.answer(spec, asked, None)
+
+    async def answer(self, spec: ModelSpec, asked: Request, folder: Path | None) -> AsyncGenerator[Event, None]:
+        self.asked.append(asked)
+        self.folders.append(folder)
+        self.open += 1
+        try:
+            while True:
+                step = await self.steps.get()
+                if isinstance(step, LocalmindError):
+                    raise step
+                yield step
+                if isinstance(step, Done):
+                    return
+        finally:
+            self.open -= 1
+
+
+class FakeDaemon:
+    """Implements the app's `Daemon`. While `away` is set, every call fails as if nobody listened."""
+
+    def __init__(self, path: Path, *, status: dict[str, Any] | None = None) -> None:
+        self.now = NOW
+        self.threads = Threads(path, clock=lambda: self.now, monotonic=lambda: 0.0)
+        self.model = FakeModel()
+        self.running = Running(self.model, cast(Any, self.model), self.threads)
+        self.status_answer: dict[str, Any] = STATUS if status is None else status
+        self.models = [dict(model) for model in MODELS]
+        self.folders = [
+            {**folder, "chunks": 90, "vectors_pending": 0, "errors": [], "problem": None, "watching": "events"}
+            for folder in self.status_answer["folders"]
+        ]
+        self.recommended: dict[str, Any] | None = RECOMMENDED
+        self.away = False
+        self.ensured = 0
         self.closed = False
-        self._events: asyncio.Queue[Event | LocalmindError | None] = asyncio.Queue()
+        self.posted: list[tuple[str, Any]] = []
+        self.pulls: dict[str, asyncio.Queue[Event | LocalmindError]] = {}
+        self._cut = asyncio.Event()
 
-    def say(self, *events: Event | LocalmindError | None) -> None:
-        """What the stream gives next. An error is raised; None ends the stream without a last event."""
+    def say(self, *events: Event | LocalmindError) -> None:
+        """What the model says next. An error is raised."""
         for event in events:
-            self._events.put_nowait(event)
+            self.model.steps.put_nowait(event)
 
-    def ask(
-        self, question: str, *, folder: str | None = None, model: str | None = None, thread: str | None = None
-    ) -> AsyncIterator[Event]:
-        self.asked.append((question, folder, model))
-        return self._stream()
+    def go_away(self) -> None:
+        """Every connection breaks, and none comes up until `come_back`."""
+        self.away = True
+        self._cut.set()
 
-    def chat(self, messages: Sequence[Message], *, model: str | None = None) -> AsyncIterator[Event]:
-        self.chats.append(list(messages))
-        return self._stream()
+    def come_back(self) -> None:
+        self.away, self._cut = False, asyncio.Event()
+
+    def lose_running(self) -> None:
+        """As after a restart: nobody can be followed any more."""
+        self.running._runs.clear()
+
+    def _reach(self) -> None:
+        if self.away:
+            raise DaemonUnreachable("no daemon answers", hint="localmind serve")
+
+    async def ensure(self) -> None:
+        self.ensured += 1
+        self._reach()
 
     async def status(self) -> dict[str, Any]:
-        if isinstance(self.status_answer, LocalmindError):
-            raise self.status_answer
-        return self.status_answer
+        self._reach()
+        return self.status_answer | {"folders": self.folders}
+
+    async def get(self, path: str, /, **query: Any) -> Any:
+        self._reach()
+        match path.strip("/").split("/"):
+            case ["models"]:
+                return {"models": self.models}
+            case ["models", "recommend"] if self.recommended is not None:
+                return self.recommended
+            case ["models", "show"] if any(model["name"] == query["name"] for model in self.models):
+                return {}
+            case ["models", "pulls"]:
+                return {"pulls": []}
+            case ["folders"]:
+                return {"folders": self.folders}
+            case ["threads"]:
+                busy = {run.thread_id for run in self.running.list()}
+                found = self.threads.recent(limit=query.get("limit", 50))
+                return {"threads": [msgspec.to_builtins(each) | {"answering": each.id in busy} for each in found]}
+            case ["threads", "search"]:
+                return {"hits": msgspec.to_builtins(self.threads.search(query["q"]))}
+            case ["threads", name]:
+                return self._transcript(name, query)
+            case ["messages", number]:
+                return self._begun(self.threads.turn(int(number)))
+        raise NotFound(f"there is no GET {path} here")
+
+    async def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        self._reach()
+        self.posted.append((path, body))
+        match path.strip("/").split("/"):
+            case ["messages", number, "again"]:
+                return self._begun(await self.running.again(int(number)))
+            case ["messages", number, "choose"]:
+                return {"thread": self.threads.choose(int(number))}
+            case ["messages", number, "stop"]:
+                return {"stopped": await self.running.stop(int(number))}
+            case ["models", "pull", what]:
+                assert body is not None
+                stages = {"pause": "paused", "resume": "fetch"}
+                if what in stages:
+                    self.pulls[body["model"]].put_nowait(Progress(stages[what], 50, 100))
+                else:
+                    self.pulls[body["model"]].put_nowait(LocalmindError("the download was cancelled"))
+                return {}
+            case ["folders", what]:
+                assert body is not None
+                for folder in self.folders:
+                    if folder["path"] == body["path"]:
+                        folder["state"] = "paused" if what == "pause" else "ready"
+                return {}
+        raise NotFound(f"there is no POST {path} here")
+
+    async def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        self._reach()
+        thread = path.rpartition("/")[2]
+        found = self.threads.find(thread)
+        if "title" in body:
+            found = self.threads.rename(thread, body["title"])
+        if "options" in body:
+            found = self.threads.set_options(thread, Options(**body["options"]))
+        return {"thread": msgspec.to_builtins(found)}
+
+    async def delete(self, path: str, /, **query: Any) -> Any:
+        self._reach()
+        match path.strip("/").split("/"):
+            case ["threads", name]:
+                await self.running.stop_thread(name)
+                self.threads.delete(name)
+            case ["messages", number]:
+                self.threads.delete_branch(int(number))
+            case ["models"]:
+                for model in self.models:
+                    model["installed"] = model["installed"] and model["name"] != query["name"]
+            case ["folders"]:
+                self.folders = [folder for folder in self.folders if folder["path"] != query["path"]]
+        return {}
+
+    async def text(self, path: str, /, **query: Any) -> str:
+        self._reach()
+        found = self.threads.get(path.strip("/").split("/")[1])
+        return as_markdown(found) if query.get("form") != "json" else json.dumps(self._transcript(found.thread.id, {}))
+
+    async def begin(
+        self,
+        question: str,
+        *,
+        thread: str | None = None,
+        mode: str = "files",
+        folder: str | None = None,
+        model: str | None = None,
+        attachments: Sequence[Mapping[str, str]] = (),
+        beside: int | None = None,
+    ) -> dict[str, Any]:
+        self._reach()
+        asked = Question(
+            question,
+            thread,
+            cast(Any, mode),
+            Path(folder) if folder else None,
+            tuple(Attachment(**each) for each in attachments),
+            beside,
+        )
+        return self._begun(await self.running.ask(asked))
+
+    async def follow(self, message_id: int, after: int = 0) -> AsyncIterator[tuple[int, Event]]:
+        self._reach()
+        self.running.find(message_id)
+        events = self.running.follow(message_id, after)
+        cut = asyncio.ensure_future(self._cut.wait())
+        step: asyncio.Future[Any] = cut
+        try:
+            while True:
+                step = asyncio.ensure_future(anext(events))
+                await asyncio.wait({step, cut}, return_when=asyncio.FIRST_COMPLETED)
+                if not step.done():
+                    step.cancel()
+                    await asyncio.wait([step])
+                    self._reach()
+                with contextlib.suppress(StopAsyncIteration):
+                    yield await step
+                    continue
+                return
+        finally:
+            for each in (cut, step):
+                each.cancel()
+            await asyncio.wait({cut, step})
+            await events.aclose()
+
+    async def events(self, path: str, body: Mapping[str, Any]) -> AsyncIterator[Event]:
+        self._reach()
+        if path == "/folders":
+            self.folders.append(
+                {**self.folders[0], "path": body["path"]} if self.folders else added_folder(body["path"])
+            )
+            yield Done()
+            return
+        steps = self.pulls.setdefault(body["model"], asyncio.Queue())
+        while True:
+            step = await steps.get()
+            if isinstance(step, LocalmindError):
+                raise step
+            if isinstance(step, Done):
+                for model in self.models:
+                    model["installed"] = model["installed"] or model["name"] == body["model"]
+            yield step
+            if isinstance(step, Done):
+                return
 
     async def close(self) -> None:
         self.closed = True
 
-    async def _stream(self) -> AsyncIterator[Event]:
-        self.open_streams += 1
-        try:
-            while (event := await self._events.get()) is not None:
-                if isinstance(event, LocalmindError):
-                    raise event
-                yield event
-        finally:
-            self.open_streams -= 1
-            self.streams_closed += 1
+    async def stop(self) -> None:
+        """At the end of a test."""
+        await self.running.close()
+        self.threads.close()
+
+    def _begun(self, turn: Turn) -> dict[str, Any]:
+        thread = self.threads.thread_of(turn.question.id)
+        return _json({"thread": msgspec.to_builtins(thread), "messages": messages_json(turn)})
+
+    def _transcript(self, name: str, query: Mapping[str, Any]) -> dict[str, Any]:
+        wanted = {key: query.get(key) for key in ("start", "limit", "around")}
+        found = self.threads.get(self.threads.find(name).id, **wanted)
+        return _json(
+            {
+                "thread": msgspec.to_builtins(found.thread),
+                "start": found.start,
+                "total": found.total,
+                "messages": [message for turn in found.turns for message in messages_json(turn)],
+            }
+        )
+
+
+def added_folder(path: str) -> dict[str, Any]:
+    return {
+        "path": path,
+        "files": 3,
+        "state": "reading",
+        "chunks": 9,
+        "vectors_pending": 5,
+        "errors": [],
+        "problem": None,
+        "watching": "events",
+    }
+
+
+def _json(value: Any) -> Any:
+    """As it would come over the wire."""
+    return msgspec.json.decode(msgspec.json.encode(value))
 
 
 async def wait_until(pilot: Pilot[None], condition: Callable[[], object]) -> None:

@@ -1,25 +1,49 @@
 """The terminal app of localmind: a conversation with your own files.
 
-`run` is the only door in. The app reaches the daemon only through the `Assistant` protocol, which
+`run` and `run_plain` are the only doors in. The app reaches the daemon only through the `Daemon` protocol, which
 `localmind.client.AsyncClient` implements and a fake implements in the tests. Importing this package
 costs nothing: Textual is loaded by `run`, so that a command which opens no app need not wait for it.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from localmind_tui.assistant import Assistant
+    from localmind_tui.daemon import Daemon
 
-__all__ = ["run"]
+__all__ = ["run", "run_plain"]
 
 
-def run(client: "Assistant", *, folder: str | None = None, model: str | None = None) -> int:
+def run(
+    client: "Daemon",
+    *,
+    folder: str | None = None,
+    model: str | None = None,
+    thread: str | None = None,
+    memory: Path | None = None,
+    settings: Path | None = None,
+    templates: Path | None = None,
+) -> int:
     """Open the app and return when the user leaves it; the value is an exit code.
 
-    `folder` limits answers to one watched folder, `model` names the model; None leaves both to the daemon.
+    `folder` limits answers to one watched folder, `model` names the model, `thread` opens one. `memory` is
+    the file that drafts are kept in, `settings` the user's settings.toml, `templates` the directory of templates.
     """
     from localmind_tui.app import LocalmindApp  # 0.3 s of CPU, and only needed here
 
-    app = LocalmindApp(client, folder=folder, model=model)
+    app = LocalmindApp(
+        client, folder=folder, model=model, thread=thread, memory=memory, settings=settings, templates=templates
+    )
     app.run()
     return app.return_code or 0
+
+
+def run_plain(
+    client: "Daemon", *, folder: str | None = None, model: str | None = None, thread: str | None = None
+) -> int:
+    """The same conversation as lines of text, for screen readers and terminals that can do nothing else."""
+    import asyncio
+
+    from localmind_tui.plain import converse
+
+    return asyncio.run(converse(client, folder=folder, model=model, thread=thread))

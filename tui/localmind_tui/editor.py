@@ -43,7 +43,7 @@ def launch_for(
         if which(opener) is None:
             raise LocalmindError(f"no program here opens {path.name}: `{opener}` is missing", hint=f"look at {path}")
         return Launch((opener, str(path)), in_terminal=False)
-    command = _editor(environ, which)
+    command = editor_command(environ, which)
     name = Path(command[0]).name.removesuffix(".exe")
     if name in COLON:
         place = [f"{path}:{passage.line_start}"]
@@ -54,7 +54,8 @@ def launch_for(
     return Launch((*command, *place), in_terminal=name not in WINDOWED)
 
 
-def _editor(environ: Mapping[str, str], which: Callable[[str], str | None]) -> list[str]:
+def editor_command(environ: Mapping[str, str], which: Callable[[str], str | None] = shutil.which) -> list[str]:
+    """The words of $VISUAL or $EDITOR, else the first editor that is here. Raises LocalmindError with a hint."""
     hint = "export EDITOR=nano"
     for variable in ("VISUAL", "EDITOR"):
         if not environ.get(variable, "").strip():

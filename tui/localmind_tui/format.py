@@ -1,5 +1,6 @@
 """Short words for the header and the notes: sizes, speeds, places. Pure text, already cleaned."""
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from localmind.clean import clean_line
 from localmind.errors import LocalmindError
 from localmind.events import Done, Passage, Progress
+from localmind.messages import Usage
 
 
 def place(passage: Passage, roots: Sequence[str]) -> str:
@@ -84,3 +86,95 @@ def model_in_use(status: Mapping[str, Any], wanted: str | None) -> str:
     entries = status.get("models") or ()
     entries = [entry for entry in entries if entry.get("state") == "loaded"] or entries
     return clean_line(wanted or (str(entries[0]["model"]) if entries else "no model loaded"))
+
+
+def size(count: float) -> str:
+    """Bytes for people: 98.4 MB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def seconds(count: float) -> str:
+    """`40 s`, `3 min`, `2 h`."""
+    if count < 90:
+        return f"{count:.0f} s"
+    return f"{count / 60:.0f} min" if count < 5400 else f"{count / 3600:.1f} h"
+
+
+def gauge(share: float, width: int = 8) -> str:
+    """`▓▓▓░░░░░`, filled to `share` of it."""
+    filled = round(max(0.0, min(share, 1.0)) * width)
+    return "▓" * filled + "░" * (width - filled)
+
+
+def when(then: float, now: float) -> str:
+    """`just now`, `5 min ago`, `yesterday`, else the day."""
+    ago = max(now - then, 0)
+    if ago < 60:
+        return "just now"
+    if ago < 3600:
+        return f"{ago / 60:.0f} min ago"
+    if ago < 86400:
+        return f"{ago / 3600:.0f} h ago"
+    return "yesterday" if ago < 2 * 86400 else time.strftime("%Y-%m-%d", time.localtime(then))
+
+
+def download(step: Mapping[str, Any]) -> str:
+    """`▓▓▓░░░░░ 38 % of 98.4 MB · 12.1 MB/s · 5 s left`."""
+    done, total = float(step.get("done") or 0), float(step.get("total") or 0)
+    words = []
+    if total > 0:
+        words.append(f"{gauge(done / total)} {min(done / total, 1):.0%}".replace("%", " %") + f" of {size(total)}")
+    else:
+        words.append(clean_line(str(step.get("stage") or "waiting")))
+    if step.get("stage") == "paused":
+        return " · ".join([*words, "paused"])
+    if step.get("rate"):
+        words.append(f"{size(float(step['rate']))}/s")
+    if step.get("eta_s"):
+        words.append(f"{seconds(float(step['eta_s']))} left")
+    return " · ".join(words)
+
+
+def context_of(status: Mapping[str, Any], model: str | None) -> int:
+    """Tokens that one conversation with the model may have; 0 while it is not loaded."""
+    for entry in status.get("models") or ():
+        if entry.get("model") == model and entry.get("load"):
+            load = entry["load"]
+            return int(load.get("n_ctx_seq") or load.get("n_ctx") or 0)
+    return 0
+
+
+def memory(machine: Mapping[str, Any], status: Mapping[str, Any]) -> str:
+    """`memory ▓▓▓▓░░░░ 3.9 of 8.0 GB used · smollm2:135m is loaded`."""
+    import psutil  # the machine that the app runs on is the daemon's
+
+    now = psutil.virtual_memory()
+    used = now.total - now.available
+    words = [f"memory {gauge(used / now.total, 16)} {size(used)} of {size(now.total)} used"]
+    loaded = [str(entry["model"]) for entry in status.get("models") or () if entry.get("state") == "loaded"]
+    if loaded:
+        words.append(f"{', '.join(loaded)} {'is' if len(loaded) == 1 else 'are'} loaded")
+    if machine.get("summary"):
+        words.append(str(machine["summary"]))
+    return clean_line(" · ".join(words))
+
+
+def context(usage: Usage, room: int) -> str:
+    """`context ▓░░░░░░░ 957 of 8,192`: how much of it the newest answer filled."""
+    used = usage.prompt_tokens + usage.completion_tokens
+    return f"context {gauge(used / room)} {used:,} of {room:,}" if room else f"{used:,} tokens of context"
+
+
+def welcome(roots: Sequence[str]) -> str:
+    """What an empty thread says."""
+    if not roots:
+        return (
+            "No folder is watched yet, so there is nothing to answer from.\n"
+            "F4 adds one. Ctrl+T switches to a chat without files."
+        )
+    listed = "\n".join(f"  {clean_line(root)}" for root in roots[:8])
+    return f"Ask about what is in\n\n{listed}\n\n@ names a file, / a command. F1 shows every key."

@@ -1,8 +1,9 @@
 """Every key of the app in one table: bindings, footer, help and documentation are made from it.
 
-Ids are stable names such as `answer.stop`, so that a user's own keymap can name them.
+Ids are stable names such as `answer.stop`; the table [tui.keys] of settings.toml gives them other keys.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from textual.binding import Binding, BindingType
@@ -21,46 +22,94 @@ class Key:
     help: str
     """For the help screen, one sentence without a full stop."""
     where: str = "chat"
-    """The widget or screen that binds it: chat, composer, sources."""
-    footer: bool = True
+    """The widget or screen that binds it; PLACES names them."""
+    footer: bool = False
     priority: bool = False
 
-    @property
-    def shown(self) -> str:
-        return " or ".join(_pretty(key) for key in self.keys.split(","))
+    def shown(self, chosen: Mapping[str, str] | None = None) -> str:
+        """For people, with the user's own keys in place of ours."""
+        keys = (chosen or {}).get(self.id, self.keys)
+        return " or ".join(_pretty(key) for key in keys.split(","))
 
+
+PLACES = {
+    "app": "Anywhere",
+    "chat": "In a conversation",
+    "composer": "In the question",
+    "turn": "On a question and its answer",
+    "sources": "On a source",
+    "threads": "In the list of threads",
+    "models": "In the list of models",
+    "folders": "In the list of folders",
+}
 
 KEYS = (
-    Key("help", "f1", "help", "help", "Show this help, or close it", priority=True),
-    Key("answer.stop", "escape", "stop", "stop", "Stop the answer and keep its text; else go back to the composer"),
-    Key("app.quit", "ctrl+q", "app.quit", "quit", "Leave; an answer that is being written is stopped", priority=True),
-    Key("mode.switch", "ctrl+t", "switch_mode", "files or chat", "Switch between your files and plain chat"),
-    Key("sources.focus", "ctrl+o", "sources", "sources", "Go to the sources of the newest answer", priority=True),
-    Key("conversation.new", "ctrl+n", "new", "new", "Begin a new conversation"),
-    # Priority, since the composer would take the page keys for itself.
+    Key("help", "f1", "help", "help", "Show help for where you are, or close it", "app", True, True),
+    Key("threads.open", "f2", "threads", "threads", "Threads: find anything ever said", "app", True, True),
+    Key("models.open", "f3", "models", "models", "Models: choose, download, remove", "app", True, True),
+    Key("folders.open", "f4", "folders", "folders", "Folders: add, watch, remove", "app", True, True),
+    Key("palette", "ctrl+p", "command_palette", "commands", "Every command by its name", "app", True, True),
+    Key("app.quit", "ctrl+q", "leave", "quit", "Leave; answers go on without you", "app", False, True),
+    Key("app.interrupt", "ctrl+c", "interrupt", "", "Copy what is marked; else stop the answer; twice: leave", "app"),
+    Key("answer.stop", "escape", "stop", "stop", "Stop the answer and keep its text; else back to the question"),
+    Key("mode.switch", "ctrl+t", "switch_mode", "files/chat", "Switch between your files and plain chat", footer=True),
+    Key("conversation.new", "ctrl+n", "new", "new", "Begin a new thread", footer=True),
+    Key("thread.previous", "alt+up", "neighbour(-1)", "previous", "Go to the thread above in the list", priority=True),
+    Key("thread.next", "alt+down", "neighbour(1)", "next", "Go to the thread below in the list", priority=True),
+    Key("sidebar", "ctrl+b", "sidebar", "threads", "Show or hide the list of threads", priority=True),
+    Key("sources.focus", "ctrl+o", "sources", "sources", "Go to the sources of the answer", priority=True),
+    Key("sources.panel", "f5", "sources_panel", "passages", "Show or hide the passages behind the answer"),
+    Key("turns.focus", "ctrl+up", "turns", "answers", "Go to the answers, to copy, edit or branch", priority=True),
     Key(
-        "scroll.up",
-        "pageup",
-        "page(-1)",
-        "up",
-        "Scroll up; the view then stays while the answer grows",
-        footer=False,
-        priority=True,
+        "scroll.up", "pageup", "page(-1)", "up", "Scroll up; the view then stays while the answer grows", priority=True
     ),
+    Key("scroll.down", "pagedown", "page(1)", "down", "Scroll down; at the end the view follows again", priority=True),
+    Key("question.send", "enter", "send", "send", "Send the question", "composer"),
     Key(
-        "scroll.down",
-        "pagedown",
-        "page(1)",
-        "down",
-        "Scroll down; at the end the view follows again",
-        footer=False,
-        priority=True,
+        "question.newline",
+        "ctrl+j,shift+enter,alt+enter",
+        "newline",
+        "new line",
+        "New line in the question",
+        "composer",
     ),
-    Key("question.send", "enter", "send", "send", "Send the question", where="composer", footer=False),
-    Key("question.newline", "ctrl+j,shift+enter", "newline", "new line", "New line in the question", "composer", False),
-    Key(
-        "source.open", "enter", "select", "open", "Open the marked source in $VISUAL or $EDITOR, at its line", "sources"
-    ),
+    Key("question.older", "up", "older", "older", "On the first line: what you asked before", "composer"),
+    Key("question.newer", "down", "newer", "newer", "On the last line: what you asked after that", "composer"),
+    Key("question.complete", "tab", "complete", "complete", "Take the marked completion of / or @", "composer"),
+    Key("question.editor", "ctrl+g", "editor", "editor", "Write the question in $VISUAL or $EDITOR", "composer"),
+    Key("turn.next", "j,down", "go(1)", "next", "Go to the next one", "turn", True),
+    Key("turn.previous", "k,up", "go(-1)", "previous", "Go to the one before", "turn", True),
+    Key("turn.first", "g,home", "first", "first", "Go to the first one", "turn"),
+    Key("turn.last", "G,end", "last", "last", "Go to the last one", "turn"),
+    Key("message.copy", "y", "copy", "copy", "Copy the answer", "turn", True),
+    Key("question.copy", "Y", "copy_question", "copy question", "Copy the question", "turn"),
+    Key("code.copy", "c", "copy_code", "copy code", "Copy a code block; again: the next one", "turn", True),
+    Key("question.edit", "e", "edit", "edit", "Edit the question and ask again, beside the old one", "turn", True),
+    Key("answer.again", "r", "again", "again", "Write another answer, beside the old one", "turn", True),
+    Key("answer.older", "h,left", "branch(-1)", "older answer", "Show the answer before: ‹ 1/2 ›", "turn"),
+    Key("answer.newer", "l,right", "branch(1)", "newer answer", "Show the answer after: ‹ 2/2 ›", "turn"),
+    Key("question.older_wording", "H", "wording(-1)", "older wording", "Show the question as it was before", "turn"),
+    Key("question.newer_wording", "L", "wording(1)", "newer wording", "Show the question as it was after", "turn"),
+    Key("reasoning.fold", "z", "fold", "thoughts", "Show or hide what the model thought", "turn"),
+    Key("turn.sources", "enter,s", "sources", "sources", "Go to its sources", "turn", True),
+    Key("turn.delete", "D", "delete", "delete", "Delete it and all that follows, for good", "turn"),
+    Key("turn.leave", "i", "leave", "write", "Back to the question", "turn"),
+    Key("source.open", "enter", "select", "open", "Open it in $VISUAL or $EDITOR, at its line", "sources", True),
+    Key("source.next", "j", "cursor_down", "", "Go to the next one", "sources"),
+    Key("source.previous", "k", "cursor_up", "", "Go to the one before", "sources"),
+    Key("source.copy", "y", "copy_place", "copy", "Copy its path and line", "sources", True),
+    Key("thread.rename", "f6", "rename", "rename", "Give the thread another title", "threads", True),
+    Key("thread.export", "f7", "export", "export", "Write the thread to a Markdown file", "threads", True),
+    Key("thread.delete", "f8,delete", "delete", "delete", "Delete the thread for good", "threads", True),
+    Key("model.use", "enter", "select", "use", "Answer with this model, or download it first", "models", True),
+    Key("model.pull", "p", "pull", "download", "Download the model", "models", True),
+    Key("model.pause", "space", "pause", "pause", "Pause the download, or go on with it", "models", True),
+    Key("model.cancel", "x", "cancel", "cancel", "Cancel the download; what came is kept for the next", "models", True),
+    Key("model.remove", "D", "remove", "remove", "Remove the model from this machine", "models", True),
+    Key("folder.add", "a", "add", "add", "Watch another folder", "folders", True),
+    Key("folder.pause", "space", "pause", "pause", "Pause the folder, or go on with it", "folders", True),
+    Key("folder.only", "enter", "select", "ask only it", "Ask only this folder; again: all of them", "folders", True),
+    Key("folder.remove", "D", "remove", "remove", "Stop watching it and forget what was read", "folders", True),
 )
 
 
@@ -74,5 +123,25 @@ def bindings(where: str) -> list[BindingType]:
 
 
 def _pretty(key: str) -> str:
-    names = {"escape": "Esc", "pageup": "PgUp", "pagedown": "PgDn", "ctrl": "Ctrl", "shift": "Shift", "enter": "Enter"}
-    return "+".join(names.get(part, part.upper()) for part in key.split("+"))
+    names = {
+        "escape": "Esc",
+        "pageup": "PgUp",
+        "pagedown": "PgDn",
+        "enter": "Enter",
+        "space": "Space",
+        "tab": "Tab",
+        "ctrl": "Ctrl",
+        "shift": "Shift",
+        "alt": "Alt",
+        "up": "↑",
+        "down": "↓",
+        "left": "←",
+        "right": "→",
+        "home": "Home",
+        "end": "End",
+        "delete": "Del",
+    }
+    parts = key.split("+")
+    if len(parts) == 1 and len(key) == 1:
+        return key
+    return "+".join(names.get(part, part.upper()) for part in parts)

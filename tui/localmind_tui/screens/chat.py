@@ -1,205 +1,292 @@
-"""The conversation: asks the daemon, shows the answer while it comes, stops it, opens its sources.
-
-One answer is written at a time. Its events are read in a task of their own, so that Esc can cancel
-that task, which closes the stream and with it the work in the daemon, and the text so far stays.
-"""
+"""The conversation's keys and commands: what a user does with a thread besides reading it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Literal
+import contextlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
 
 from textual import on, work
-from textual.app import ComposeResult
-from textual.reactive import reactive
-from textual.screen import Screen
-from textual.widgets import Footer
+from textual.app import SuspendNotSupported
 
-from localmind.clean import clean_line
-from localmind.errors import DaemonUnreachable, InternalError, LocalmindError
-from localmind.events import Done, Event, Failed, Progress, Sources, TextDelta
-from localmind.messages import Message
-from localmind_tui import format
-from localmind_tui.assistant import Assistant
-from localmind_tui.editor import Launch, launch_for
-from localmind_tui.keymap import bindings
-from localmind_tui.screens.help import HelpScreen
+from localmind.clean import clean, clean_line
+from localmind.errors import InvalidRequest, LocalmindError
+from localmind_tui import templates
+from localmind_tui.commands import BY_NAME
+from localmind_tui.editor import editor_command
+from localmind_tui.screens.asking import Prompt
+from localmind_tui.screens.conversation import Conversation
+from localmind_tui.vim import Vim
 from localmind_tui.widgets.composer import Composer
 from localmind_tui.widgets.header import Header
-from localmind_tui.widgets.sources import SourcesView
-from localmind_tui.widgets.transcript import Transcript
-from localmind_tui.widgets.turn import TurnView
+from localmind_tui.widgets.sidebar import Sidebar
 
-STATUS_SECONDS = 5.0
-"""How often the header asks the daemon how it is."""
+OPTIONS: dict[str, Callable[[str], Any]] = {
+    "temperature": float,
+    "top_p": float,
+    "max_tokens": int,
+    "thinking": lambda word: {"on": True, "true": True, "off": False, "false": False}[word.lower()],
+}
 
-Mode = Literal["files", "chat"]
 
-
-class ChatScreen(Screen[None]):
-    """`launch` runs a command that opens a source; `environ` says which editor that is."""
-
-    BINDINGS = bindings("chat")
-    AUTO_FOCUS = "Composer"
-
-    mode: reactive[Mode] = reactive("files", init=False)
-
-    def __init__(
-        self,
-        client: Assistant,
-        *,
-        folder: str | None,
-        model: str | None,
-        environ: Mapping[str, str],
-        launch: Callable[[Launch], None],
-    ) -> None:
-        super().__init__()
-        self.HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-normal")]
-        self._client = client
-        self._folder = folder
-        self._model = model
-        self._environ = environ
-        self._launch = launch
-        self._roots: list[str] = []
-        self._answer: asyncio.Task[None] | None = None
-
-    def compose(self) -> ComposeResult:
-        yield Header()
-        yield Transcript()
-        yield Composer()
-        yield Footer(show_command_palette=False)
-
-    def on_mount(self) -> None:
-        self.watch_mode(self.mode)
-        self._ask_status()
-        self.set_interval(STATUS_SECONDS, self._ask_status)
-
-    async def on_unmount(self) -> None:
-        if self._answer is not None:
-            self._answer.cancel()
-            await asyncio.gather(self._answer, return_exceptions=True)
-
-    @property
-    def answering(self) -> bool:
-        return self._answer is not None and not self._answer.done()
-
-    def watch_mode(self, mode: Mode) -> None:
-        composer = self.query_one(Composer)
-        composer.border_title = "Ask your files" if mode == "files" else "Chat, without your files"
+class ChatScreen(Conversation):
+    """The conversation with its keys and commands."""
 
     @on(Composer.Sent)
+    @work(group="asking")
     async def _sent(self, event: Composer.Sent) -> None:
+        if event.text.startswith("/") and (name := event.text[1:].split(None, 1)[0] if event.text[1:].strip() else ""):
+            command = BY_NAME.get(name)
+            if command is not None:
+                self.composer.take()
+                await self.run_named(command.name, event.text[1 + len(name) :].strip())
+                return
+            if "/" not in name:
+                self.notify(f"There is no command /{clean_line(name)}. Ctrl+P lists them.", markup=False)
+                return
         if self.answering:
-            self.notify("An answer is still being written. Esc stops it.", markup=False)
+            self.notify("Sent when this answer ends. Esc stops it.", markup=False)
+            self.queued = (self._key, event.text)
             return
-        transcript = self.query_one(Transcript)
-        if self.mode == "files":
-            events = self._client.ask(event.text, folder=self._folder, model=self._model)
-        else:
-            events = self._client.chat([*transcript.messages, Message("user", event.text)], model=self._model)
-        self.query_one(Composer).clear()
-        turn = await transcript.begin(event.text)
-        self.query_one(Header).state = "answering"
-        self._answer = asyncio.create_task(self._read(turn, events))
-        self._see_through(turn, self._answer)
+        await self.submit(event.text)
 
-    async def _read(self, turn: TurnView, events: AsyncIterator[Event]) -> None:
-        """Show events until the last one. Raises LocalmindError for a stream that failed."""
+    async def run_named(self, name: str, rest: str) -> None:
+        """Run a command; what goes wrong is told."""
+        run: Callable[[str], Awaitable[None]] = getattr(self, BY_NAME[name].method)
         try:
-            async for event in events:
-                match event:
-                    case TextDelta(text):
-                        turn.feed(text)
-                    case Sources(passages):
-                        turn.cite(passages, self._roots)
-                    case Progress():
-                        turn.report(event)
-                    case Done():
-                        await turn.finish(event)
-                        return
-                    case Failed():
-                        raise event.exception()
-        finally:
-            # An async generator that is dropped closes when the collector finds it; the daemon should stop now.
-            close = getattr(events, "aclose", None)
-            if close is not None:
-                await close()
-        raise DaemonUnreachable("the answer ended early", hint="localmind status")
-
-    @work(group="answer")
-    async def _see_through(self, turn: TurnView, answer: asyncio.Task[None]) -> None:
-        """Wait for an answer to end, however it does, and say how it did."""
-        await asyncio.wait([answer])
-        if answer.cancelled():
-            await turn.stop()
-        elif (problem := answer.exception()) is not None:
-            if not isinstance(problem, LocalmindError):
-                self.log.error(problem)
-                problem = InternalError(f"the app met an error of its own: {type(problem).__name__}: {problem}")
-            await turn.fail(problem)
-        self._ask_status()
-
-    @work(group="status", exclusive=True)
-    async def _ask_status(self) -> None:
-        header, transcript = self.query_one(Header), self.query_one(Transcript)
-        try:
-            status = await self._client.status()
+            await run(rest)
         except LocalmindError as problem:
-            header.state = "unreachable"
-            transcript.welcome(format.failure(problem))
+            self.complain(problem)
+
+    # -- keys
+
+    async def action_stop(self) -> None:
+        if self.answering and self._view is not None and self._view.said is not None:
+            with contextlib.suppress(LocalmindError):
+                await self.desk.daemon.post(f"/messages/{self._view.said.id}/stop")
             return
-        header.state = "answering" if self.answering else "ready"
-        header.model = format.model_in_use(status, self._model)
-        self._roots = format.roots(status)
-        header.folders = format.folders(status)
-        transcript.welcome(_welcome(self._roots))
-
-    @on(SourcesView.Opened)
-    def _open(self, event: SourcesView.Opened) -> None:
-        try:
-            self._launch(launch_for(event.passage, self._environ))
-        except LocalmindError as problem:
-            self.notify(format.failure(problem), severity="error", markup=False)
-
-    def action_help(self) -> None:
-        self.app.push_screen(HelpScreen())
-
-    def action_stop(self) -> None:
-        if self._answer is not None and self.answering:
-            self._answer.cancel()
-        else:
-            self.set_focus(self.query_one(Composer))
+        if self._beside is not None and self.composer.has_focus:
+            self._beside = None
+            self.composer.put("")
+            self._show_composer()
+        self.composer.focus()
 
     def action_switch_mode(self) -> None:
         self.mode = "chat" if self.mode == "files" else "files"
 
+    async def action_new(self) -> None:
+        await self.open(None)
+        self.composer.focus()
+
+    async def action_neighbour(self, step: int) -> None:
+        threads = self.query_one(Sidebar).threads
+        place = threads.index(self._key) + step if self._key in threads else 0 if threads else -1
+        if 0 <= place < len(threads):
+            await self.open(threads[place])
+
+    def action_sidebar(self) -> None:
+        shown = self.query_one(Sidebar).display
+        self.set_class(shown, "-no-sidebar")
+        self.set_class(not shown, "-sidebar")
+
+    def action_sources_panel(self) -> None:
+        panel = self.query_one("#passages")
+        panel.display = not panel.display
+        self.show_passages()
+
     def action_sources(self) -> None:
-        for turn in reversed(self.query_one(Transcript).turns):
+        for turn in reversed(self.transcript.turns):
             if turn.sources.passages:
                 self.set_focus(turn.sources)  # at once, so that a quick Enter does not miss it
                 return
         self.notify("No answer has sources yet.", markup=False)
 
-    async def action_new(self) -> None:
-        if self.answering:
-            self.notify("An answer is still being written. Esc stops it.", markup=False)
-            return
-        await self.query_one(Transcript).clear()
-        self.set_focus(self.query_one(Composer))
+    def action_turns(self) -> None:
+        if (turn := self.last_turn) is not None:
+            self.set_focus(turn)
+            turn.scroll_visible(animate=False)
 
     def action_page(self, direction: int) -> None:
-        transcript = self.query_one(Transcript)
         if direction < 0:
-            transcript.scroll_page_up(animate=False)
+            self.transcript.scroll_page_up(animate=False)
         else:
-            transcript.scroll_page_down(animate=False)
+            self.transcript.scroll_page_down(animate=False)
 
+    # -- commands
 
-def _welcome(roots: list[str]) -> str:
-    if not roots:
-        return (
-            "No folder is watched yet, so there is nothing to answer from.\n"
-            "In another terminal:  localmind folders add DIR\n\n"
-            "Ctrl+T switches to a chat without files."
+    async def run_again(self, rest: str) -> None:
+        if (turn := self.last_turn) is not None:
+            turn.action_again()
+
+    async def run_copy(self, rest: str) -> None:
+        if (turn := self.last_turn) is not None:
+            await self.copy(turn.answer)
+
+    async def run_stop(self, rest: str) -> None:
+        await self.action_stop()
+
+    async def run_new(self, rest: str) -> None:
+        await self.action_new()
+
+    async def run_sources(self, rest: str) -> None:
+        self.action_sources_panel()
+
+    async def run_mode(self, rest: str) -> None:
+        self.mode = rest if rest in ("files", "chat") else "chat" if self.mode == "files" else "files"
+
+    async def run_file(self, rest: str) -> None:
+        self.composer.put(f'@"{rest}" ' if " " in rest else f"@{rest}")
+
+    async def run_folder(self, rest: str) -> None:
+        if not rest:
+            self.folder = None
+        else:
+            path = Path(rest).expanduser()
+            self.folder = next((root for root in self._roots if Path(root).name == rest), str(path.absolute()))
+        self.desk.link.ask()
+
+    async def run_folders(self, rest: str) -> None:
+        self.app.action_folders()  # type: ignore[attr-defined]
+
+    async def run_models(self, rest: str) -> None:
+        self.app.action_models()  # type: ignore[attr-defined]
+
+    async def run_threads(self, rest: str) -> None:
+        self.app.action_threads()  # type: ignore[attr-defined]
+
+    async def run_model(self, rest: str) -> None:
+        if not rest:
+            self.app.action_models()  # type: ignore[attr-defined]
+            return
+        await self.desk.daemon.get("/models/show", name=rest)
+        self.use_model(rest)
+
+    def use_model(self, name: str) -> None:
+        """Answer with this model from now on."""
+        self.model = name
+        self.desk.memory.now.model = name
+        self.query_one(Header).model = clean_line(name)
+
+    async def run_rename(self, rest: str) -> None:
+        if self.thread is None:
+            raise InvalidRequest("there is nothing to rename before the first question")
+        title: str | None = rest or None
+        if title is None:
+            title = await self.app.push_screen_wait(Prompt("Title", str(self.thread["title"])))
+        if title is not None:
+            self.thread = (await self.desk.daemon.patch(f"/threads/{self._key}", {"title": title}))["thread"]
+            self.query_one(Header).thread = clean_line(str(self.thread["title"]))
+            self.desk.link.ask()
+
+    async def run_delete(self, rest: str) -> None:
+        if self.thread is not None and await self.confirm("Delete this thread for good? No copy stays."):
+            await self.desk.daemon.delete(f"/threads/{self._key}")
+            await self.open(None)
+
+    async def run_export(self, rest: str) -> None:
+        if self.thread is None:
+            raise InvalidRequest("there is nothing to export before the first question")
+        self.notify(f"Written to {clean_line(str(await self.export(self.thread, rest)))}", markup=False)
+
+    async def export(self, thread: dict[str, Any], wanted: str) -> Path:
+        """Write a thread to a file that is not there yet; `.json` in its name chooses JSON."""
+        name = "".join(each if each.isalnum() else "-" for each in clean_line(str(thread["title"])).lower())
+        path = self.desk.here / (
+            Path(wanted).expanduser() if wanted else Path(f"{name.strip('-')[:60] or 'thread'}.md")
         )
-    listed = "\n".join(f"  {clean_line(root)}" for root in roots[:8])
-    return f"Ask about what is in\n\n{listed}\n\nF1 shows every key."
+        form = "json" if path.suffix == ".json" else "markdown"
+        text = await self.desk.daemon.text(f"/threads/{thread['id']}/export", form=form)
+        for count in range(1000):
+            free = path if not count else path.with_stem(f"{path.stem}-{count}")
+            try:
+                await asyncio.to_thread(_write_new, free, text)
+            except FileExistsError:
+                continue
+            except OSError as problem:
+                raise LocalmindError(f"{free} cannot be written: {problem.strerror}", hint="/export FILE") from problem
+            return free
+        raise LocalmindError(f"{path} is there already", hint="/export ANOTHER-NAME.md")
+
+    async def run_system(self, rest: str) -> None:
+        await self._change_options(system=rest or None)
+        self.notify("Instructions set for plain chat." if rest else "Instructions removed.", markup=False)
+
+    async def run_set(self, rest: str) -> None:
+        name, _, value = rest.partition(" ")
+        if name not in OPTIONS:
+            raise InvalidRequest(f"/set takes {', '.join(OPTIONS)}", hint="/set temperature 0.2")
+        try:
+            given = OPTIONS[name](value.strip()) if value.strip() else None
+        except (ValueError, KeyError):
+            raise InvalidRequest(f"{clean_line(value)} is no value of {name}", hint=f"/set {name} …") from None
+        await self._change_options(**{name: given})
+        self.notify(f"{name}: {'as the model likes' if given is None else given}", markup=False)
+
+    async def _change_options(self, **change: Any) -> None:
+        if self.thread is None:
+            raise InvalidRequest("settings belong to a thread, and this one has not begun", hint="ask something first")
+        options = dict(self.thread.get("options") or {}) | change
+        self.thread = (await self.desk.daemon.patch(f"/threads/{self._key}", {"options": options}))["thread"]
+
+    async def run_template(self, rest: str) -> None:
+        name, _, given = rest.partition(" ")
+        if not name:
+            known = ", ".join(templates.names(self.desk.templates)) or f"none yet, in {self.desk.templates}"
+            self.notify(f"Templates: {clean_line(known)}", markup=False)
+            return
+        template = templates.read(self.desk.templates, name)
+        values = dict(part.split("=", 1) for part in given.split() if "=" in part)
+        values.setdefault("input", " ".join(part for part in given.split() if "=" not in part))
+        if not values["input"]:
+            del values["input"]
+        for missing in template.fill(values)[1]:
+            answer = await self.app.push_screen_wait(Prompt(f"{name}: {missing}", ""))
+            if answer is None:
+                return
+            values[missing] = answer
+        self.composer.put(clean(template.fill(values)[0]))
+        self.composer.focus()
+
+    async def run_theme(self, rest: str) -> None:
+        if rest and rest not in self.app.available_themes:
+            raise InvalidRequest(f"no theme {clean_line(rest)!r}", hint=", ".join(sorted(self.app.available_themes)))
+        if rest:
+            self.app.theme = rest
+        else:
+            self.app.search_themes()
+
+    async def run_vim(self, rest: str) -> None:
+        self.composer.vim = None if self.composer.vim is not None else Vim()
+        self.composer.remove_class("-normal-mode")
+        self.notify("Vim keys are on: Esc for normal mode." if self.composer.vim else "Vim keys are off.", markup=False)
+
+    async def run_help(self, rest: str) -> None:
+        self.app.action_help()  # type: ignore[attr-defined]
+
+    run_keys = run_help
+
+    async def run_quit(self, rest: str) -> None:
+        self.app.action_leave()  # type: ignore[attr-defined]
+
+    def edit_in_editor(self) -> None:
+        """Lend the terminal to the editor, with the question in a private file."""
+        try:
+            command = editor_command(self.desk.environ)
+            with tempfile.TemporaryDirectory(prefix="localmind-") as directory:
+                path = Path(directory) / "question.md"
+                path.write_text(self.composer.text, "utf-8")
+                with self.app.suspend():
+                    subprocess.run([*command, os.fspath(path)], check=False)
+                self.composer.put(path.read_text("utf-8", "replace").rstrip("\n"))
+        except (SuspendNotSupported, OSError) as problem:
+            self.complain(LocalmindError(f"the editor cannot be run: {problem}", hint="export EDITOR=nano"))
+        except LocalmindError as problem:
+            self.complain(problem)
+
+
+def _write_new(path: Path, text: str) -> None:
+    with open(path, "x", encoding="utf-8") as file:
+        file.write(text)

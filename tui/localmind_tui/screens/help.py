@@ -1,5 +1,6 @@
-"""F1: every key and what it does, from the keymap."""
+"""F1: what can be done where you are, then every key, from the keymap."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from rich.table import Table
@@ -10,36 +11,51 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from localmind_tui.keymap import KEYS
+from localmind_tui.keymap import KEYS, PLACES
 
-PLACES = {"chat": "Anywhere", "composer": "In the question", "sources": "On a source"}
-
-ABOUT = (
-    "Answers come from the folders that you let localmind watch, and end with the places they were made from. "
-    "Nothing leaves this machine."
-)
+ABOUT = {
+    "chat": (
+        "Answers come from the folders that you let localmind watch, and end with the places they were made from. "
+        "Nothing leaves this machine. The daemon writes the answers: close the terminal, come back, and they are there."
+    ),
+    "composer": (
+        "Enter sends. @ names a file or folder that the question is about; / is a command. "
+        "A long paste, or a file dropped on the window, goes along as a file."
+    ),
+    "turn": "A question and its answer. Editing and writing again keep what was there, as a branch: ‹ 1/2 ›.",
+    "sources": "The passages that the answer was made from.",
+    "threads": "Everything ever said on this machine, until you delete it. Words are searched as you type.",
+    "models": "A star marks what this machine runs best. Downloads go on when you close this window.",
+    "folders": "Only what you add here is ever read; keys, secrets and what .gitignore names are left out.",
+}
+ADVICE = 'Another key for anything: in settings.toml, [tui.keys], a line such as "answer.stop" = "ctrl+x".'
 
 
 class HelpScreen(ModalScreen[None]):
-    """Closes with F1, Esc or q."""
+    """Closes with F1, Esc or q. `where` is what had the focus."""
 
     BINDINGS: ClassVar[list[BindingType]] = [("escape,f1,q", "dismiss", "close")]
 
+    def __init__(self, where: str, chosen: Mapping[str, str]) -> None:
+        super().__init__()
+        self._where = where
+        self._chosen = chosen
+
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="help") as box:
-            box.border_title = "localmind: keys"
-            yield Static(ABOUT, markup=False)
+            box.border_title = f"Help: {PLACES[self._where].lower()}"
+            yield Static(ABOUT.get(self._where, ABOUT["chat"]), markup=False)
             yield Static(self.table(), id="keys")
+            yield Static(ADVICE, id="advice", markup=False)
 
-    @staticmethod
-    def table() -> Table:
-        """The keymap as a grid whose second column wraps."""
+    def table(self) -> Table:
+        """The keymap as a grid whose second column wraps, the place in focus first."""
         grid = Table.grid(padding=(0, 2))
-        for where, title in PLACES.items():
+        for where in sorted(PLACES, key=lambda place: place != self._where):
             if grid.rows:
                 grid.add_row()
-            grid.add_row(Text(title, "bold underline"))
+            grid.add_row(Text(PLACES[where], "bold underline"))
             for key in KEYS:
                 if key.where == where:
-                    grid.add_row(Text(key.shown, "bold"), key.help)
+                    grid.add_row(Text(key.shown(self._chosen), "bold"), Text(key.help), Text(key.id, "dim"))
         return grid

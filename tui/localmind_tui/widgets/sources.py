@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from localmind.clean import clean_line
+from localmind.clean import clean, clean_line
 from localmind.events import Passage
 from localmind_tui.format import place
 from localmind_tui.keymap import bindings
@@ -21,7 +22,14 @@ class SourcesView(OptionList):
 
     @dataclass
     class Opened(Message):
-        """The user wants to see this source."""
+        """The user wants to see this source, or have its place."""
+
+        passage: Passage
+        what: Literal["open", "copy"] = "open"
+
+    @dataclass
+    class Marked(Message):
+        """The mark is on this source."""
 
         passage: Passage
 
@@ -44,8 +52,25 @@ class SourcesView(OptionList):
         event.stop()
         self.post_message(self.Opened(self.passages[event.option_index]))
 
+    def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        event.stop()
+        self.post_message(self.Marked(self.passages[event.option_index]))
+
+    def action_copy_place(self) -> None:
+        if self.highlighted is not None:
+            self.post_message(self.Opened(self.passages[self.highlighted], "copy"))
+
+
+def passage_text(passages: Sequence[Passage], roots: Sequence[str]) -> Content:
+    """The passages as they were read, one below the other, for the panel."""
+    parts: list[Content] = []
+    for passage in passages:
+        parts.append(Content.assemble((f"[{passage.number}] {place(passage, roots)}\n", "bold $accent")))
+        parts.append(Content(clean(passage.text).strip() + "\n\n"))
+    return Content("").join(parts)
+
 
 def _line(passage: Passage, roots: Sequence[str]) -> Content:
     line = Content.assemble((f"[{passage.number}] ", "$accent"), place(passage, roots))
     heading = clean_line(passage.heading or "")
-    return Content.assemble(line, (f"  {heading}", "$text-muted")) if heading else line
+    return Content.assemble(line, (f"  {heading}", "$foreground-muted")) if heading else line

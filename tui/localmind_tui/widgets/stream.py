@@ -3,7 +3,7 @@
 Closed blocks are Markdown; the open one is plain text until it closes, and the end brings one update
 with the whole text. Measured on 2 cores at 30 tokens/s, an open list costs 60 % of a core when each token
 goes to the Markdown widget, and 10 % this way. Flushes come at most ten times a second, less often
-when they are slow.
+when they are slow. Of a long open block only the end is drawn while it grows.
 """
 
 import time
@@ -14,8 +14,9 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Markdown, Static
 
-from localmind.clean import Cleaner, clean_line
+from localmind.clean import Cleaner, clean, clean_line
 from localmind_tui.blocks import closed_length
+from localmind_tui.widgets.fence import Document
 
 FASTEST_FLUSH = 0.1
 SLOWEST_FLUSH = 0.75
@@ -23,6 +24,8 @@ BACK_OFF = 5
 """The next flush waits this many times what the last one took."""
 MAX_NESTING = 12
 """Quotes within quotes that are still drawn; a hostile text nests thousands."""
+TAIL_LINES = 40
+"""Lines of an open block that are drawn while it grows; all of them when it closes."""
 
 
 def markdown_parser() -> MarkdownIt:
@@ -31,18 +34,17 @@ def markdown_parser() -> MarkdownIt:
 
 
 class StreamView(Vertical):
-    """Shows one text that is fed in pieces. `text` is all of it, cleaned."""
+    """Shows one text that is fed in pieces, or is there from the beginning. `text` is all of it, cleaned."""
 
-    def __init__(self) -> None:
+    def __init__(self, text: str | None = None) -> None:
         super().__init__()
-        self.text = ""
-        # Links are shown and not followed: their address came from a model.
-        self.markdown = Markdown(parser_factory=markdown_parser, open_links=False)
+        self.text = "" if text is None else clean(text)
+        self.markdown = Document(self.text or None, parser_factory=markdown_parser, open_links=False)
         self.tail = Static(classes="tail", markup=False)
         self._cleaner = Cleaner()
-        self._cut = 0  # characters of `text` that are in the Markdown widget
+        self._cut = len(self.text)  # characters of `text` that are in the Markdown widget
         self._scheduled = False
-        self._ended = False
+        self._ended = text is not None
         self._delay = FASTEST_FLUSH
 
     def compose(self) -> ComposeResult:
@@ -64,6 +66,13 @@ class StreamView(Vertical):
             await self.markdown.update(self.text)
             self.tail.display = False
 
+    async def replace(self, text: str) -> None:
+        """Show another text as a whole: the daemon knows better."""
+        self._cleaner = Cleaner()
+        self.text = clean(text)
+        self._ended = False
+        await self.end()
+
     async def _flush(self) -> None:
         self._scheduled = False
         if self._ended or not self.is_attached:
@@ -76,11 +85,18 @@ class StreamView(Vertical):
             await self.markdown.append(block)
         if self._ended:  # `end` came while the blocks were being mounted
             return
-        open_block = self.text[self._cut :]
+        open_block = self.text[self._cut :].rstrip("\n")
         self.tail.display = bool(open_block.strip())
-        self.tail.update(Content(open_block.rstrip("\n")))
+        self.tail.update(Content(shortened(open_block)))
         self._delay = min(max(FASTEST_FLUSH, BACK_OFF * (time.perf_counter() - began)), SLOWEST_FLUSH)
 
     def on_markdown_link_clicked(self, event: Markdown.LinkClicked) -> None:
         event.stop()
         self.notify(clean_line(event.href), title="This link leads to", markup=False)
+
+
+def shortened(block: str) -> str:
+    """The end of a long open block, under a line that says so."""
+    lines = block.split("\n")
+    hidden = len(lines) - TAIL_LINES
+    return block if hidden <= 0 else "\n".join([f"… {hidden} lines above", *lines[hidden:]])

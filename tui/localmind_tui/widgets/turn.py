@@ -1,73 +1,266 @@
-"""One question and its answer in the transcript."""
+"""One question and its answer in the transcript, with its branches, thoughts, costs and sources.
 
+It can be focused, and its keys ask the screen for what concerns the daemon by the messages below. What it
+shows it is told; it reaches nothing by itself.
+"""
+
+import re
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.message import Message
 from textual.widgets import Static
 
-from localmind.clean import clean
+from localmind.clean import clean, clean_line
 from localmind.errors import LocalmindError
 from localmind.events import Done, Passage, Progress
+from localmind.messages import Usage
 from localmind_tui import format
+from localmind_tui.keymap import bindings
+from localmind_tui.said import Exchange, Said, State
 from localmind_tui.widgets.sources import SourcesView
 from localmind_tui.widgets.stream import StreamView
 
-State = Literal["streaming", "done", "stopped", "failed"]
+_CODE = re.compile(r"^ {0,3}(`{3,}|~{3,})[^\n`]*\n(.*?)(?:^ {0,3}\1[`~]*\s*$|\Z)", re.M | re.S)
 
 
 class TurnView(Vertical):
     """The question as it was typed, the answer as it grows, a note on what became of it, and its sources."""
 
-    def __init__(self, question: str) -> None:
+    BINDINGS = bindings("turn")
+    can_focus = True
+
+    @dataclass
+    class Asked(Message):
+        """The user wants something done with this turn."""
+
+        turn: "TurnView"
+        what: Literal["edit", "again", "choose", "delete", "copy"]
+        message: int = 0
+        """Of `choose`: the branch that is wanted."""
+        text: str = ""
+        """Of `copy`: what."""
+
+    @dataclass
+    class Move(Message):
+        """The user wants to be elsewhere."""
+
+        turn: "TurnView"
+        where: Literal["next", "previous", "first", "last", "composer"]
+
+    def __init__(self, exchange: Exchange, roots: Sequence[str] = ()) -> None:
         super().__init__()
-        self.question = question
-        self.state: State = "streaming"
-        self.note = ""
-        self.stream = StreamView()
+        self.question: Said = exchange.question
+        self.said: Said | None = exchange.answer
+        self.state: State = exchange.answer.state if exchange.answer else "streaming"
+        settled = exchange.answer is not None and exchange.answer.state != "streaming"
+        self.stream = StreamView(exchange.answer.content if exchange.answer and settled else None)
         self.sources = SourcesView()
+        self.note = ""
+        self.usage = exchange.answer.usage if exchange.answer else Usage()
+        self.pieces = 0
+        self._first_at: float | None = None
+        self._thought_from: float | None = None
+        self._thoughts = exchange.answer.reasoning if exchange.answer else ""
+        self._thinking = Static(classes="thinking", markup=False)
+        self._thoughts_view = Static(classes="thoughts", markup=False)
         self._note = Static("…", classes="note", markup=False)
+        self._question = Static(classes="question", markup=False)
+        self._coding = -1
+        self._roots = roots
 
     def compose(self) -> ComposeResult:
-        yield Static(clean(self.question), classes="question", markup=False)
+        yield self._question
+        yield self._thinking
+        yield self._thoughts_view
         yield self.stream
         yield self._note
         yield self.sources
+
+    def on_mount(self) -> None:
+        self._question.update(question_text(self.question))
+        self._thoughts_view.display = False
+        self._show_thinking()
+        if self.said is not None and self.state != "streaming":
+            self.settle_note(self.said)
+            self.sources.show(self.said.sources, self._roots)
 
     @property
     def answer(self) -> str:
         """The text so far."""
         return self.stream.text
 
-    def feed(self, text: str) -> None:
-        self.stream.feed(text)
-        self._say("")
+    @property
+    def rate(self) -> float:
+        """Pieces a second since the first one, which is about the tokens."""
+        if self._first_at is None or self.pieces < 2:
+            return 0.0
+        return (self.pieces - 1) / max(time.monotonic() - self._first_at, 1e-3)
 
-    def cite(self, passages: Sequence[Passage], roots: Sequence[str]) -> None:
-        self.sources.show(passages, roots)
+    def feed(self, text: str) -> None:
+        if self._first_at is None:
+            self._first_at = time.monotonic()
+            self._end_thinking()
+        self.pieces += 1
+        self.stream.feed(text)
+        if self.note:
+            self._say("")
+
+    def think(self, text: str) -> None:
+        """A piece of reasoning: counted and folded, drawn only when asked for."""
+        if self._thought_from is None:
+            self._thought_from = time.monotonic()
+        self._thoughts += text
+        self._show_thinking()
+        if self._thoughts_view.display:
+            self._thoughts_view.update(clean(self._thoughts))
+
+    def cite(self, passages: Sequence[Passage]) -> None:
+        self.sources.show(passages, self._roots)
 
     def report(self, event: Progress) -> None:
         """What the daemon is doing before the first word."""
         self._say(format.progress(event))
 
-    async def finish(self, done: Done) -> None:
-        await self._end("stopped" if done.finish_reason == "cancelled" else "done", format.costs(done))
+    def wait(self, why: str) -> None:
+        """Nothing comes at the moment."""
+        self._say(why)
 
-    async def stop(self) -> None:
-        """The user stopped it: what is there stays."""
-        await self._end("stopped", "stopped" if self.answer else "stopped before the first word")
+    async def finish(self, done: Done) -> None:
+        self.usage = done.usage
+        stopped = done.finish_reason == "cancelled"
+        words = "stopped" if self.answer else "stopped before the first word"
+        await self._end("stopped" if stopped else "done", format.costs(done) if not stopped else words)
 
     async def fail(self, error: LocalmindError) -> None:
         await self._end("failed", format.failure(error))
 
+    async def settle(self, said: Said) -> None:
+        """The answer as the daemon stored it, in place of what was followed."""
+        self.said, self.usage = said, said.usage
+        self._thoughts = said.reasoning
+        await self.stream.replace(said.content)
+        self.sources.show(said.sources, self._roots)
+        self.state = said.state
+        self.settle_note(said)
+
+    def settle_note(self, said: Said) -> None:
+        self.set_class(said.state == "failed", "failed")
+        self._end_thinking()
+        if said.state == "failed":
+            self._say(clean(said.error or "failed") + (f"\nhint: {clean_line(said.hint)}" if said.hint else ""))
+        elif said.state == "stopped":
+            self._say("stopped" if said.content else "stopped before the first word")
+        else:
+            self._say(
+                format.costs(Done("length" if said.finish_reason == "length" else "stop", said.usage, said.timings))
+            )
+
     async def _end(self, state: State, note: str) -> None:
         await self.stream.end()
-        self.add_class(state)
-        self._say(note)
+        self._end_thinking()
+        self.set_class(state == "failed", "failed")
         self.state = state
+        self._say(note)
 
     def _say(self, note: str) -> None:
         self.note = note
-        self._note.update(note)
-        self._note.display = bool(note)
+        place, count = self.said.branch if self.said else (1, 1)
+        branch = f"‹ {place}/{count} ›" if count > 1 else ""
+        shown = "  ".join(part for part in (branch, note) if part)
+        self._note.update(shown)
+        self._note.display = bool(shown)
+
+    def _show_thinking(self) -> None:
+        self._thinking.display = bool(self._thoughts)
+        if not self._thoughts:
+            return
+        arrow = "▾" if self._thoughts_view.display else "▸"
+        if self._thought_from is None:
+            self._thinking.update(f"{arrow} Thoughts, {len(self._thoughts.split())} words")
+        else:
+            self._thinking.update(f"{arrow} Thinking, {time.monotonic() - self._thought_from:.0f} s")
+
+    def _end_thinking(self) -> None:
+        if self._thought_from is not None:
+            took = time.monotonic() - self._thought_from
+            self._thought_from = None
+            arrow = "▾" if self._thoughts_view.display else "▸"
+            self._thinking.update(f"{arrow} Thought for {took:.0f} s" if took >= 1 else f"{arrow} Thought")
+
+    def on_click(self) -> None:
+        self.focus()
+
+    def action_fold(self) -> None:
+        if self._thoughts:
+            self._thoughts_view.display = not self._thoughts_view.display
+            self._thoughts_view.update(clean(self._thoughts))
+            self._show_thinking()
+
+    def action_copy(self) -> None:
+        self.post_message(self.Asked(self, "copy", text=self.answer))
+
+    def action_copy_question(self) -> None:
+        self.post_message(self.Asked(self, "copy", text=self.question.content))
+
+    def action_copy_code(self) -> None:
+        """The first block, and with each further press the one after it."""
+        blocks = code_blocks(self.answer)
+        if not blocks:
+            self.notify("No code block in this answer.", markup=False)
+            return
+        self._coding = (self._coding + 1) % len(blocks)
+        self.post_message(self.Asked(self, "copy", text=blocks[self._coding]))
+
+    def action_edit(self) -> None:
+        self.post_message(self.Asked(self, "edit"))
+
+    def action_again(self) -> None:
+        self.post_message(self.Asked(self, "again"))
+
+    def action_delete(self) -> None:
+        self.post_message(self.Asked(self, "delete"))
+
+    def action_branch(self, step: int) -> None:
+        if self.said is not None and (wanted := self.said.beside(step)) is not None:
+            self.post_message(self.Asked(self, "choose", wanted))
+
+    def action_wording(self, step: int) -> None:
+        if (wanted := self.question.beside(step)) is not None:
+            self.post_message(self.Asked(self, "choose", wanted))
+
+    def action_sources(self) -> None:
+        if self.sources.passages:
+            self.sources.focus()
+
+    def action_go(self, step: int) -> None:
+        self.post_message(self.Move(self, "next" if step > 0 else "previous"))
+
+    def action_first(self) -> None:
+        self.post_message(self.Move(self, "first"))
+
+    def action_last(self) -> None:
+        self.post_message(self.Move(self, "last"))
+
+    def action_leave(self) -> None:
+        self.post_message(self.Move(self, "composer"))
+
+
+def question_text(question: Said) -> str:
+    """The question with its branch mark and the names of what went with it."""
+    place, count = question.branch
+    lines = [clean(question.content)]
+    if question.attachments:
+        lines.append("with " + ", ".join(clean_line(path.rpartition("/")[2]) for path in question.attachments))
+    if count > 1:
+        lines.append(f"‹ {place}/{count} ›")
+    return "\n".join(lines)
+
+
+def code_blocks(text: str) -> list[str]:
+    """The insides of the fences of a Markdown text."""
+    return [match[2] for match in _CODE.finditer(text)]

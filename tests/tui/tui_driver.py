@@ -1,0 +1,107 @@
+"""A running app, a pilot at its keys and a fake daemon behind it."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from tui_fakes import NOW, FakeDaemon, wait_until
+
+from localmind_tui.app import LocalmindApp
+from localmind_tui.editor import Launch
+from localmind_tui.screens.chat import ChatScreen
+from localmind_tui.widgets.composer import Composer
+from localmind_tui.widgets.header import Header
+from localmind_tui.widgets.transcript import Transcript
+from localmind_tui.widgets.turn import TurnView
+
+ENVIRON = {"EDITOR": "true", "COLORTERM": "truecolor", "TERM": "xterm-256color", "SSH_TTY": "/dev/pts/1"}
+
+
+class Driver:
+    """The few moves that every test needs."""
+
+    def __init__(self, app: LocalmindApp, pilot: Pilot[None], daemon: FakeDaemon, launched: list[Launch]) -> None:
+        self.app = app
+        self.pilot = pilot
+        self.daemon = daemon
+        self.launched = launched
+
+    async def ask(self, question: str) -> TurnView:
+        before = self.daemon.threads.search(question)
+        self.type(question)
+        await self.pilot.press("enter")
+        await self.until(lambda: self.daemon.model.open and self.composer.text == "" and self.turns)
+        await self.until(lambda: self.turns[-1].question.content == question and self.chat.answering)
+        assert len(self.daemon.threads.search(question)) >= len(before)
+        return self.turns[-1]
+
+    async def settled(self, question: str, *events: Any) -> TurnView:
+        """Ask, answer, and wait until it has ended."""
+        turn = await self.ask(question)
+        self.daemon.say(*events)
+        await self.until(lambda: turn.state != "streaming" and not self.daemon.running.list())
+        return turn
+
+    def type(self, text: str) -> None:
+        self.composer.insert(text)
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        await wait_until(self.pilot, condition)
+
+    @property
+    def chat(self) -> ChatScreen:
+        return self.app._chat
+
+    @property
+    def composer(self) -> Composer:
+        return self.chat.query_one(Composer)
+
+    @property
+    def turns(self) -> list[TurnView]:
+        return self.chat.query_one(Transcript).turns
+
+    @property
+    def header(self) -> Header:
+        return self.chat.query_one(Header)
+
+    @property
+    def notices(self) -> str:
+        return " ".join(str(notice.message) for notice in self.app._notifications)
+
+
+Start = Callable[..., AbstractAsyncContextManager[Driver]]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Start:
+    @asynccontextmanager
+    async def started(
+        daemon: FakeDaemon | None = None, size: tuple[int, int] = (100, 32), *, greeted: bool = True, **more: Any
+    ) -> AsyncIterator[Driver]:
+        own = daemon is None
+        daemon = daemon or FakeDaemon(tmp_path / "threads.db")
+        launched: list[Launch] = []
+        (tmp_path / "here").mkdir(exist_ok=True)
+        given: dict[str, Any] = {
+            "environ": ENVIRON,
+            "launch": launched.append,
+            "clock": lambda: NOW + 3600,
+            "here": tmp_path / "here",
+            "templates": tmp_path / "templates",
+        }
+        app = LocalmindApp(daemon, **(given | more))
+        app.desk.memory.now.greeted = greeted
+        async with app.run_test(size=size) as pilot:
+            driver = Driver(app, pilot, daemon, launched)
+            await driver.until(lambda: driver.header.state != "connecting")
+            yield driver
+        if own:
+            await daemon.stop()
+
+    return started

@@ -1,0 +1,178 @@
+"""What may be meant by a half-typed `/command` or `@file`: pure functions over a line and the file system.
+
+Paths are looked up one directory at a time, so that a home of a million files costs one listing. Names
+are shown cleaned and inserted as they are.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+LISTED = 4000
+"""Entries of one directory that are looked at."""
+OFFERED = 50
+_AT = re.compile(r"(?:^|(?<=\s))@(\"[^\"\n]*|[^\s\"]*)\Z")
+_REFERENCE = re.compile(r"(?:^|(?<=\s))@(?:\"([^\"\n]+)\"|(\S+))")
+
+
+@dataclass(slots=True, frozen=True)
+class Candidate:
+    """One thing that can be taken."""
+
+    text: str
+    """What replaces the half-typed word."""
+    shown: str
+    hint: str = ""
+    more: bool = False
+    """Something can follow directly: a directory, a command with an argument."""
+
+
+@dataclass(slots=True, frozen=True)
+class Completion:
+    """Where the half-typed word begins in its line, and what it may become."""
+
+    start: int
+    candidates: tuple[Candidate, ...]
+
+
+def complete(
+    before: str, *, first_line: bool, commands: Iterable[tuple[str, str]], roots: Sequence[str], here: Path
+) -> Completion | None:
+    """For the text of the line before the cursor. `commands` are names with their explanations."""
+    if first_line and before.startswith("/") and " " not in before:
+        word = before[1:].lower()
+        found = [
+            Candidate(f"/{name} ", f"/{name}", hint)
+            for name, hint in commands
+            if name.startswith(word) or (word and word in name)
+        ]
+        found.sort(key=lambda candidate: (not candidate.shown[1:].startswith(word), candidate.shown))
+        return Completion(0, tuple(found[:OFFERED])) if found else None
+    if match := _AT.search(before):
+        candidates = _paths(match[1].removeprefix('"'), roots, here)
+        return Completion(match.start(), tuple(candidates)) if candidates else None
+    return None
+
+
+def references(text: str, roots: Sequence[str], here: Path) -> list[Path]:
+    """The files and folders that a question names by `@`, each once. What does not exist is no reference."""
+    found: list[Path] = []
+    for match in _REFERENCE.finditer(text):
+        typed = match[1] or match[2]
+        for form in (typed, typed.rstrip(".,;:!?)")):
+            path = resolve(form, roots, here)
+            if path is not None:
+                if path not in found:
+                    found.append(path)
+                break
+    return found
+
+
+def resolve(typed: str, roots: Sequence[str], here: Path) -> Path | None:
+    """The existing path that is meant: absolute, from home, from here, or `folder/…` of a watched folder."""
+    try:
+        for base in _bases(typed, roots, here):
+            if base.exists():
+                return Path(os.path.normpath(base))
+    except (OSError, ValueError, RuntimeError):
+        return None
+    return None
+
+
+def pasted_path(text: str) -> Path | None:
+    """The file that a terminal pastes when one is dropped on it: a path, quoted, escaped or as an address."""
+    line = text.strip()
+    if not line or "\n" in line or len(line) > 4096:
+        return None
+    if line.startswith("file://"):
+        import urllib.parse
+
+        line = urllib.parse.unquote(line.removeprefix("file://"))
+    elif line[0] == line[-1] and line[0] in "'\"" and len(line) > 2:
+        line = line[1:-1]
+    else:
+        line = re.sub(r"\\(.)", r"\1", line)
+    path = Path(line).expanduser() if line.startswith(("/", "~/")) else None
+    try:
+        return path if path is not None and path.exists() else None
+    except (OSError, ValueError):
+        return None
+
+
+def reference_to(path: Path) -> str:
+    """`@path`, quoted when it has a space."""
+    shown = str(path)
+    return f'@"{shown}"' if re.search(r"\s", shown) else f"@{shown}"
+
+
+def _bases(typed: str, roots: Sequence[str], here: Path) -> Iterable[Path]:
+    if typed.startswith("~"):
+        yield Path(typed).expanduser()
+        return
+    if typed.startswith("/"):
+        yield Path(typed)
+        return
+    yield here / typed
+    for root in roots:
+        yield Path(root).parent / typed
+
+
+def _paths(typed: str, roots: Sequence[str], here: Path) -> list[Candidate]:
+    folder, _, beginning = typed.rpartition("/")
+    prefix = f"{folder}/" if "/" in typed else ""
+    found: dict[str, Candidate] = {}
+    places = [Path("/")] if prefix == "/" else [here] if not prefix else []
+    if not places:
+        place = resolve(folder, roots, here)
+        places = [place] if place is not None else []
+    if not prefix:
+        for root in roots:
+            name = Path(root).name
+            if name.lower().startswith(beginning.lower()):
+                found[name] = Candidate(_quoted(f"{name}/"), f"{name}/", "watched folder", True)
+    for place in places:
+        for name, is_dir in _entries(place):
+            if name in found or not name.lower().startswith(beginning.lower()):
+                continue
+            if name.startswith(".") and not beginning.startswith("."):
+                continue
+            shown = prefix + name + ("/" if is_dir else "")
+            found[name] = Candidate(_quoted(shown), shown, "folder" if is_dir else "", is_dir)
+    order = sorted(found.values(), key=lambda candidate: (not candidate.hint, candidate.shown.lower()))
+    return order[:OFFERED]
+
+
+def _quoted(path: str) -> str:
+    quoted = f'@"{path}"' if re.search(r"\s", path) else f"@{path}"
+    return quoted.removesuffix('"') if path.endswith("/") else quoted + " "
+
+
+def _entries(place: Path) -> list[tuple[str, bool]]:
+    found: list[tuple[str, bool]] = []
+    try:
+        with os.scandir(place) as entries:
+            for entry in entries:
+                if len(found) >= LISTED:
+                    break
+                if entry.name.isprintable():
+                    found.append((entry.name, entry.is_dir()))
+    except OSError:
+        return []
+    return found
+
+
+def folder_completion(value: str) -> str | None:
+    """`value` completed to the first folder that begins like it; None when there is none."""
+    if not value.startswith(("/", "~")) or value.endswith("/"):
+        return None
+    head, _, beginning = value.rpartition("/")
+    try:
+        place = Path(head or "/").expanduser()
+    except RuntimeError:
+        return None
+    for name, is_dir in sorted(_entries(place)):
+        if is_dir and name.startswith(beginning) and (beginning.startswith(".") or not name.startswith(".")):
+            return f"{head}/{name}"
+    return None

@@ -1,0 +1,30 @@
+"""What every screen works with, put together once by the app."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from localmind_tui.daemon import Daemon
+from localmind_tui.editor import Launch
+from localmind_tui.link import Link
+from localmind_tui.preferences import Preferences
+from localmind_tui.state import Memory
+
+
+@dataclass(slots=True)
+class Desk:
+    """Seams for tests: the daemon, the environment, the clock, programs that are started."""
+
+    daemon: Daemon
+    environ: Mapping[str, str]
+    launch: Callable[[Launch], None]
+    clock: Callable[[], float]
+    memory: Memory
+    preferences: Preferences
+    templates: Path
+    here: Path
+    """Where relative paths of @file and /export begin."""
+    link: Link = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.link = Link(self.daemon)

@@ -1,0 +1,95 @@
+"""A model as the picker and the first run show it: what it is, whether it fits, and why."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import psutil
+
+from localmind.clean import clean_line
+from localmind_tui import format
+
+Fits = Literal["yes", "slow", "no"]
+OVERHEAD = 1.25
+"""Memory that a model takes, in sizes of its file, where nobody has computed it."""
+
+
+@dataclass(slots=True, frozen=True)
+class Model:
+    """One line of the picker."""
+
+    name: str
+    role: str
+    family: str
+    licence: str
+    description: str
+    size: int
+    installed: bool
+    loaded: bool
+    fits: Fits
+    why: str
+    recommended: bool
+
+
+def models_of(
+    listed: Sequence[Mapping[str, Any]], machine: Mapping[str, Any], status: Mapping[str, Any]
+) -> list[Model]:
+    """The catalog's models: those that chat first, the installed ones at the top of them."""
+    said = {str(each.get("model") or each.get("name")): each for each in machine.get("models") or ()}
+    loaded = {str(each["model"]) for each in status.get("models") or () if each.get("state") == "loaded"}
+    found = [_model(data, said.get(str(data["name"])), str(data["name"]) in loaded) for data in listed]
+    return sorted(
+        found, key=lambda model: (model.role != "chat", not model.installed, not model.recommended, -model.size)
+    )
+
+
+def best(models: Sequence[Model]) -> Model | None:
+    """The chat model to begin with: the recommended one, else one that is here, else the largest that fits."""
+    chat = [model for model in models if model.role == "chat"]
+    for wanted in (
+        [model for model in chat if model.recommended],
+        [model for model in chat if model.installed],
+        sorted((model for model in chat if model.fits == "yes"), key=lambda model: -model.size),
+        sorted(chat, key=lambda model: model.size),
+    ):
+        if wanted:
+            return wanted[0]
+    return None
+
+
+def _model(data: Mapping[str, Any], said: Mapping[str, Any] | None, loaded: bool) -> Model:
+    size = int(data.get("size") or 0)
+    fits, why = _judged(said) if said is not None else _by_memory(size)
+    return Model(
+        name=clean_line(str(data["name"])),
+        role=str(data.get("role") or "chat"),
+        family=clean_line(str(data.get("family") or "")),
+        licence=clean_line(str(data.get("licence") or "")),
+        description=clean_line(str(data.get("description") or "")),
+        size=size,
+        installed=bool(data.get("installed")),
+        loaded=loaded,
+        fits=fits,
+        why=why,
+        recommended=bool(said and said.get("recommended")),
+    )
+
+
+def _judged(said: Mapping[str, Any]) -> tuple[Fits, str]:
+    words = said.get("why") or said.get("reasons") or ""
+    why = clean_line(words if isinstance(words, str) else "; ".join(map(str, words)))
+    fits = said.get("fits")
+    if fits in ("yes", "slow", "no"):
+        return fits, why
+    return ("no" if fits is False else "yes"), why
+
+
+def _by_memory(size: int) -> tuple[Fits, str]:
+    memory = psutil.virtual_memory()
+    need = size * OVERHEAD
+    words = f"needs about {format.size(need)} of memory"
+    if need > memory.total * 0.9:
+        return "no", f"{words}; this machine has {format.size(memory.total)}"
+    if need > memory.available:
+        return "slow", f"{words}, and {format.size(memory.available)} are free now"
+    return "yes", f"{words}; {format.size(memory.available)} are free"

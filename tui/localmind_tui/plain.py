@@ -1,0 +1,178 @@
+"""The conversation as plain lines: no colours, no cursor movement, nothing drawn twice.
+
+For screen readers, for dumb terminals and for those who like it. Answers are the daemon's here as well: Ctrl+C stops
+one and keeps its text, and leaving ends none.
+"""
+
+import asyncio
+import contextlib
+import sys
+from typing import Any
+
+from localmind.clean import Cleaner, clean, clean_line
+from localmind.errors import LocalmindError
+from localmind.events import Done, Failed, Passage, Progress, Sources, TextDelta
+from localmind_tui import format
+from localmind_tui.daemon import Daemon
+
+HELP = """\
+/new             begin a new thread
+/threads         the threads used last; /open NUMBER goes to one
+/search WORDS    find anything ever said
+/files, /chat    ask your files, or the model alone
+/again           write another answer to the last question
+/quit            leave (or Ctrl+D)
+Ctrl+C stops an answer and keeps its text. A line that ends with \\ goes on."""
+
+
+class Plain:
+    """One conversation on stdin and stdout."""
+
+    def __init__(self, daemon: Daemon, *, folder: str | None, model: str | None, thread: str | None) -> None:
+        self._daemon = daemon
+        self._folder, self._model, self._thread = folder, model, thread
+        self._mode = "files"
+        self._answer: int | None = None
+        self._listed: list[str] = []
+
+    async def run(self) -> int:
+        await self._daemon.ensure()
+        say("localmind. Ask your files; /help says what else can be done.")
+        while (line := await asyncio.to_thread(read)) is not None:
+            if not line.strip():
+                continue
+            try:
+                if not line.startswith("/"):
+                    await self._ask(line)
+                elif not await self._command(*line[1:].split(" ", 1)):
+                    return 0
+            except LocalmindError as problem:
+                say(format.failure(problem))
+        return 0
+
+    async def _command(self, name: str, rest: str = "") -> bool:
+        match name:
+            case "quit" | "q":
+                return False
+            case "new":
+                self._thread = None
+                say("A new thread.")
+            case "files" | "chat":
+                self._mode = name
+                say("Asking your files." if name == "files" else "Chat, without your files.")
+            case "threads":
+                self._list((await self._daemon.get("/threads", limit=20))["threads"])
+            case "search":
+                hits = (await self._daemon.get("/threads/search", q=rest, limit=20))["hits"]
+                self._list([hit["thread"] | {"hit": "".join(text for text, _ in hit["snippet"])} for hit in hits])
+            case "open":
+                await self._open(rest.strip())
+            case "again":
+                if self._answer is not None:
+                    begun = await self._daemon.post(f"/messages/{self._answer}/again", {"model": self._model})
+                    await self._show(begun["messages"][-1]["id"])
+            case _:
+                say(HELP)
+        return True
+
+    async def _ask(self, question: str) -> None:
+        begun = await self._daemon.begin(
+            question, thread=self._thread, mode=self._mode, folder=self._folder, model=self._model
+        )
+        self._thread = begun["thread"]["id"]
+        await self._show(begun["messages"][-1]["id"])
+
+    async def _open(self, wanted: str) -> None:
+        known = wanted.isdigit() and 0 < int(wanted) <= len(self._listed)
+        found = await self._daemon.get(f"/threads/{self._listed[int(wanted) - 1] if known else wanted}", limit=10)
+        self._thread = found["thread"]["id"]
+        for message in found["messages"]:
+            say(f"{'You' if message['role'] == 'user' else 'Answer'}: {clean(message['content'])}")
+            if message["state"] == "streaming":
+                await self._show(message["id"])
+
+    async def _show(self, message: int) -> None:
+        """Read an answer aloud as it comes; Ctrl+C stops it in the daemon."""
+        self._answer = message
+        reading = asyncio.ensure_future(self._read(message))
+        with interrupting(reading):
+            try:
+                await reading
+            except asyncio.CancelledError:
+                await self._daemon.post(f"/messages/{message}/stop")
+                say("\nStopped.")
+
+    async def _read(self, message: int) -> None:
+        cleaner, passages = Cleaner(), tuple[Passage, ...]()
+        async for _, event in self._daemon.follow(message):
+            match event:
+                case TextDelta(text):
+                    write(cleaner.feed(text))
+                case Sources(found):
+                    passages = found
+                case Progress():
+                    say(format.progress(event))
+                case Failed():
+                    write("\n")
+                    raise event.exception()
+                case Done():
+                    write(cleaner.end() + "\n")
+        for passage in passages:
+            say(f"Source {passage.number}: {format.place(passage, ())}")
+
+    def _list(self, threads: list[dict[str, Any]]) -> None:
+        self._listed = [str(thread["id"]) for thread in threads]
+        for number, thread in enumerate(threads, start=1):
+            found = f": {clean_line(thread['hit'])}" if "hit" in thread else ""
+            say(f"{number}. {clean_line(thread['title'])}{found}")
+        if not threads:
+            say("Nothing.")
+
+
+async def converse(daemon: Daemon, *, folder: str | None, model: str | None, thread: str | None) -> int:
+    """Run until the user leaves."""
+    try:
+        return await Plain(daemon, folder=folder, model=model, thread=thread).run()
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        await daemon.close()
+
+
+@contextlib.contextmanager
+def interrupting(task: "asyncio.Future[None]") -> Any:
+    """Ctrl+C cancels `task` and nothing else."""
+    import signal
+
+    loop = asyncio.get_running_loop()
+    try:
+        loop.add_signal_handler(signal.SIGINT, task.cancel)
+    except (NotImplementedError, RuntimeError):  # Windows, or not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+
+
+def read() -> str | None:
+    """A question, over several lines while they end with a backslash; None at the end of the input."""
+    lines: list[str] = []
+    while True:
+        try:
+            line = input("You: " if not lines else "")
+        except (EOFError, KeyboardInterrupt):
+            return None
+        if not line.endswith("\\"):
+            return "\n".join([*lines, line])
+        lines.append(line[:-1])
+
+
+def say(text: str) -> None:
+    write(text + "\n")
+
+
+def write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()

@@ -1,0 +1,147 @@
+"""The first minute: a model for this machine is recommended and fetched, and a folder is offered.
+
+Each step can be skipped, and nothing is downloaded or read without a key. While a model comes, the folder can be
+chosen, since both take their time.
+"""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, Static
+
+from localmind.clean import clean_line
+from localmind.errors import DaemonUnreachable, LocalmindError
+from localmind.events import Failed
+from localmind_tui import format
+from localmind_tui.desk import Desk
+from localmind_tui.models import Model, best, models_of
+from localmind_tui.pulling import Pulling
+from localmind_tui.screens.folders import FolderSuggester
+
+EVERY_S = 0.4
+GREETING = (
+    "Welcome. localmind answers questions with a model that runs on this machine, from folders that you choose. "
+    "Nothing leaves it."
+)
+
+
+class FirstRun(ModalScreen[str | None]):
+    """Left with the model that was chosen, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [("escape", "leave", "skip")]
+    AUTO_FOCUS = "#pull"
+
+    def __init__(self, desk: Desk, pulling: Pulling) -> None:
+        super().__init__()
+        self._desk = desk
+        self._pulling = pulling
+        self._models: list[Model] = []
+        self._model: Model | None = None
+        self._embedder: str | None = None
+        self._asked = False
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="window", id="first"):
+            yield Static(GREETING, markup=False)
+            yield Static("1  A model", classes="step", markup=False)
+            yield Static("looking at this machine …", id="model", markup=False)
+            yield Button("Download it", id="pull", compact=True)
+            yield Static("2  A folder", classes="step", markup=False)
+            yield Static("Its documents can be asked about; answers name their places.", id="told", markup=False)
+            yield Input(placeholder="For example ~/Documents; Enter adds it", suggester=FolderSuggester(), compact=True)
+            yield Static(id="added", markup=False)
+            yield Button("Begin", id="begin", compact=True, variant="primary")
+            yield Static("Esc skips. F3 and F4 do the same later.", classes="choices", markup=False)
+
+    def on_mount(self) -> None:
+        self.query_one(".window").border_title = "localmind"
+        self._look()
+        self.set_interval(EVERY_S, self._look)
+
+    @work(exclusive=True, group="first")
+    async def _look(self) -> None:
+        daemon = self._desk.daemon
+        try:
+            listed = (await daemon.get("/models"))["models"]
+            folders = (await daemon.get("/folders"))["folders"]
+        except LocalmindError as problem:
+            self.query_one("#model", Static).update(format.failure(problem))
+            return
+        self._models = models_of(listed, await self._machine(), self._desk.link.status)
+        if self._model is None or not self._asked:
+            self._model = best(self._models)
+        self._embedder = next((each.name for each in self._models if each.role == "embed" and not each.installed), None)
+        self._show_model()
+        self._show_folders(folders)
+
+    async def _machine(self) -> Any:
+        try:
+            return await self._desk.daemon.get("/models/recommend")
+        except LocalmindError:
+            return {}
+
+    def _show_model(self) -> None:
+        now = next((each for each in self._models if self._model and each.name == self._model.name), None)
+        button, words = self.query_one("#pull", Button), self.query_one("#model", Static)
+        if now is None:
+            words.update("The catalog has no chat model.")
+            button.display = False
+            return
+        step = self._pulling.steps.get(now.name)
+        if now.installed:
+            words.update(f"✓ {now.name} is here.\n{now.why}")
+        elif step is not None:
+            words.update(f"{now.name}  {format.download(step)}")
+        elif (problem := self._pulling.problems.get(now.name)) is not None:
+            words.update(format.failure(problem))
+        else:
+            words.update(f"{now.name}, {format.size(now.size)}: {now.description}\n{now.why}")
+        button.display = not now.installed and step is None
+
+    def _show_folders(self, folders: list[dict[str, Any]]) -> None:
+        lines = [
+            f"✓ {clean_line(str(each['path']))}: {each['files']:,} files, {clean_line(str(each['state']))}"
+            for each in folders[:5]
+        ]
+        self.query_one("#added", Static).update("\n".join(lines))
+
+    @on(Button.Pressed, "#pull")
+    def _pull(self) -> None:
+        if self._model is not None:
+            self._asked = True
+            self._pulling.start(self._model.name)
+            if self._embedder is not None:  # without it folders are found by words alone
+                self._pulling.start(self._embedder)
+            self.query_one(Input).focus()
+            self._look()
+
+    @on(Button.Pressed, "#begin")
+    def _begin(self) -> None:
+        self.dismiss(self._model.name if self._model is not None and (self._model.installed or self._asked) else None)
+
+    @on(Input.Submitted)
+    def _submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        if event.value.strip():
+            self._add(str(Path(event.value.strip()).expanduser().absolute()))
+            event.input.value = ""
+        self.query_one("#begin", Button).focus()
+
+    @work(group="add")
+    async def _add(self, path: str) -> None:
+        try:
+            async for event in self._desk.daemon.events("/folders", {"path": path}):
+                if isinstance(event, Failed):
+                    raise event.exception()
+        except DaemonUnreachable:
+            return
+        except LocalmindError as problem:
+            self.notify(format.failure(problem), severity="error", markup=False, timeout=8)
+
+    def action_leave(self) -> None:
+        self.dismiss(None)

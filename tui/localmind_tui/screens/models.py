@@ -1,0 +1,190 @@
+"""F3: which models there are, which of them fit this machine and why, what is here, what is being fetched.
+
+Downloads belong to the app while it is open, not to this screen: closing it pauses nothing. What the machine
+recommends is the daemon's word; an older daemon that gives none gets a plain rule by memory.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Footer, OptionList, Static
+from textual.widgets.option_list import Option
+
+from localmind.clean import clean_line
+from localmind.errors import LocalmindError
+from localmind_tui import format
+from localmind_tui.desk import Desk
+from localmind_tui.keymap import bindings
+from localmind_tui.models import Model, models_of
+from localmind_tui.pulling import Pulling
+from localmind_tui.screens.asking import Confirm
+
+EVERY_S = 0.5
+
+
+class ModelsScreen(ModalScreen[str | None]):
+    """Left with the name of the model that shall answer."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings("models"),
+        ("escape,q", "leave", "close"),
+        ("j", "mark(1)", ""),
+        ("k", "mark(-1)", ""),
+    ]
+
+    def __init__(self, desk: Desk, pulling: Pulling, current: str | None) -> None:
+        super().__init__()
+        self._desk = desk
+        self._pulling = pulling
+        self._current = current
+        self._models: list[Model] = []
+        self._lines: list[Content] = []
+        self._answered: Mapping[str, Any] = {}
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="window") as box:
+            box.border_title = "Models"
+            yield Static(id="memory", markup=False)
+            yield OptionList(markup=False)
+            yield Static(id="why", markup=False)
+            yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        self._look()
+        self.set_interval(EVERY_S, self._look)
+
+    @work(exclusive=True, group="models")
+    async def _look(self) -> None:
+        try:
+            listed = await self._desk.daemon.get("/models")
+            machine = await self._machine()
+            await self._pulling.look()
+        except LocalmindError as problem:
+            self.query_one("#memory", Static).update(format.failure(problem))
+            return
+        self._models = models_of(listed["models"], machine, self._desk.link.status)
+        self.query_one("#memory", Static).update(format.memory(machine, self._desk.link.status))
+        self._show()
+
+    async def _machine(self) -> Mapping[str, Any]:
+        """What the daemon says of this machine and its models, asked once."""
+        if not self._answered:
+            try:
+                self._answered = await self._desk.daemon.get("/models/recommend")
+            except LocalmindError:
+                self._answered = {"models": []}
+        return self._answered
+
+    def _show(self) -> None:
+        """Replace only the lines that changed: the mark and the scroll stay."""
+        listed = self.query_one(OptionList)
+        lines = [self._line(model) for model in self._models]
+        if len(lines) != len(self._lines):
+            marked = listed.highlighted or 0
+            listed.clear_options()
+            listed.add_options(Option(line) for line in lines)
+            listed.highlighted = min(marked, len(lines) - 1) if lines else None
+        else:
+            for place, (old, new) in enumerate(zip(self._lines, lines, strict=True)):
+                if old != new:
+                    listed.replace_option_prompt_at_index(place, new)
+        self._lines = lines
+        self._explain()
+
+    def _line(self, model: Model) -> Content:
+        name = f"{'●' if model.name == self._current else '✓' if model.installed else ' '} {model.name}"
+        state = "loaded" if model.loaded else "here" if model.installed else format.size(model.size)
+        step = self._pulling.steps.get(model.name)
+        if step is not None:
+            state = format.download(step)
+        elif model.name in self._pulling.problems:
+            state = "download failed"
+        fits = {"yes": ("fits", "$text-success"), "no": ("too large", "$text-error"), "slow": ("slow", "$text-warning")}
+        word, style = fits[model.fits]
+        parts = [(f"{name:<28.28}", "bold" if model.installed else ""), ("  ",), (f"{state:<12}", "$foreground-muted")]
+        if step is None and model.role == "chat":
+            parts += [("  ",), (word, style)]
+        if model.recommended:
+            parts.append(("  ★ best here", "$accent"))
+        return Content.assemble(*(part if len(part) == 2 else part[0] for part in parts))
+
+    def _explain(self) -> None:
+        model = self.marked
+        words = ""
+        if model is not None:
+            lines = [f"{model.family} · {model.licence} · {model.description}".strip(" ·"), model.why]
+            if (problem := self._pulling.problems.get(model.name)) is not None:
+                lines.append(format.failure(problem))
+            words = "\n".join(line for line in lines if line)
+        self.query_one("#why", Static).update(words)
+
+    @property
+    def marked(self) -> Model | None:
+        place = self.query_one(OptionList).highlighted
+        return self._models[place] if place is not None and place < len(self._models) else None
+
+    @on(OptionList.OptionHighlighted)
+    def _highlighted(self) -> None:
+        self._explain()
+
+    @on(OptionList.OptionSelected)
+    def _selected(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        model = self._models[event.option_index]
+        if not model.installed:
+            self.action_pull()
+        elif model.role == "chat":
+            self.dismiss(model.name)
+        else:
+            self.notify(f"{model.name} does not answer questions; it is used where it is needed.", markup=False)
+
+    def action_mark(self, step: int) -> None:
+        listed = self.query_one(OptionList)
+        if step > 0:
+            listed.action_cursor_down()
+        else:
+            listed.action_cursor_up()
+
+    def action_pull(self) -> None:
+        if (model := self.marked) is None:
+            return
+        if model.installed:
+            self.notify(f"{model.name} is here already.", markup=False)
+            return
+        self._pulling.start(model.name)
+        self._look()
+
+    @work(group="pull")
+    async def action_pause(self) -> None:
+        if (model := self.marked) is not None:
+            await self._try(self._pulling.toggle(model.name))
+
+    @work(group="pull")
+    async def action_cancel(self) -> None:
+        if (model := self.marked) is not None:
+            await self._try(self._pulling.cancel(model.name))
+
+    @work(group="pull")
+    async def action_remove(self) -> None:
+        model = self.marked
+        if model is None or not model.installed:
+            return
+        question = f"Remove {clean_line(model.name)} ({format.size(model.size)}) from this machine?"
+        if await self.app.push_screen_wait(Confirm(question)):
+            await self._try(self._desk.daemon.delete("/models", name=model.name))
+
+    async def _try(self, work: Any) -> None:
+        try:
+            await work
+        except LocalmindError as problem:
+            self.notify(format.failure(problem), severity="error", markup=False)
+        self._look()
+
+    def action_leave(self) -> None:
+        self.dismiss(None)

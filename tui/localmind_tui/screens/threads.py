@@ -1,0 +1,179 @@
+"""F2: the threads, and full-text search over everything ever said. Enter goes to the place that was found."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Footer, Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from localmind.clean import clean_line
+from localmind.errors import LocalmindError
+from localmind_tui import format
+from localmind_tui.desk import Desk
+from localmind_tui.keymap import bindings
+from localmind_tui.screens.asking import Confirm, Prompt
+
+LISTED = 200
+TYPING_PAUSE_S = 0.12
+
+
+@dataclass(slots=True, frozen=True)
+class Found:
+    """A line of the list: a thread, and the message in it where one was found."""
+
+    thread: Mapping[str, Any]
+    message: int | None
+
+
+@dataclass(slots=True, frozen=True)
+class Wanted:
+    """What the screen is left with."""
+
+    thread: str
+    message: int | None
+    export: bool = False
+
+
+class ThreadsScreen(ModalScreen[Wanted | None]):
+    """The search has the focus; the arrows move the mark in the list below it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings("threads"),
+        ("escape", "leave", "close"),
+        ("down", "mark(1)", ""),
+        ("up", "mark(-1)", ""),
+    ]
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self._desk = desk
+        self._found: list[Found] = []
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="window") as box:
+            box.border_title = "Threads"
+            yield Input(placeholder="Search everything ever said")
+            yield OptionList(markup=False)
+            yield Static(classes="empty", markup=False)
+            yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        self.query_one(OptionList).can_focus = False
+        self._look("")
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        self._look(event.value)
+
+    @work(exclusive=True, group="search")
+    async def _look(self, query: str) -> None:
+        if query.strip():
+            await asyncio.sleep(TYPING_PAUSE_S)  # a further key cancels this one
+        try:
+            if query.strip():
+                hits = (await self._desk.daemon.get("/threads/search", q=query, limit=LISTED))["hits"]
+                found = [Found(hit["thread"], hit["message_id"]) for hit in hits]
+                lines = [self._hit(hit) for hit in hits]
+            else:
+                threads = (await self._desk.daemon.get("/threads", limit=LISTED))["threads"]
+                found = [Found(thread, None) for thread in threads]
+                lines = [self._thread(thread) for thread in threads]
+        except LocalmindError as problem:
+            found, lines = [], []
+            self.notify(format.failure(problem), severity="error", markup=False)
+        self._found = found
+        listed = self.query_one(OptionList)
+        listed.clear_options()
+        listed.add_options(Option(line) for line in lines)
+        listed.display = bool(lines)
+        listed.highlighted = 0 if lines else None
+        empty = self.query_one(".empty", Static)
+        empty.display = not lines
+        empty.update("Nothing was said about that." if query.strip() else "No thread yet. Ask something.")
+
+    def _thread(self, thread: Mapping[str, Any]) -> Content:
+        title = clean_line(str(thread["title"])) or "Untitled"
+        mark = "◐ " if thread.get("answering") else "  "
+        turns = f"{thread['turns']} turn{'s' if thread['turns'] != 1 else ''}"
+        then = format.when(float(thread["updated_at"]), self._desk.clock())
+        return Content.assemble((mark, "$accent"), title, (f"  {turns} · {then}", "$foreground-muted"))
+
+    def _hit(self, hit: Mapping[str, Any]) -> Content:
+        title = clean_line(str(hit["thread"]["title"])) or "Untitled"
+        if hit["message_id"] is None:
+            return self._thread(hit["thread"])
+        who = "you" if hit["role"] == "user" else "answer"
+        head = Content.assemble("  ", title, (f"  {who}, {self._when(hit)}\n    ", "$foreground-muted"))
+        pieces = [(" ".join(text.split("\n")), "bold $accent" if marked else "") for text, marked in hit["snippet"]]
+        return head + Content.assemble(*((_kept(text), style) for text, style in pieces))
+
+    def _when(self, hit: Mapping[str, Any]) -> str:
+        return format.when(float(hit["created_at"]), self._desk.clock())
+
+    @property
+    def marked(self) -> Found | None:
+        place = self.query_one(OptionList).highlighted
+        return self._found[place] if place is not None and place < len(self._found) else None
+
+    def action_mark(self, step: int) -> None:
+        listed = self.query_one(OptionList)
+        if step > 0:
+            listed.action_cursor_down()
+        else:
+            listed.action_cursor_up()
+
+    @on(Input.Submitted)
+    def _submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        if (found := self.marked) is not None:
+            self.dismiss(Wanted(str(found.thread["id"]), found.message))
+
+    @on(OptionList.OptionSelected)
+    def _clicked(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        found = self._found[event.option_index]
+        self.dismiss(Wanted(str(found.thread["id"]), found.message))
+
+    def action_leave(self) -> None:
+        self.dismiss(None)
+
+    def action_export(self) -> None:
+        if (found := self.marked) is not None:
+            self.dismiss(Wanted(str(found.thread["id"]), None, export=True))
+
+    @work(group="change")
+    async def action_rename(self) -> None:
+        if (found := self.marked) is None:
+            return
+        title = await self.app.push_screen_wait(Prompt("Title", clean_line(str(found.thread["title"]))))
+        if title is not None:
+            await self._change(self._desk.daemon.patch(f"/threads/{found.thread['id']}", {"title": title}))
+
+    @work(group="change")
+    async def action_delete(self) -> None:
+        if (found := self.marked) is None:
+            return
+        title = clean_line(str(found.thread["title"])) or "Untitled"
+        if await self.app.push_screen_wait(Confirm(f"Delete “{title}” for good? No copy stays.")):
+            await self._change(self._desk.daemon.delete(f"/threads/{found.thread['id']}"))
+
+    async def _change(self, work: Any) -> None:
+        try:
+            await work
+        except LocalmindError as problem:
+            self.notify(format.failure(problem), severity="error", markup=False)
+        self._look(self.query_one(Input).value)
+
+
+def _kept(text: str) -> str:
+    """Cleaned, with the blanks at its ends, which part it from its neighbours."""
+    inner = clean_line(text)
+    return f"{' ' if text[:1].isspace() else ''}{inner}{' ' if inner and text[-1:].isspace() else ''}"

@@ -1,0 +1,79 @@
+"""What the app remembers between its windows: drafts, what was asked before, theme, the thread that was open.
+
+One small JSON file in the data directory, replaced as a whole. A draft is written half a second after the
+last key, so that neither a closed terminal nor a dying machine takes more than a few words. A file that cannot
+be read begins anew, and is kept beside, since it may hold a draft.
+"""
+
+import contextlib
+from pathlib import Path
+
+import msgspec
+
+from localmind.errors import LocalmindError
+from localmind.paths import private_dir, write_atomic
+
+HISTORY_KEPT = 500
+DRAFTS_KEPT = 100
+LONGEST_DRAFT = 1_000_000
+
+
+class Remembered(msgspec.Struct):
+    """All of it."""
+
+    drafts: dict[str, str] = {}
+    """By thread id; "" is the thread that has not begun."""
+    history: list[str] = []
+    """Questions, oldest first."""
+    theme: str = ""
+    thread: str = ""
+    mode: str = "files"
+    model: str = ""
+    greeted: bool = False
+    """The first run is over."""
+
+
+class Memory:
+    """The file and its contents. `save` is blocking and quick."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self.now = self._read()
+        self._written = msgspec.json.encode(self.now)
+
+    def draft(self, thread: str, text: str) -> None:
+        """Remember what is being typed; an empty text forgets it."""
+        self.now.drafts.pop(thread, None)
+        if text.strip():
+            self.now.drafts[thread] = text[:LONGEST_DRAFT]
+        while len(self.now.drafts) > DRAFTS_KEPT:
+            del self.now.drafts[next(iter(self.now.drafts))]
+
+    def asked(self, text: str) -> None:
+        """Remember a question at the end of the history, once."""
+        with contextlib.suppress(ValueError):
+            self.now.history.remove(text)
+        self.now.history.append(text[:LONGEST_DRAFT])
+        del self.now.history[:-HISTORY_KEPT]
+
+    def save(self) -> None:
+        """Write what changed. A full or read-only disk must not take the app down: what is on the screen stays."""
+        data = msgspec.json.encode(self.now)
+        if self._path is None or data == self._written:
+            return
+        with contextlib.suppress(LocalmindError, OSError):
+            private_dir(self._path.parent)
+            write_atomic(self._path, data)
+            self._written = data
+
+    def _read(self) -> Remembered:
+        if self._path is None:
+            return Remembered()
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=Remembered)
+        except FileNotFoundError:
+            return Remembered()
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            with contextlib.suppress(OSError):
+                self._path.replace(self._path.with_suffix(".broken"))
+            return Remembered()

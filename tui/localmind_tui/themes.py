@@ -1,0 +1,49 @@
+"""Our two themes, dark and light, and which one a terminal gets when nobody chose."""
+
+from collections.abc import Mapping
+
+from textual.theme import Theme
+
+DARK = Theme(
+    name="localmind-dark",
+    primary="#7aa2c9",
+    secondary="#8fb8a8",
+    accent="#e0b36a",
+    foreground="#d6d3cb",
+    background="#17191c",
+    surface="#1d2024",
+    panel="#22262b",
+    success="#8fb573",
+    warning="#e0b36a",
+    error="#d9776c",
+    dark=True,
+    variables={"block-cursor-background": "#3b4654", "block-cursor-foreground": "#f2efe8", "border": "#7aa2c9"},
+)
+LIGHT = Theme(
+    name="localmind-light",
+    primary="#2f5f8a",
+    secondary="#3f7a66",
+    accent="#96601a",
+    foreground="#2b2a27",
+    background="#faf8f3",
+    surface="#f3f0e8",
+    panel="#eae6db",
+    success="#4a7a2c",
+    warning="#96601a",
+    error="#b23b2e",
+    dark=False,
+    variables={"block-cursor-background": "#cfdbe8", "block-cursor-foreground": "#1c1b19", "border": "#2f5f8a"},
+)
+OURS = (DARK, LIGHT)
+SIXTEEN = "ansi-dark"
+"""Textual's theme of the terminal's own 16 colours."""
+
+
+def first_theme(environ: Mapping[str, str]) -> str:
+    """Dark, light where the terminal says that its background is, the terminal's own where it has 16 colours."""
+    if environ.get("COLORTERM", "") not in ("truecolor", "24bit") and "256color" not in environ.get("TERM", ""):
+        known = ("kitty", "ghostty", "wezterm", "alacritty", "foot", "direct")
+        if not any(name in environ.get("TERM", "") for name in known):
+            return SIXTEEN
+    background = environ.get("COLORFGBG", "").rpartition(";")[2]
+    return LIGHT.name if background in ("7", "15") else DARK.name
