@@ -9,6 +9,7 @@ from localmind.clean import clean_line
 from localmind.cli._output import connect, note, print_json, show_progress, size, table
 from localmind.cli.model_import import import_
 from localmind.cli.model_pulls import cancel, pause, prune, pulls, resume
+from localmind.cli.models_memory import load, memory, pin, unload
 from localmind.cli.plan import plan
 from localmind.cli.recommend import environment, fetch_best, recommend
 from localmind.errors import ModelFileBroken
@@ -157,5 +158,5 @@ def _named(events: Iterable[Event], named: list[str]) -> Iterator[Event]:
         yield event
 
 
-for command in (recommend, plan, import_, pulls, pause, resume, cancel, prune):
+for command in (recommend, plan, import_, pulls, pause, resume, cancel, prune, load, unload, pin, memory):
     models.add_command(command)

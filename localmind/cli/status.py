@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from localmind.cli._output import note, print_json, table
+from localmind.cli.models_memory import show_memory
 from localmind.errors import DaemonUnreachable, TimedOut
 from localmind.paths import Paths
 
@@ -37,6 +38,10 @@ def status(as_json: bool) -> None:
             ("MODEL", "STATE", "PID", "RUNNING", "QUEUED", "CELLS", "PROMPT", "ANSWER"),
             [_model(model) for model in state["models"]],
         )
+        show_memory({"devices": state["memory"], "models": state["models"]})
+        for model in state["models"]:
+            if model["gave_up"]:
+                note(f"{model['model']} has {model['gave_up']}: memory ran out")
     if state["folders"]:
         table(
             ("FOLDER", "FILES", "CHUNKS", "STATE"),

@@ -143,6 +143,8 @@ class Core:
         await asyncio.to_thread(self._store.sweep)
         await asyncio.to_thread(shutil.rmtree, self._paths.cache / "uploads", True)
         await self._knowledge.start()
+        if self._settings.preload:
+            self._preloading = asyncio.create_task(self._engines.preload(), name="preload")
 
     def workers(self) -> list[dict[str, Any]]:
         """The workers of the index and of speech, for `status`."""

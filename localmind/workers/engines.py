@@ -97,6 +97,14 @@ class Engines:
             raise InvalidRequest(f"{spec.name} is a model for {spec.role}, not for chat", hint="localmind models list")
         return here(self._store, spec)
 
+    def loadable(self, name: str | None) -> ModelSpec:
+        """The installed model of that name that an engine worker can hold, for chat or for vectors."""
+        wanted = self._default if name is None or name.strip().lower() in DEFAULT_NAMES else name
+        spec = self._catalog.find(wanted)
+        if spec.format != "gguf":
+            raise InvalidRequest(f"{spec.name} is no GGUF: it comes and goes by itself", hint="localmind models list")
+        return here(self._store, spec)
+
     def embedder(self, name: str | None) -> ModelSpec:
         """The installed model of that name that can turn text into vectors; without a name the first there is."""
         if name is None or name.strip().lower() in DEFAULT_NAMES:

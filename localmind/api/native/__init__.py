@@ -11,6 +11,7 @@ from localmind.api.native import (
     engine,
     folders,
     history,
+    memory,
     model_pulls,
     models,
     plan,
@@ -24,6 +25,6 @@ from localmind.api.native import (
 def router(backend: Backend) -> APIRouter:
     """All native routes."""
     routes = APIRouter()
-    for room in (status, folders, models, model_pulls, plan, recommended, turns, history, engine, voice):
+    for room in (status, folders, models, model_pulls, plan, recommended, turns, history, engine, memory, voice):
         routes.include_router(room.router(backend))
     return routes
