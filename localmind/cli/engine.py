@@ -33,12 +33,17 @@ def show(as_json: bool) -> None:
 
 @engine.command("build")
 @click.option("--force", is_flag=True, help="Compile again even if the binding is right.")
-def build_(force: bool) -> None:
+@click.option(
+    "--backend",
+    type=click.Choice(["cuda", "rocm", "vulkan", "metal", "rpc", "cpu"]),
+    help="Compile for this kind of GPU, instead of what is found.",
+)
+def build_(force: bool, backend: str | None) -> None:
     """Compile and install the binding with the flags this machine needs.
 
     Takes about ten minutes the first time and seconds afterwards. A failed build leaves the old one in place.
     """
     from localmind.machine import build
 
-    for _ in show_progress(build.build(Paths.find(), force=force)):
+    for _ in show_progress(build.build(Paths.find(), force=force, backend=build.BACKEND_NAMES.get(backend or ""))):
         pass

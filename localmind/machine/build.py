@@ -25,13 +25,24 @@ from localmind.errors import BuildFailed, DiskFull
 from localmind.events import Progress
 from localmind.machine.binding import DISTRIBUTION, Binding, installed_binding
 from localmind.machine.devices import Machine
-from localmind.machine.flags import Compiler, build_flags, find_compiler, install_hint, needs_healing, wheel_key
+from localmind.machine.flags import (
+    GPU_FLAGS,
+    Compiler,
+    build_flags,
+    find_compiler,
+    install_hint,
+    needs_healing,
+    wheel_key,
+)
+from localmind.machine.gpu_build import TOOLS, has_tools, wanted_build
 from localmind.paths import Paths, private_dir
 
 VERSION = "0.3.36"
 """The binding that this version of localmind is written for; pyproject.toml pins the same."""
 ROOM = 2 << 30
 """Bytes that the sources and objects of a build take, with some to spare."""
+BACKEND_NAMES = {name.lower(): name for name in (*GPU_FLAGS, "CPU")}
+"""As they are typed."""
 STEP = re.compile(r"^\s*\[(\d+)/(\d+)\]")
 GRACE_S = 10.0
 SHOWN = 12
@@ -46,11 +57,13 @@ class Run(Protocol):
     def __call__(self, command: Sequence[str], environ: Mapping[str, str], log: Path) -> Iterator[str]: ...
 
 
-def is_right(binding: Binding | None, system: str, arch: str, compiler: Compiler | None, *, cuda: bool = False) -> bool:
-    """Whether a build of ours would bring nothing new."""
+def is_right(
+    binding: Binding | None, system: str, arch: str, compiler: Compiler | None, backend: str | None = None
+) -> bool:
+    """Whether a build of ours would bring nothing new. `backend` is the one for GPUs that it must have."""
     if binding is None or binding.version != VERSION:
         return False
-    if cuda and "CUDA" not in binding.backends:
+    if backend not in (None, "CPU") and backend not in binding.backends:
         return False
     return binding.healed or not needs_healing(system, arch, compiler)
 
@@ -71,6 +84,7 @@ def build(
     paths: Paths,
     *,
     force: bool = False,
+    backend: str | None = None,
     environ: Mapping[str, str] = os.environ,
     machine: Machine | None = None,
     python: str = sys.executable,
@@ -79,16 +93,22 @@ def build(
 ) -> Iterator[Progress]:
     """Build, install and check the binding. The stages are "engine", "compile" and "install".
 
-    Does nothing when the installed one is right, unless forced. Raises BuildFailed or DiskFull; until
-    the last moment the old binding is untouched. Giving the iteration up ends the compiler.
+    `backend` is for GPUs ("CUDA", "ROCm", "Vulkan", "Metal", "RPC") or "CPU" for none; without it, what the
+    machine's GPUs want and the tools here can compile. Does nothing when the installed one is right, unless forced.
+    Raises BuildFailed or DiskFull; until the last moment the old binding is untouched. Giving the iteration up ends
+    the compiler.
     """
     machine = machine or Machine.here()
     run = run or run_command
     compiler = find_compiler(machine.system, environ)
-    cuda = shutil.which("nvcc", path=environ.get("PATH")) is not None and any(g.backend == "CUDA" for g in machine.gpus)
-    flags = build_flags(machine.system, machine.arch, compiler, cuda=cuda)
+    if backend is None:
+        wanted = wanted_build(machine, frozenset(), environ, VERSION)
+        backend = wanted.backend if wanted is not None and wanted.ready else None
+    elif not has_tools(backend, environ):
+        raise BuildFailed(f"{TOOLS[backend]}, which compiles for {backend}, is not there", hint="localmind doctor")
+    flags = build_flags(machine.system, machine.arch, compiler, backend)
     flags += shlex.split(environ.get("CMAKE_ARGS", ""))
-    if not force and is_right(look(), machine.system, machine.arch, compiler, cuda=cuda):
+    if not force and is_right(look(), machine.system, machine.arch, compiler, backend):
         yield Progress("engine", 1, 1, "", f"llama-cpp-python {VERSION} is here and built as this machine needs it")
         return
     python_tag = f"cp{sys.version_info.major}{sys.version_info.minor}-{platform.machine()}"
@@ -113,7 +133,7 @@ def build(
     command = [python, "-m", "pip", "install", "--no-deps", "--force-reinstall", "--no-index", str(wheel)]
     for _ in run(command, environ, log):
         pass
-    if not is_right(look(), machine.system, machine.arch, compiler, cuda=cuda):
+    if not is_right(look(), machine.system, machine.arch, compiler, backend):
         wheel.unlink(missing_ok=True)
         raise BuildFailed(
             "the engine was installed but does not carry the flags it was built with",

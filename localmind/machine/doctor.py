@@ -19,6 +19,7 @@ from localmind.machine.binding import Binding, installed_binding
 from localmind.machine.build import VERSION
 from localmind.machine.devices import Machine
 from localmind.machine.flags import find_compiler, install_hint, needs_healing
+from localmind.machine.gpu_build import wanted_build
 from localmind.machine.plan import GIB
 from localmind.machine.probe import Attempt, PlanKey, PlanMemory
 from localmind.paths import Paths
@@ -123,17 +124,35 @@ def _engine(machine: Machine, binding: Binding | None, environ: Mapping[str, str
         )
     else:
         yield Finding("ok", "Engine", text)
-    unused = [gpu.name for gpu in machine.gpus if gpu.backend not in binding.backends]
-    if unused:
-        yield Finding(
-            "note",
-            "A GPU is not used",
-            f"the engine is built without support for {unused[0]}",
-            "localmind engine build --force",
-        )
+    yield from _gpus(machine, binding, environ)
     if compiler is None:
         yield Finding(
             "note", "No C++ compiler", "`localmind engine build` would need one", install_hint(machine.system, environ)
+        )
+
+
+def _gpus(machine: Machine, binding: Binding, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """What the engine was built for against what the machine has."""
+    for gpu in machine.usable_gpus(binding.backends):
+        shared = ", of the main memory" if gpu.unified else ""
+        free = f"{gpu.memory_free / GIB:.1f} of {gpu.memory_total / GIB:.1f} GiB free{shared}"
+        yield Finding("ok", "GPU", f"{gpu.name} as {gpu.id}, {free}")
+    for gpu in machine.gpus:
+        if gpu.problem:
+            yield Finding(
+                "warning",
+                "A GPU does not answer",
+                f"{gpu.name}: the engine is built for {gpu.backend}, but {gpu.problem}",
+                "nvidia-smi" if gpu.backend == "CUDA" else "update its driver, then restart",
+            )
+    wanted = wanted_build(machine, binding.backends, environ, VERSION)
+    if wanted is not None:
+        built = ", ".join(sorted(binding.backends)) or "no GPU at all"
+        yield Finding(
+            "note",
+            "A GPU is not used",
+            f"the engine is built for {built}, and {wanted.gpu} needs {wanted.backend}",
+            wanted.command,
         )
 
 

@@ -19,6 +19,12 @@ MARK = "-fno-tree-dse"
 """Found in a library's record of its command line, this says that the build is healed."""
 HEALING = ("-fno-tree-dse", "-fno-dse", "-frecord-gcc-switches")
 
+GPU_FLAGS = {
+    "CUDA": "-DGGML_CUDA=on", "ROCm": "-DGGML_HIP=on", "Vulkan": "-DGGML_VULKAN=on", "Metal": "-DGGML_METAL=on",
+    "RPC": "-DGGML_RPC=on",
+}  # fmt: skip
+"""By backend, named as in machine/gpus.py. "CPU" asks for none of them."""
+
 Kind = Literal["gcc", "clang", "msvc"]
 
 
@@ -46,15 +52,15 @@ def needs_healing(system: str, arch: str, compiler: Compiler | None) -> bool:
     )
 
 
-def build_flags(system: str, arch: str, compiler: Compiler | None, *, cuda: bool = False) -> list[str]:
-    """Arguments for CMake, for CMAKE_ARGS. Empty where the defaults are right."""
+def build_flags(system: str, arch: str, compiler: Compiler | None, backend: str | None = None) -> list[str]:
+    """Arguments for CMake, for CMAKE_ARGS. Empty where the defaults are right. `backend` is one for GPUs."""
     flags: list[str] = []
     if needs_healing(system, arch, compiler):
         flags += [f"-DCMAKE_{language}_FLAGS={' '.join(HEALING)}" for language in ("C", "CXX")]
-    if cuda:
-        flags.append("-DGGML_CUDA=on")
-    if system == "darwin" and arch == "arm64":
-        flags.append("-DGGML_METAL=on")
+    if backend in GPU_FLAGS:
+        flags.append(GPU_FLAGS[backend])
+    elif system == "darwin" and arch == "arm64":
+        flags.append(GPU_FLAGS["Metal"] if backend is None else "-DGGML_METAL=off")
     return flags
 
 

@@ -23,9 +23,9 @@ STATES = 9
 DRAFT_BATCH = 64
 """Tokens a step of a draft model (engine/draft.py)."""
 
-PROCESS = 90 * MIB
+PROCESS = 72 * MIB
 """An engine worker before it has a model: Python, numpy, llama.cpp."""
-TOKEN = 300
+TOKEN = 200
 """Bytes that one entry of the vocabulary takes in llama.cpp's maps and ours."""
 
 

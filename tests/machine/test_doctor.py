@@ -121,6 +121,16 @@ def test_little_memory_and_an_unused_gpu_are_said(paths: Paths, environ: dict[st
     found = look(paths, environ, machine=replace(CUDA, memory_available=1 << 20))
     assert found["Little memory"].level == "warning"
     assert found["A GPU is not used"].level == "note"
+    assert "localmind engine build --backend" in str(found["A GPU is not used"].hint)
+
+
+def test_a_gpu_that_the_right_engine_does_not_find_is_a_warning(paths: Paths, environ: dict[str, str]) -> None:
+    broken = replace(CUDA, gpus=(replace(CUDA.gpus[0], problem="the engine does not find it"),))
+    found = look(paths, environ, replace(HEALED, backends=frozenset({"CUDA"})), machine=broken)
+    assert found["A GPU does not answer"].level == "warning"
+    assert "A GPU is not used" not in found
+    fine = look(paths, environ, replace(HEALED, backends=frozenset({"CUDA"})), machine=CUDA)
+    assert fine["GPU"].text == "RTX 4090 as CUDA0, 23.0 of 24.0 GiB free"
 
 
 def test_a_broken_memory_is_said_and_not_touched(paths: Paths, environ: dict[str, str]) -> None:

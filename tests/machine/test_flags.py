@@ -23,24 +23,28 @@ def gcc(*version: int) -> Compiler:
 
 
 @pytest.mark.parametrize(
-    ("system", "arch", "compiler", "cuda", "expected"),
+    ("system", "arch", "compiler", "backend", "expected"),
     [
-        ("linux", "x86_64", GCC12, False, HEALED),
-        ("linux", "x86_64", gcc(11, 4, 0), False, HEALED),
-        ("linux", "x86_64", gcc(13, 2, 0), False, HEALED),
-        ("windows", "amd64", gcc(13, 1), False, HEALED),
-        ("linux", "x86_64", gcc(10, 2, 1), False, []),
-        ("linux", "x86_64", gcc(14, 1, 0), False, []),
-        ("linux", "x86_64", Compiler("clang", (14, 0, 6), "c++"), False, []),
-        ("linux", "aarch64", GCC12, False, []),
-        ("linux", "x86_64", None, False, []),
-        ("linux", "x86_64", GCC12, True, [*HEALED, "-DGGML_CUDA=on"]),
-        ("darwin", "arm64", Compiler("clang", (17, 0, 0), "c++"), False, ["-DGGML_METAL=on"]),
-        ("darwin", "x86_64", Compiler("clang", (17, 0, 0), "c++"), False, []),
+        ("linux", "x86_64", GCC12, None, HEALED),
+        ("linux", "x86_64", gcc(11, 4, 0), None, HEALED),
+        ("linux", "x86_64", gcc(13, 2, 0), None, HEALED),
+        ("windows", "amd64", gcc(13, 1), None, HEALED),
+        ("linux", "x86_64", gcc(10, 2, 1), None, []),
+        ("linux", "x86_64", gcc(14, 1, 0), None, []),
+        ("linux", "x86_64", Compiler("clang", (14, 0, 6), "c++"), None, []),
+        ("linux", "aarch64", GCC12, None, []),
+        ("linux", "x86_64", None, None, []),
+        ("linux", "x86_64", GCC12, "CUDA", [*HEALED, "-DGGML_CUDA=on"]),
+        ("linux", "x86_64", GCC12, "Vulkan", [*HEALED, "-DGGML_VULKAN=on"]),
+        ("linux", "x86_64", GCC12, "ROCm", [*HEALED, "-DGGML_HIP=on"]),
+        ("linux", "x86_64", GCC12, "CPU", HEALED),
+        ("darwin", "arm64", None, "CPU", ["-DGGML_METAL=off"]),
+        ("darwin", "arm64", Compiler("clang", (17, 0, 0), "c++"), None, ["-DGGML_METAL=on"]),
+        ("darwin", "x86_64", Compiler("clang", (17, 0, 0), "c++"), None, []),
     ],
 )
-def test_the_flags_of_a_machine_and_its_compiler(system, arch, compiler, cuda, expected) -> None:
-    assert build_flags(system, arch, compiler, cuda=cuda) == expected
+def test_the_flags_of_a_machine_and_its_compiler(system, arch, compiler, backend, expected) -> None:
+    assert build_flags(system, arch, compiler, backend) == expected
 
 
 @pytest.mark.parametrize(
