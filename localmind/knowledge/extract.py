@@ -178,7 +178,7 @@ def read_text(text: str, kind: str) -> Extracted:
         case "latex":
             return Extracted(text, headings.latex(text))
         case "plain" | "rst":
-            return Extracted(text, headings.plain(text))
+            return Extracted(text, headings.underlined(text))
         case "csv":
             return Extracted(text, headings.first_row(text))
         case _:

@@ -26,7 +26,8 @@ from localmind.knowledge.index import Index
 from localmind.knowledge.pace import Gate, OnBattery, Sensor, Situation
 from localmind.knowledge.purge import Purge, Purged
 from localmind.knowledge.reading import Cut, Reading
-from localmind.knowledge.retrieve import Retriever, Scope
+from localmind.knowledge.retrieve import Retriever, Trace
+from localmind.knowledge.scope import Filters, Scope
 from localmind.knowledge.search import Floor
 from localmind.knowledge.state import FolderStatus, Indexing, State
 from localmind.knowledge.upkeep import Upkeep, Watches
@@ -248,23 +249,32 @@ class Knowledge:
                 yield now
             await changed.wait()
 
-    async def search(self, query: str, *, limit: int = 10, folder: Path | None = None) -> list[Passage]:
+    async def search(
+        self, query: str, *, limit: int = 10, folder: Path | None = None, filters: Filters | None = None
+    ) -> list[Passage]:
         """Passages that may answer, best first; empty when nothing in the folders comes near the question."""
+        return (await self.trace(query, limit=limit, folder=folder, filters=filters)).passages
+
+    async def trace(
+        self, query: str, *, limit: int = 10, folder: Path | None = None, filters: Filters | None = None
+    ) -> Trace:
+        """A search with what each of its stages found."""
         if not query.strip():
             raise InvalidRequest("the question is empty")
         if not 1 <= limit <= 100:
             raise InvalidRequest(f"limit must be from 1 to 100, not {limit}")
+        filters = filters or Filters()
+        filters.check()
         roots = await self._database.run(Index.roots)
-        scope = Scope(tuple(root.id for root in roots))
+        scope = Scope(tuple(root.id for root in roots), "", filters)
         if folder is not None:
             real = Path(os.path.realpath(Path(folder).expanduser()))
             home = overlapping(real, roots, around=False)
             if home is None:
                 raise FolderNotFound(f"{folder} is not in a watched folder", hint=f'localmind folders add "{folder}"')
             below = real.relative_to(home.path).as_posix()
-            scope = Scope((home.id,), "" if below == "." else below)
-        self._searched_at = time.monotonic()
-        return await self._retriever.search(query, scope, limit, self._answering)
+            scope = Scope((home.id,), "" if below == "." else below, filters)
+        return await self._retriever.trace(query, scope, limit, self._embedding.embedder)
 
     async def why(self, path: Path) -> str:
         """In a sentence: is this path indexed, and if not, by which rule."""

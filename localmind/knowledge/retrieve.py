@@ -1,75 +1,138 @@
-"""From a question to passages: asks the full-text index and the vectors, fuses, applies the floor.
+"""From a question to passages: asks the full-text index and the vectors, fuses, applies the floor, may rerank.
 
 It reads SQLite through `Database` and vectors through `VectorIndex`; the arithmetic is in `search.py`.
 Without an embedder, or when the vectors worker is down, it answers from keywords alone; a broken
-cache never turns a search into an error.
+cache never turns a search into an error. Every stage is kept in a `Trace`, so that it can be told where a
+passage was lost.
 """
 
 import logging
+import time
 from array import array
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from operator import mul
-from pathlib import Path
+
+import msgspec
 
 from localmind.errors import LocalmindError
 from localmind.events import Passage
 from localmind.knowledge.database import Database
 from localmind.knowledge.embedder import Embedder
 from localmind.knowledge.index import Index
-from localmind.knowledge.search import Candidate, Floor, Query, above, coverage, fuse, group, parse
+from localmind.knowledge.passages import listed, passages
+from localmind.knowledge.scope import Scope, condition
+from localmind.knowledge.search import (
+    Candidate,
+    Floor,
+    Place,
+    Query,
+    above,
+    coverage,
+    fuse,
+    group,
+    parse,
+    unknown_share,
+    widened,
+)
 from localmind.knowledge.vector_index import VectorIndex
 
-DEPTH = 50
-# When only a part of a root is searched, neighbours are filtered afterwards, so more are asked for.
-DEPTH_FILTERED = 400
-# Weight of a word in the path, against 1 for one in the text.
+DEPTH_KEYWORD, DEPTH_DENSE = 200, 100
+# Chunks whose neighbours, and of the keyword ranking whose similarities, are looked up.
+DEPTH_NEIGHBOURS = 40
+# Chunks that are judged and may be shown.
+DEPTH_JUDGED = 60
+# A part of a root with at most so many chunks is compared exactly (in Python: 25 µs each); of a bigger one the nearest
+# of the whole root are filtered.
+EXACT_CHUNKS, DEPTH_FILTERED = 1500, 1000
+# Passages that a reranker may put in another order.
+RERANKED = 10
+# Of a word in the path, against 1 for one in the text.
 PATH_NAMED, PATH_UNNAMED = 4.0, 0.5
+# Chunks of an index that hold a word are counted up to here: beyond that it says little anyway.
+FREQUENCY_LIMIT = 5000
+
+# Of the best similarity, what the best by keyword is taken to have until its vector is there.
+EXPECTED = 0.9
+
+Rerank = Callable[[str, Sequence[str]], Awaitable[Sequence[float]]]
+"""(question, texts) → scores, higher is better."""
 
 log = logging.getLogger("localmind.knowledge")
 
 
-@dataclass(slots=True, frozen=True)
-class Scope:
-    """What is searched: roots, and of the one root that `below` is about only that directory or file."""
+@dataclass(slots=True)
+class Trace:
+    """What each stage of one search found: ids of chunks, best first, and the milliseconds it took."""
 
-    roots: tuple[int, ...]
-    below: str = ""
-
-
-@dataclass(slots=True, frozen=True)
-class Row:
-    """A chunk as it is shown."""
-
-    id: int
-    file_id: int
-    ordinal: int
-    path: str
-    heading: str | None
-    text: str
-    line_start: int
-    line_end: int
-    page: int | None
+    query: Query
+    keyword: list[int] = field(default_factory=list)
+    dense: list[int] = field(default_factory=list)
+    fused: list[int] = field(default_factory=list)
+    shown: list[int] = field(default_factory=list)
+    evidence: float = 0.0
+    """Of the best chunk; the floor is applied to it."""
+    reranked: bool = False
+    passages: list[Passage] = field(default_factory=list)
+    ms: dict[str, float] = field(default_factory=dict)
 
 
 class Retriever:
-    """Searches an index. `floor` decides when nothing is good enough."""
+    """Searches an index. `floor` decides when nothing is good enough; `rerank` may reorder the best."""
 
     def __init__(self, database: Database, vectors: VectorIndex, floor: Floor | None = None) -> None:
         self._database = database
         self._vectors = vectors
         self.floor = floor or Floor()
+        self.rerank: Rerank | None = None
 
     async def search(self, text: str, scope: Scope, limit: int, embedder: Embedder | None) -> list[Passage]:
         """At most `limit` passages, best first, numbered from 1; empty when nothing passes the floor."""
-        query = parse(text)
+        return (await self.trace(text, scope, limit, embedder)).passages
+
+    async def trace(self, text: str, scope: Scope, limit: int, embedder: Embedder | None) -> Trace:
+        """The same with what every stage found."""
+        clock = _Stopwatch()
+        trace = Trace(parse(text), ms=clock.ms)
         vector = await self._embed(text, embedder)
-        keyword = await self._database.run(keyword_ids, query, scope, DEPTH)
+        clock.lap("embed")
+        keyword = await self._database.run(keyword_scores, trace.query, scope, DEPTH_KEYWORD)
+        clock.lap("keyword")
         dense = await self._dense(vector, scope) if vector is not None else []
-        candidates = await self._judge(query, scope, keyword, dense, vector)
-        if query.required:
-            candidates = [one for one in candidates if one.chunk_id in set(keyword)]
-        return await self._database.run(passages, group(above(candidates, self.floor), limit))
+        clock.lap("dense")
+        found = await self._database.run(gather, keyword, dense, vector, self._vectors.model, scope)
+        weight = trace.query.keyword_weight
+        order = [
+            found.at[place]
+            for place in fuse(found.placed(keyword), found.placed(expected(keyword, found.similarities)), weight)
+            if place in found.at
+        ]
+        if trace.query.required:
+            order = [number for number in order if number in keyword]
+        candidates = await self._database.run(judge, trace.query, order[:DEPTH_JUDGED], found, self.floor)
+        kept = above(candidates, self.floor)
+        clock.lap("fuse")
+        groups = widened(group(kept, max(limit, RERANKED) if self.rerank else limit), found.neighbour)
+        trace.keyword, trace.dense = list(keyword), [number for number, _ in dense]
+        trace.fused, trace.shown = order, [one.chunk_id for one in kept]
+        trace.evidence = max((one.evidence for one in candidates), default=0.0)
+        trace.passages = await self._database.run(passages, groups)
+        clock.lap("read")
+        if self.rerank is not None and len(trace.passages) > 1:
+            trace.passages, trace.reranked = await self._reranked(self.rerank, text, trace.passages)
+            clock.lap("rerank")
+        trace.passages = trace.passages[:limit]
+        return trace
+
+    async def _reranked(self, rerank: Rerank, text: str, found: list[Passage]) -> tuple[list[Passage], bool]:
+        first, rest = found[:RERANKED], found[RERANKED:]
+        try:
+            scores = await rerank(text, [f"{one.heading}\n{one.text}" if one.heading else one.text for one in first])
+        except LocalmindError as error:
+            log.warning("passages keep their order, the reranker failed: %s", error)
+            return found, False
+        best = [one for _, one in sorted(zip(scores, first, strict=True), key=lambda pair: -pair[0])]
+        return [msgspec.structs.replace(one, number=number) for number, one in enumerate([*best, *rest], 1)], True
 
     async def _embed(self, text: str, embedder: Embedder | None) -> bytes | None:
         if embedder is None:
@@ -81,140 +144,159 @@ class Retriever:
             return None
 
     async def _dense(self, vector: bytes, scope: Scope) -> list[tuple[int, float]]:
+        if scope.narrow:
+            exact = await self._database.run(exact_scores, vector, scope, self._vectors.model)
+            if exact is not None:
+                return exact[:DEPTH_DENSE]
         found: list[tuple[int, float]] = []
         for root_id in scope.roots:
-            found += await self._vectors.query(root_id, vector, DEPTH_FILTERED if scope.below else DEPTH)
-        if scope.below:
-            inside = await self._database.run(ids_below, [number for number, _ in found], scope)
+            found += await self._vectors.query(root_id, vector, DEPTH_FILTERED if scope.narrow else DEPTH_DENSE)
+        if scope.narrow:
+            inside = await self._database.run(ids_inside, [number for number, _ in found], scope)
             found = [pair for pair in found if pair[0] in inside]
-        return sorted(found, key=lambda pair: -pair[1])[:DEPTH]
-
-    async def _judge(
-        self, query: Query, scope: Scope, keyword: list[int], dense: list[tuple[int, float]], vector: bytes | None
-    ) -> list[Candidate]:
-        fused = fuse(keyword, [number for number, _ in dense], query.keyword_weight)
-        evidence = await self._database.run(gather, query, scope, list(fused), self._vectors.model)
-        similarities: dict[int, float] = dict(dense)
-        if vector is not None:
-            wanted = array("f", vector)
-            for number, data in evidence.vectors.items():
-                if number not in similarities:
-                    similarities[number] = sum(map(mul, wanted, array("f", data)))
-        shares = coverage(evidence.matching, evidence.frequency, evidence.total)
-        exact = {number for term in query.exact for number in evidence.matching.get(term, ())}
-        judged = []
-        for number in fused:
-            # Chroma may still name a chunk that was deleted a moment ago.
-            if number in evidence.places:
-                similarity, share = similarities.get(number), shares.get(number, 0.0)
-                weight = self.floor.evidence(similarity, share, exact=number in exact)
-                judged.append(Candidate(number, *evidence.places[number], similarity, share, weight))
-        return judged
+        return sorted(found, key=lambda pair: -pair[1])[:DEPTH_DENSE]
 
 
-@dataclass(slots=True, frozen=True)
-class Evidence:
-    """What SQLite knows about the candidates of one query."""
+class _Stopwatch:
+    """Milliseconds between laps, by name."""
 
-    places: dict[int, tuple[int, int, int | None]]
-    """id → (file id, ordinal, page)"""
-    vectors: dict[int, bytes]
-    matching: dict[str, set[int]]
-    frequency: dict[str, int]
-    total: int
+    def __init__(self) -> None:
+        self.ms: dict[str, float] = {}
+        self._last = time.perf_counter()
 
-
-def _within(scope: Scope) -> tuple[str, list[object]]:
-    marks = ", ".join("?" for _ in scope.roots)
-    condition, values = f"chunk.root_id IN ({marks})", list[object](scope.roots)
-    if scope.below:
-        condition += " AND (chunk.path = ? OR (chunk.path >= ? AND chunk.path < ?))"
-        values += [scope.below, scope.below + "/", scope.below + "0"]
-    return condition, values
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.ms[name] = round(1000 * (now - self._last), 2)
+        self._last = now
 
 
-def keyword_ids(index: Index, query: Query, scope: Scope, limit: int) -> list[int]:
-    """Chunks by BM25, best first. A word in a heading or path says less than one in the text (measured), unless
-    the query names a path."""
+@dataclass(slots=True)
+class Found:
+    """What SQLite knows about the chunks that a query may be about, and their similarities to it."""
+
+    places: dict[int, Place] = field(default_factory=dict)
+    pages: dict[int, int | None] = field(default_factory=dict)
+    at: dict[Place, int] = field(default_factory=dict)
+    similarities: dict[int, float] = field(default_factory=dict)
+
+    def add(self, row: "tuple[int, int, int, int | None]") -> None:
+        """(id, file id, ordinal, page)"""
+        number, file_id, ordinal, page = row
+        self.places[number], self.pages[number], self.at[file_id, ordinal] = (file_id, ordinal), page, number
+
+    def placed(self, scores: dict[int, float]) -> dict[Place, float]:
+        """Scores by place. Chroma may still name a chunk that was deleted a moment ago: it has none."""
+        return {self.places[number]: score for number, score in scores.items() if number in self.places}
+
+    def neighbour(self, one: Candidate) -> Candidate | None:
+        """The chunk beside this one, on the same page, that is nearer to the question."""
+        beside = [self.at.get((one.file_id, one.ordinal + step)) for step in (-1, 1)]
+        known = [number for number in beside if number is not None and self.pages[number] == one.page]
+        if not known:
+            return None
+        best = max(known, key=lambda number: self.similarities.get(number, 0.0))
+        return Candidate(best, *self.places[best], one.page, self.similarities.get(best), 0.0, 0.0)
+
+
+def keyword_scores(index: Index, query: Query, scope: Scope, limit: int) -> dict[int, float]:
+    """Chunk → BM25, best first. A word in a heading or path says less than one in the text (measured), unless the
+    query names a path."""
     if query.match is None or not scope.roots:
-        return []
-    condition, values = _within(scope)
+        return {}
+    where, values = condition(index, scope)
     rows = index.db.execute(
-        "SELECT chunk_fts.rowid AS id FROM chunk_fts JOIN chunk ON chunk.id = chunk_fts.rowid"
-        f" WHERE chunk_fts MATCH ? AND {condition} ORDER BY bm25(chunk_fts, 1.0, 0.5, ?, 1.0), chunk.id LIMIT ?",
-        (query.match, *values, PATH_NAMED if query.names_path else PATH_UNNAMED, limit),
+        "SELECT chunk_fts.rowid AS id, bm25(chunk_fts, 1.0, 0.5, ?, 1.0) AS score FROM chunk_fts"
+        f" JOIN chunk ON chunk.id = chunk_fts.rowid WHERE chunk_fts MATCH ? AND {where}"
+        " ORDER BY score, chunk.id LIMIT ?",
+        (PATH_NAMED if query.names_path else PATH_UNNAMED, query.match, *values, limit),
     )
-    return [row["id"] for row in rows]
+    return {row["id"]: -row["score"] for row in rows}
 
 
-def ids_below(index: Index, ids: Sequence[int], scope: Scope) -> set[int]:
+def ids_inside(index: Index, ids: Sequence[int], scope: Scope) -> set[int]:
     """Those of the ids that lie within the scope."""
-    condition, values = _within(scope)
-    rows = index.db.execute(f"SELECT id FROM chunk WHERE id IN ({_list(ids)}) AND {condition}", values)
-    return {row["id"] for row in rows}
+    where, values = condition(index, scope)
+    return {
+        row["id"] for row in index.db.execute(f"SELECT id FROM chunk WHERE id IN ({listed(ids)}) AND {where}", values)
+    }
 
 
-def gather(index: Index, query: Query, scope: Scope, ids: Sequence[int], model: str | None) -> Evidence:
-    """Places and vectors of the candidates, and which of the query's words they hold."""
-    listed = _list(ids)
-    places = {
-        row["id"]: (row["file_id"], row["ordinal"], row["page"])
-        for row in index.db.execute(f"SELECT id, file_id, ordinal, page FROM chunk WHERE id IN ({listed})")
-    }
-    vectors = {
-        row["id"]: row["data"]
-        for row in index.db.execute(
-            "SELECT chunk.id, data FROM chunk JOIN vector ON vector.text_hash = chunk.text_hash AND model = ?"
-            f" WHERE chunk.id IN ({listed})",
-            (model,),
-        )
-    }
+def exact_scores(index: Index, vector: bytes, scope: Scope, model: str | None) -> list[tuple[int, float]] | None:
+    """(id, similarity) of all chunks of a narrow scope, best first; None if they are too many."""
+    where, values = condition(index, scope)
+    rows = index.db.execute(f"SELECT id FROM chunk WHERE {where} LIMIT {EXACT_CHUNKS + 1}", values).fetchall()
+    if len(rows) > EXACT_CHUNKS:
+        return None
+    scores = _similarities(index, [row["id"] for row in rows], vector, model)
+    return sorted(scores.items(), key=lambda pair: -pair[1])
+
+
+def gather(
+    index: Index,
+    keyword: dict[int, float],
+    dense: Sequence[tuple[int, float]],
+    vector: bytes | None,
+    model: str | None,
+    scope: Scope,
+) -> Found:
+    """Places of all chunks found and of the best ones' neighbours, and the similarities that Chroma did not say."""
+    found = Found(similarities=dict(dense))
+    ids = [*keyword, *(number for number, _ in dense if number not in keyword)]
+    columns = "SELECT chunk.id, file_id, ordinal, page FROM chunk"
+    for row in index.db.execute(f"{columns} WHERE id IN ({listed(ids)})"):
+        found.add(tuple(row))
+    best = [*list(keyword)[:DEPTH_NEIGHBOURS], *(number for number, _ in dense[:DEPTH_NEIGHBOURS])]
+    places = [found.places[number] for number in best if number in found.places]
+    beside = {(file_id, at + step) for file_id, at in places for step in (-1, 1)} - set(found.at)
+    if beside:
+        wanted = ", ".join(f"({int(file_id)}, {int(ordinal)})" for file_id, ordinal in beside)
+        where, values = condition(index, scope)
+        for row in index.db.execute(f"{columns} WHERE (file_id, ordinal) IN (VALUES {wanted}) AND {where}", values):
+            found.add(tuple(row))
+    if vector is not None:
+        near = [number for number in found.places if number not in found.similarities and number not in keyword]
+        unknown = [number for number in list(keyword)[: 2 * DEPTH_NEIGHBOURS] if number not in found.similarities]
+        found.similarities |= _similarities(index, [*near, *unknown], vector, model)
+    return found
+
+
+def _similarities(index: Index, ids: Sequence[int], vector: bytes, model: str | None) -> dict[int, float]:
+    wanted = array("f", vector)
+    rows = index.db.execute(
+        "SELECT chunk.id, data FROM chunk JOIN vector ON vector.text_hash = chunk.text_hash AND model = ?"
+        f" WHERE chunk.id IN ({listed(ids)})",
+        (model,),
+    )
+    return {row["id"]: sum(map(mul, wanted, array("f", row["data"]))) for row in rows}
+
+
+def expected(keyword: dict[int, float], known: dict[int, float]) -> dict[int, float]:
+    """The similarities, and for the best by keyword that have no vector yet what they may come to: a file that
+    was saved a moment ago must not rank below all others."""
+    best_known, best_keyword = max(known.values(), default=0.0), max(keyword.values(), default=0.0)
+    waiting = [number for number in list(keyword)[:DEPTH_NEIGHBOURS] if number not in known]
+    return known | {number: EXPECTED * best_known * keyword[number] / best_keyword for number in waiting}
+
+
+def judge(index: Index, query: Query, order: Sequence[int], found: Found, floor: Floor) -> list[Candidate]:
+    """The chunks in their order, each with the evidence that it answers: similarity, and which words it holds."""
+    ids = listed(order)
     matching: dict[str, set[int]] = {}
     frequency: dict[str, int] = {}
     for term in query.terms:
-        rows = index.db.execute(f"SELECT rowid FROM chunk_fts WHERE chunk_fts MATCH ? AND rowid IN ({listed})", (term,))
+        rows = index.db.execute(f"SELECT rowid FROM chunk_fts WHERE chunk_fts MATCH ? AND rowid IN ({ids})", (term,))
         matching[term] = {row["rowid"] for row in rows}
         frequency[term] = index.db.execute(
-            "SELECT count(*) AS n FROM chunk_fts WHERE chunk_fts MATCH ?", (term,)
+            "SELECT count(*) AS n FROM (SELECT 1 FROM chunk_fts WHERE chunk_fts MATCH ? LIMIT ?)",
+            (term, FREQUENCY_LIMIT),
         ).fetchone()["n"]
-    total = index.db.execute("SELECT count(*) AS n FROM chunk").fetchone()["n"]
-    return Evidence(places, vectors, matching, frequency, total)
-
-
-def passages(index: Index, groups: Sequence[Sequence[Candidate]]) -> list[Passage]:
-    """The groups as passages: neighbours joined to the exact text of the file."""
-    return [_passage(number, run, rows) for number, run in enumerate(groups, 1) if (rows := _rows(index, run))]
-
-
-def _rows(index: Index, run: Sequence[Candidate]) -> list[Row]:
-    rows = index.db.execute(
-        "SELECT chunk.id, file_id, ordinal, root.path AS root, chunk.path AS path, heading, text, line_start,"
-        " line_end, page FROM chunk JOIN root ON root.id = chunk.root_id"
-        f" WHERE chunk.id IN ({_list([one.chunk_id for one in run])})"
-        " ORDER BY ordinal",
-    )
-    return [
-        Row(row["id"], row["file_id"], row["ordinal"], str(Path(row["root"], row["path"])), row["heading"], row["text"],
-            row["line_start"], row["line_end"], row["page"])
-        for row in rows
-    ]  # fmt: skip
-
-
-def _passage(number: int, run: Sequence[Candidate], rows: Sequence[Row]) -> Passage:
-    best = run[0]
-    return Passage(
-        number=number,
-        path=rows[0].path,
-        line_start=rows[0].line_start,
-        line_end=rows[-1].line_end,
-        page=rows[0].page,
-        heading=rows[0].heading,
-        text="".join(row.text for row in rows).strip("\n"),
-        score=round(max(one.similarity or 0.0 for one in run), 4),
-        chunk_id=best.chunk_id,
-    )
-
-
-def _list(ids: Sequence[int]) -> str:
-    """Integers for IN (…); they are ours, and there may be more than SQLite takes as parameters."""
-    return ", ".join(str(int(number)) for number in ids)
+    total = index.db.execute("SELECT max(id) - min(id) + 1 AS n FROM chunk").fetchone()["n"] or 0
+    shares = coverage(matching, frequency, total)
+    unknown = unknown_share(frequency, total)
+    exact = {number for term in query.exact for number in matching.get(term, ())}
+    judged = []
+    for number in order:
+        similarity, share = found.similarities.get(number), shares.get(number, 0.0)
+        weight = floor.evidence(similarity, share, unknown, exact=number in exact)
+        judged.append(Candidate(number, *found.places[number], found.pages[number], similarity, share, weight))
+    return judged

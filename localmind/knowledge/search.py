@@ -1,25 +1,27 @@
-"""The arithmetic of search: from a question to full-text terms, from two rankings to passages.
+"""The arithmetic of search: from a question to full-text terms, from two sets of scores to passages.
 
-Pure functions; the rows come from `retrieve.py`. Keyword and dense rankings are fused by reciprocal
-rank (k = 10) with a weight of the keyword side that depends on the query, because equal weights
-make a good embedder worse on prose and a bad one useless on identifiers (figures in
-shared research, repeated by benchmarks/retrieval). Below a floor there is no passage at all:
-"not in your files" is an answer, and the only right one to many questions.
+Pure functions; the rows come from `retrieve.py`. A chunk's score is its cosine similarity plus its share of the
+best BM25 score, weighted by the query: little for prose, where equal weights make a good embedder worse, much for
+identifiers, which an embedder does not know. Either side counts a part of the better neighbour's score, since
+an answer often runs over a border between chunks (figures: docs/knowledge.md). Below a floor there is no
+passage at all: "not in your files" is an answer, and the only right one to many questions.
 """
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from localmind.knowledge.language import STOP_WORDS, beginnings, language, pairs, runs
 
-RRF_K = 10
-WEIGHT_PROSE = 0.4
-WEIGHT_EXACT = 1.5
+# Of the best BM25 score, against 1 for a cosine similarity.
+WEIGHT_PROSE = 0.15
+WEIGHT_EXACT = 1.0
+# The part of its better neighbour's score that a chunk is given.
+NEIGHBOUR = 0.3
 
 MAX_TERMS = 24
-CHUNKS_A_FILE = 3
+CHUNKS_A_FILE = 5
 
 _QUOTED = re.compile(r'"([^"]{1,200})"|`([^`]{1,200})`')
 _WORD = re.compile(r"[^\s,;!?()\[\]{}<>\"`]+")
@@ -44,7 +46,7 @@ class Query:
 
     @property
     def keyword_weight(self) -> float:
-        """Of the keyword ranking, against 1 for the dense one."""
+        """Of the keyword scores, against 1 for similarities."""
         return WEIGHT_EXACT if self.exact else WEIGHT_PROSE
 
     @property
@@ -108,46 +110,69 @@ def _word(word: str, spoken: str) -> str:
     return forms[0] if len(forms) == 1 else "(" + " OR ".join(forms) + ")"
 
 
-def fuse(keyword: Sequence[int], dense: Sequence[int], weight: float) -> dict[int, float]:
-    """Reciprocal rank fusion of two rankings of ids, best first: id → score, best first."""
-    scores: dict[int, float] = {}
-    for ranking, factor in ((keyword, weight), (dense, 1.0)):
-        for rank, number in enumerate(ranking):
-            scores[number] = scores.get(number, 0.0) + factor / (RRF_K + rank + 1)
+Place = tuple[int, int]
+"""(file id, ordinal) of a chunk: neighbours differ by one in the second."""
+
+
+def pooled(scores: Mapping[Place, float]) -> dict[Place, float]:
+    """Each score with its part of the better neighbour's."""
+    return {
+        (file, at): score + NEIGHBOUR * max(0.0, scores.get((file, at - 1), 0.0), scores.get((file, at + 1), 0.0))
+        for (file, at), score in scores.items()
+    }
+
+
+def fuse(keyword: Mapping[Place, float], similarity: Mapping[Place, float], weight: float) -> dict[Place, float]:
+    """Place → score, best first, of every chunk that has a keyword score or a similarity."""
+    words = pooled(keyword)
+    best = max(words.values(), default=0.0) or 1.0
+    near = pooled(similarity)
+    scores = {place: near.get(place, 0.0) + weight * words.get(place, 0.0) / best for place in {**near, **words}}
     return dict(sorted(scores.items(), key=lambda pair: -pair[1]))
 
 
 @dataclass(slots=True, frozen=True)
 class Floor:
-    """When a question counts as not answered by the folders. Calibrated on samples/ with MiniLM: see the tests.
+    """When a question counts as not answered by the folders. Calibrated with MiniLM: docs/knowledge.md has the curve.
 
-    A chunk's evidence is its cosine similarity plus `words` times the share of the question's words that
-    it holds. One chunk must reach `answer`, else nothing is shown; then every chunk is that reaches
-    `shown`. `words_only` is the share asked of a chunk that has no vector yet.
+    A chunk's evidence is its cosine similarity, plus `words` times the share of the question's words that it holds,
+    minus `unknown` times the share that no file holds. One chunk must reach `answer`, else nothing is shown;
+    then every chunk is that reaches `shown`. `words_only` is the share asked of a chunk that has no vector yet.
     """
 
-    answer: float = 0.45
-    shown: float = 0.25
-    words: float = 0.25
+    answer: float = 0.27
+    shown: float = 0.12
+    words: float = 0.15
+    unknown: float = 0.25
     words_only: float = 0.6
 
-    def evidence(self, similarity: float | None, coverage: float, *, exact: bool) -> float:
+    def evidence(self, similarity: float | None, coverage: float, unknown: float = 0.0, *, exact: bool) -> float:
         """Comparable within one index. `exact`: an identifier or quotation of the query occurs, which suffices."""
         if similarity is None:
             known = self.answer if coverage >= self.words_only else self.shown if coverage >= 0.3 else 0.0
         else:
-            known = similarity + self.words * coverage
+            known = similarity + self.words * coverage - self.unknown * unknown
         return max(known, self.answer) if exact else known
+
+
+def rarity(frequency: Mapping[str, int], total: int) -> dict[str, float]:
+    """Weight of each term, ln(1 + N / (df + 0.5)): `frequency` chunks of the `total` hold it."""
+    return {term: math.log(1 + total / (count + 0.5)) for term, count in frequency.items()}
+
+
+def unknown_share(frequency: Mapping[str, int], total: int) -> float:
+    """The share of a question's terms that no chunk holds, weighted by rarity."""
+    weights = rarity(frequency, total)
+    return sum(weights[term] for term in weights if not frequency[term]) / (sum(weights.values()) or 1.0)
 
 
 def coverage(matching: Mapping[str, set[int]], frequency: Mapping[str, int], total: int) -> dict[int, float]:
     """For each chunk the share of the query's terms that it holds, weighted by rarity.
 
-    `matching`: term → ids of candidates that hold it; `frequency`: term → chunks of the whole index
-    that hold it; `total`: chunks in the index. Weights are ln(1 + N / (df + 0.5)).
+    `matching`: term → ids of candidates that hold it; `frequency` and `total` as for `rarity`.
     """
-    weights = {term: math.log(1 + total / (frequency[term] + 0.5)) for term in matching}
-    whole = sum(weights.values())
+    weights = rarity(frequency, total)
+    whole = sum(weights.values()) or 1.0
     shares: dict[int, float] = {}
     for term, ids in matching.items():
         for number in ids:
@@ -176,7 +201,7 @@ def above(candidates: Sequence[Candidate], floor: Floor) -> list[Candidate]:
 
 
 def group(candidates: Iterable[Candidate], limit: int) -> list[list[Candidate]]:
-    """At most `limit` passages, each a run of neighbours of one file; at most three chunks a file.
+    """At most `limit` passages, each a run of neighbours of one file; at most five chunks a file.
 
     A chunk next to one that is already shown joins it, since the end of a thought is often in the
     next chunk; the passage keeps the place of its best chunk, and never leaves its page.
@@ -204,3 +229,20 @@ def group(candidates: Iterable[Candidate], limit: int) -> list[list[Candidate]]:
             groups.append([candidate])
         taken[candidate.file_id] = taken.get(candidate.file_id, 0) + 1
     return groups
+
+
+def widened(
+    groups: Iterable[Sequence[Candidate]], neighbour: Callable[[Candidate], Candidate | None]
+) -> list[list[Candidate]]:
+    """Passages of a single chunk with the neighbour that is nearer to the question, unless it is shown already.
+
+    Chunks are small so that each says one thing; a reader, and a model, want what stands around it.
+    """
+    runs = [list(run) for run in groups]
+    taken = {one.chunk_id for run in runs for one in run}
+    for run in runs:
+        beside = neighbour(run[0]) if len(run) == 1 else None
+        if beside is not None and beside.chunk_id not in taken:
+            run.append(beside)
+            taken.add(beside.chunk_id)
+    return runs

@@ -61,14 +61,14 @@ def test_chunks_never_cross_a_page(pages: list[str]) -> None:
 
 @given(markdown_like)
 def test_headings_change_nothing_and_stand_in_order(text: str) -> None:
-    for find in (headings.markdown, headings.underlined, headings.plain, headings.org, headings.first_row):
+    for find in (headings.markdown, headings.underlined, headings.org, headings.first_row):
         found = find(text)
         assert [heading.start for heading in found] == sorted(heading.start for heading in found)
         assert all(len(heading.trail) <= 300 for heading in found)
 
 
 def test_a_chunk_knows_the_heading_it_stands_under() -> None:
-    text = "intro\n\n# Boiler\n\n" + "warm " * 150 + "\n\n## Service\n\n" + "serviced " * 88 + "\n\n# Garden\n\nbeans\n"
+    text = "intro\n\n# Boiler\n\n" + "warm " * 85 + "\n\n## Service\n\n" + "serviced " * 48 + "\n\n# Garden\n\nbeans\n"
     chunks = chunk(Extracted(text, headings.markdown(text)), MARKDOWN)
     trails = [piece.heading for piece in chunks]
     assert trails[0] is None
@@ -108,8 +108,8 @@ def test_chunks_fit_the_embedder(embed_model_dir: Path) -> None:
     check(document, chunks)
     words = chunk(Extracted(text[:10000]), splitter(tokenizer_file))
     counts = [len(tokenizer.encode(piece.text).ids) for piece in words]
-    assert max(counts) <= 232
-    assert sum(counts) / len(counts) > 120
+    assert max(counts) <= 130
+    assert sum(counts) / len(counts) > 70
 
 
 def test_a_long_run_without_blanks_does_not_stall_the_tokenizer(embed_model_dir: Path) -> None:

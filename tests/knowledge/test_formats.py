@@ -334,9 +334,9 @@ def test_org_asciidoc_latex_and_plain_text_have_headings() -> None:
     ]
     assert trails(extract(b"= Book\n\n== Part ==\ntext\n", "asciidoc")) == ["Book", "Book > Part"]
     assert trails(extract(rb"\section[a]{One}" + b"\n" + rb"\subsection*{Two}", "latex")) == ["One", "One > Two"]
-    plain = b"Garden notes\n\nBeans are sown in May.\n\nWatering\n\nEvery evening, when it is dry.\nNot at noon.\n"
-    assert trails(extract(plain, "plain")) == ["Garden notes", "Garden notes > Watering"]
-    assert trails(extract(b"A paragraph of words\nthat goes on.\n\nAnd ends.\n", "plain")) == []
+    plain = b"GARDEN\n======\n\nBeans are sown in May.\n\nWatering\n--------\nEvery evening.\n"
+    assert trails(extract(plain, "plain")) == ["GARDEN", "GARDEN > Watering"]
+    assert trails(extract(b"A paragraph of words\nthat goes on.\n\nShort line\n\nAnd ends.\n", "plain")) == []
 
 
 def test_every_suffix_that_is_read_has_a_reader() -> None:

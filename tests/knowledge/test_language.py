@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from localmind.knowledge.chunk import Chunk
 from localmind.knowledge.index import Index
 from localmind.knowledge.language import EXTRA_LIMIT, extra_words, language, pairs, runs, spellings
-from localmind.knowledge.retrieve import Scope, keyword_ids
+from localmind.knowledge.retrieve import keyword_scores
 from localmind.knowledge.scan import Entry
+from localmind.knowledge.scope import Scope
 from localmind.knowledge.search import parse
 
 TEXTS = {
@@ -46,7 +47,7 @@ def index(tmp_path: Path) -> Iterator[Index]:
 
 
 def found(index: Index, question: str) -> list[str]:
-    ids = keyword_ids(index, parse(question), Scope((1,)), 10)
+    ids = keyword_scores(index, parse(question), Scope((1,)), 10)
     names = dict(index.db.execute("SELECT id, path FROM chunk").fetchall())
     return [names[number] for number in ids]
 

@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localmind.knowledge.search import Candidate, Floor, above, coverage, fuse, group, parse
+from localmind.knowledge.search import (
+    Candidate,
+    Floor,
+    above,
+    coverage,
+    fuse,
+    group,
+    parse,
+    pooled,
+    unknown_share,
+    widened,
+)
 
 
 def candidate(
@@ -19,7 +30,7 @@ def test_stop_words_are_dropped_from_a_question() -> None:
     query = parse("When was the boiler last serviced?")
     assert query.terms == ('"boiler"', '"last"', '"serviced"')
     assert query.match == '"boiler" OR "last" OR "serviced"'
-    assert query.keyword_weight == 0.4
+    assert query.keyword_weight < 0.5
 
 
 @pytest.mark.parametrize(
@@ -39,12 +50,12 @@ def test_stop_words_are_dropped_from_a_question() -> None:
 def test_identifiers_paths_and_codes_give_keywords_more_weight(word: str) -> None:
     query = parse(f"what does {word} do?")
     assert query.exact == (f'"{word.removesuffix("()")}"',)
-    assert query.keyword_weight == 1.5
+    assert query.keyword_weight >= 1
 
 
 @pytest.mark.parametrize("text", ["What did we pay in 2026?", "Who is Tom?", "Is it e.g. blue?", "Tom's birthday"])
 def test_names_numbers_and_dots_at_the_end_are_prose(text: str) -> None:
-    assert parse(text.replace("e.g. ", "")).keyword_weight == 0.4
+    assert parse(text.replace("e.g. ", "")).keyword_weight < 0.5
 
 
 def test_a_quotation_must_occur() -> None:
@@ -70,20 +81,36 @@ def test_any_question_is_valid_full_text_syntax(text: str) -> None:
     db.close()
 
 
-@given(st.lists(st.integers(0, 50), unique=True), st.lists(st.integers(0, 50), unique=True), st.floats(0.1, 4))
-def test_fusion_keeps_every_id_once_and_prefers_what_both_rank_first(
-    keyword: list[int], dense: list[int], weight: float
+places = st.tuples(st.integers(0, 3), st.integers(0, 12))
+
+
+@given(st.dictionaries(places, st.floats(0.01, 40)), st.dictionaries(places, st.floats(-0.2, 1)), st.floats(0.1, 4))
+def test_fusion_keeps_every_chunk_once_and_prefers_what_is_best_on_both_sides(
+    keyword: dict[tuple[int, int], float], dense: dict[tuple[int, int], float], weight: float
 ) -> None:
     scores = fuse(keyword, dense, weight)
     assert set(scores) == set(keyword) | set(dense)
     assert list(scores.values()) == sorted(scores.values(), reverse=True)
-    if keyword and dense and keyword[0] == dense[0]:
-        assert next(iter(scores)) == keyword[0]
+    lonely = (9, 9)
+    assert next(iter(fuse(keyword | {lonely: 100.0}, dense | {lonely: 2.0}, weight))) == lonely
 
 
-def test_the_weight_decides_between_the_rankings() -> None:
-    assert next(iter(fuse([1], [2], 0.4))) == 2
-    assert next(iter(fuse([1], [2], 1.5))) == 1
+def test_the_weight_decides_between_keywords_and_similarity() -> None:
+    keyword, dense = {(1, 0): 9.0, (2, 0): 1.0}, {(1, 0): 0.2, (2, 0): 0.6}
+    assert next(iter(fuse(keyword, dense, parse("when was it").keyword_weight))) == (2, 0)
+    assert next(iter(fuse(keyword, dense, parse("what does os.path do").keyword_weight))) == (1, 0)
+
+
+def test_a_chunk_beside_a_good_one_is_lifted_and_one_of_another_file_is_not() -> None:
+    scores = pooled({(1, 4): 0.6, (1, 5): 0.3, (2, 5): 0.3, (1, 7): 0.3})
+    assert scores[1, 5] > scores[2, 5] == scores[1, 7] == 0.3
+
+
+def test_a_passage_of_one_chunk_gets_its_nearer_neighbour_once() -> None:
+    beside = candidate(8, 1, 5)
+    runs = [[candidate(1, 1, 4)], [candidate(2, 1, 6)], [candidate(3, 2, 1), candidate(4, 2, 2)]]
+    wide = widened(runs, lambda one: beside if one.file_id == 1 else None)
+    assert [[one.chunk_id for one in run] for run in wide] == [[1, 8], [2], [3, 4]]
 
 
 def test_nothing_is_shown_unless_one_chunk_may_be_an_answer() -> None:
@@ -96,6 +123,7 @@ def test_nothing_is_shown_unless_one_chunk_may_be_an_answer() -> None:
 def test_evidence_grows_with_similarity_words_and_exact_matches() -> None:
     floor = Floor()
     assert floor.evidence(0.4, 0.5, exact=False) > floor.evidence(0.4, 0.0, exact=False)
+    assert floor.evidence(0.4, 0.5, 0.6, exact=False) < floor.evidence(0.4, 0.5, exact=False)
     assert floor.evidence(0.1, 0.1, exact=True) >= floor.answer
     assert floor.evidence(None, 0.7, exact=False) >= floor.answer
     assert floor.evidence(None, 0.1, exact=False) < floor.shown
@@ -107,11 +135,19 @@ def test_coverage_counts_rare_words_more() -> None:
     assert shares[2] < 0.2
 
 
-def test_neighbours_become_one_passage_and_a_file_gives_at_most_three_chunks() -> None:
+def test_words_that_no_file_holds_are_counted_by_their_rarity() -> None:
+    assert unknown_share({"a": 0, "b": 10}, 100) > 0.5
+    assert unknown_share({"a": 3, "b": 10}, 100) == 0
+    assert unknown_share({}, 100) == 0
+
+
+def test_neighbours_become_one_passage_and_a_file_gives_at_most_five_chunks() -> None:
+    ordinals = [(1, 1, 4), (2, 2, 0), (3, 1, 5), (4, 1, 9), (5, 1, 6), (6, 1, 12), (7, 1, 7)]
     runs = group(
-        [candidate(1, 1, 4), candidate(2, 2, 0), candidate(3, 1, 5), candidate(4, 1, 9), candidate(5, 1, 6)], 10
+        [candidate(number, file_id, ordinal) for number, file_id, ordinal in ordinals],
+        10,
     )
-    assert [[one.chunk_id for one in run] for run in runs] == [[1, 3], [2], [4]]
+    assert [[one.chunk_id for one in run] for run in runs] == [[1, 3, 5], [2], [4], [6]]
 
 
 def test_a_chunk_between_two_passages_joins_them() -> None:
