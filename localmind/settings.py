@@ -49,10 +49,36 @@ class Remote(BaseModel):
         return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/") or "/v1", "", ""))
 
 
+class KnowledgeSettings(BaseModel):
+    """The table [knowledge]: how watched folders are indexed. In the environment: LOCALMIND_KNOWLEDGE__NAME."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    chroma_url: str | None = None
+    """A Chroma server or cluster that holds the vectors, e.g. "http://box:8000"; unset: files of our own. Vectors
+    leave this machine then, text does not."""
+
+    chroma_token: SecretStr = SecretStr("")
+    """Sent to that server alone, as a bearer token and as X-Chroma-Token."""
+
+    on_battery: Literal["full", "slow", "off"] = "slow"
+    """What indexing does on battery: as always; half speed, and nothing below 30 %; or nothing."""
+
+    @field_validator("chroma_url")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value is None or not value.strip():
+            return None
+        parts = urlsplit(value.strip())
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("an address such as http://box:8000 is wanted")
+        return value.strip().rstrip("/")
+
+
 class Settings(BaseSettings):
     """All settings. An environment variable LOCALMIND_NAME wins over `name = …` in settings.toml."""
 
-    model_config = SettingsConfigDict(env_prefix="LOCALMIND_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="LOCALMIND_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
     port: int = Field(11411, ge=1, le=65535)
     """TCP port of the API on 127.0.0.1 and ::1."""
@@ -126,6 +152,9 @@ class Settings(BaseSettings):
 
     reconcile_minutes: float = Field(10.0, gt=0)
     """How often watched folders are compared with the index even if no file event came."""
+
+    knowledge: KnowledgeSettings = KnowledgeSettings()
+    """How watched folders are indexed: `[knowledge]` with `chroma_url`, `chroma_token` and `on_battery`."""
 
     tui: dict[str, Any] = Field(default_factory=dict)
     """The terminal app's own table: theme, vim, keys. docs/tui.md has the names; the app says what is wrong there."""

@@ -1,11 +1,15 @@
 """`localmind folders`: what is watched and indexed."""
 
+import time
 from pathlib import Path
+from typing import Any
 
 import click
 
 from localmind.clean import clean_line
-from localmind.cli._output import connect, note, print_json, show_progress, table
+from localmind.cli._output import connect, duration, note, print_json, show_progress, table
+
+FOLLOW_S = 0.5
 
 
 @click.group()
@@ -16,6 +20,8 @@ def folders() -> None:
     localmind folders add ~/Documents      index it now, follow changes from then on
     localmind folders status               what is indexed, what could not be read and why
     localmind folders why FILE             why a file is, or is not, in the index
+    localmind folders pause                read and embed nothing until `resume`
+    localmind folders purge                remove every trace of deleted files now
     """
 
 
@@ -54,19 +60,30 @@ def list_(as_json: bool) -> None:
 
 @folders.command()
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def status(as_json: bool) -> None:
-    """Show how far indexing is, and which files could not be read."""
+@click.option("--follow", "-f", is_flag=True, help="Go on until everything is indexed (or Ctrl-C).")
+def status(as_json: bool, follow: bool) -> None:
+    """Show how far indexing is, how fast, and which files could not be read."""
     with connect() as client:
-        found = client.get("/folders")["folders"]
+        found = client.get("/folders")
+        last: list[str] = []
+        while follow and not as_json and any(entry["state"] in ("reading", "embedding") for entry in found["folders"]):
+            lines = [_line(entry) for entry in found["folders"]]
+            for line in lines:
+                if line not in last:
+                    note(line)
+            last = lines
+            time.sleep(FOLLOW_S)
+            found = client.get("/folders")
     if as_json:
-        print_json({"folders": found})
+        print_json(found)
         return
-    for entry in found:
-        pending = f", {entry['vectors_pending']} waiting for vectors" if entry["vectors_pending"] else ""
-        click.echo(
-            f"{clean_line(entry['path'])}: {entry['state']}, {entry['files']} files, {entry['chunks']} chunks{pending}"
-        )
+    if not found["folders"]:
+        note("no folder is watched yet\nhint: localmind folders add DIR")
+    for entry in found["folders"]:
+        click.echo(_line(entry))
         _show_problems(entry)
+    for line in _whole(found["indexing"]):
+        note(line)
 
 
 @folders.command()
@@ -87,8 +104,69 @@ def why(file: Path) -> None:
         click.echo(clean_line(client.get("/folders/why", path=str(file.expanduser().absolute()))["reason"]))
 
 
-def _row(entry: dict[str, object]) -> tuple[str, ...]:
+@folders.command()
+def pause() -> None:
+    """Read and embed nothing until `resume`, also after a restart. Searching goes on."""
+    with connect() as client:
+        client.post("/folders/pause")
+    note("indexing is paused\nhint: localmind folders resume")
+
+
+@folders.command()
+def resume() -> None:
+    """Go on with reading and embedding after `pause`."""
+    with connect() as client:
+        indexing = client.post("/folders/resume")
+    note(indexing["pace"] or "indexing goes on")
+
+
+@folders.command()
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def purge(as_json: bool) -> None:
+    """Remove every trace of deleted files from localmind's own files now.
+
+    By itself this happens when the computer is idle, a few seconds after a deletion.
+    """
+    with connect() as client:
+        done = client.post("/folders/purge")
+    if as_json:
+        print_json(done)
+    elif done["text"] or done["vectors"]:
+        note(f"traces of deleted files are gone ({done['seconds']:.1f} s)")
+    else:
+        note("there was nothing to remove")
+
+
+def _row(entry: dict[str, Any]) -> tuple[str, ...]:
     return (str(entry["path"]), str(entry["files"]), str(entry["chunks"]), str(entry["state"]))
+
+
+def _line(entry: dict[str, Any]) -> str:
+    """A folder in a line: what there is, what is still to be done, how fast, and what stands in the way."""
+    parts = [entry["state"], f"{entry['files']} files", f"{entry['chunks']} chunks"]
+    if entry["files_left"]:
+        parts.append(f"{entry['files_left']} files to read")
+    if entry["vectors_pending"]:
+        parts.append(f"{entry['vectors_pending']} waiting for vectors")
+    if entry["rate"]:
+        parts.append(f"{entry['rate']} a second")
+    if entry["eta_s"]:
+        parts.append(f"{duration(entry['eta_s'])} left")
+    line = f"{clean_line(entry['path'])}: {', '.join(parts)}"
+    if entry["current"]:
+        line += f"\n  now: {clean_line(entry['current'])}"
+    if entry["problem"]:
+        line += f"\n  {clean_line(entry['problem'])}"
+    return line if entry["watching"] == "events" else f"{line}\n  {clean_line(entry['watching'])}"
+
+
+def _whole(indexing: dict[str, Any]) -> list[str]:
+    lines = [indexing["pace"]] if indexing["pace"] else []
+    if indexing["embed_model"] != indexing["answering_model"]:
+        lines.append(f"changing over to {indexing['embed_model']}; {indexing['answering_model']} answers until then")
+    if indexing["to_forget"]:
+        lines.append("traces of deleted files go when the computer is idle, or with `localmind folders purge`")
+    return lines
 
 
 def _show_problems(entry: dict[str, list[tuple[str, str]]]) -> None:

@@ -18,6 +18,7 @@ from localmind.catalog import ModelSpec
 from localmind.errors import LocalmindError
 from localmind.knowledge.embedder import Embedder, EmbedModel
 from localmind.knowledge.knowledge import Knowledge
+from localmind.knowledge.vector_index import Server
 from localmind.machine.devices import Machine
 from localmind.machine.plan import Wishes
 from localmind.machine.probe import PlanMemory
@@ -31,6 +32,9 @@ from localmind.store.threads import Threads
 from localmind.voice.voice import Voice, both
 from localmind.workers.engines import Engines, Options
 from localmind.workers.supervisor import Supervisor, launcher
+
+INDEX_REST_S = 30.0
+"""A worker of the index that died three times in ten minutes rests for so long."""
 
 log = logging.getLogger("localmind.daemon")
 
@@ -57,7 +61,8 @@ class Core:
         self._threads = Threads(paths.threads_db)
         self._embedder = self._catalog.find(settings.embed_model)
         self._workers = [
-            Supervisor(label, launcher(kind, label, None, worker_command))
+            # What makes them die is mended (vectors are rebuilt, a file is given up), so they are tried again.
+            Supervisor(label, launcher(kind, label, None, worker_command), lifted_after_s=INDEX_REST_S)
             for kind, label in (
                 ("embed", "the embedder"),
                 ("vectors", "the vector index"),
@@ -74,6 +79,14 @@ class Core:
             embed_model=self._embed_model(),
             never=[paths.config, paths.data, paths.cache, paths.models, paths.run, paths.logs],
             reconcile_s=settings.reconcile_minutes * 60,
+            find_model=self._find_embed_model,
+            server=(
+                Server(settings.knowledge.chroma_url, settings.knowledge.chroma_token.get_secret_value() or None)
+                if settings.knowledge.chroma_url
+                else None
+            ),
+            on_battery=settings.knowledge.on_battery,
+            elsewhere=[self._forget_prefixes],
         )
         self._voice = Voice(
             self._catalog,
@@ -153,11 +166,18 @@ class Core:
 
     def _embed_model(self) -> EmbedModel | None:
         """The embedder, when its files are here."""
-        spec = self._embedder
-        if self._store.get(spec.name) is None:
+        return self._find_embed_model(self._embedder.name)
+
+    def _find_embed_model(self, name: str) -> EmbedModel | None:
+        """An embedder by the name of its model, when its files are here."""
+        if self._store.get(name) is None:
             return None
         threads = self._settings.threads or self._machine.cores
-        return EmbedModel(spec.name, self._store.locate(spec.name), self._paths.converted_dir, threads)
+        return EmbedModel(name, self._store.locate(name), self._paths.converted_dir, threads)
+
+    async def _forget_prefixes(self) -> None:
+        """Prompts kept over a restart hold passages of files; a model that is loaded goes on with what it has."""
+        await asyncio.to_thread(shutil.rmtree, self._paths.cache / "prefixes", ignore_errors=True)
 
     def _text_embedder(self) -> Embedder | None:
         """The embedder as the API asks it for vectors of other people's texts."""

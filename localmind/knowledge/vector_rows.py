@@ -60,8 +60,10 @@ def settled(index: Index, root_id: int) -> bool:
 def serve(index: Index, model: str) -> None:
     """Every chunk has its vector of `model`: questions go to it from now on, and older vectors may go."""
     with transaction(index.db):
+        before = index.meta("serving_model")
         index.set_meta("serving_model", model)
-        index.db.execute("INSERT OR IGNORE INTO meta VALUES ('traces_of_text', '0')")
+        if before not in (None, model):
+            index.db.execute("INSERT OR IGNORE INTO meta VALUES ('traces_of_text', '0')")
 
 
 def unembedded(index: Index, limit: int, since: int = 0) -> list[tuple[bytes, str]]:

@@ -50,11 +50,15 @@ class Supervisor:
         label: str,
         launch: Launch,
         *,
+        lifted_after_s: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         died: Callable[[Death], None] = lambda death: None,
     ) -> None:
-        """`died` hears of every death before anything is started again."""
+        """`died` hears of every death before anything is started again. `lifted_after_s`: a quarantine ends by
+        itself, for workers whose callers heal what made them die.
+        """
         self.label = label
+        self._lifted_after_s = lifted_after_s
         self._tell_died = died
         self._launch = launch
         self._clock = clock
@@ -89,6 +93,9 @@ class Supervisor:
         """
         if self._stopped:
             raise ShuttingDown(f"{self.label} is shutting down")
+        if self._quarantine is not None and self._over():
+            self._quarantine = None
+            self._deaths.clear()
         if self._quarantine is not None:
             raise ModelQuarantined(self._quarantine, hint="localmind doctor; `localmind stop` lifts it")
         if self._worker is not None and self._worker.death is None:
@@ -103,6 +110,9 @@ class Supervisor:
             if launching.cancelled() and self._stopped:
                 raise ShuttingDown(f"{self.label} is shutting down") from None
             raise
+
+    def _over(self) -> bool:
+        return self._lifted_after_s is not None and self._clock() - self._deaths[-1][0] >= self._lifted_after_s
 
     async def call(self, method: str, params: Mapping[str, Any] | None = None, *, timeout: float | None = None) -> Any:
         for last in (False, True):

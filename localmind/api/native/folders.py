@@ -4,8 +4,9 @@ Plain JSON for what is answered at once, server-sent events (see events.py) for 
 """
 
 import contextlib
-from collections.abc import AsyncIterator
-from pathlib import Path
+import os
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request
@@ -14,9 +15,10 @@ from starlette.responses import Response
 
 from localmind.api.backend import Backend
 from localmind.api.native.path import absolute
-from localmind.api.streams import JSON, EventStream, native_sse, started, unless_gone
+from localmind.api.streams import JSON, EventStream, native_sse, sse, started, unless_gone
 from localmind.errors import FolderNotFound
 from localmind.events import Done, Event
+from localmind.knowledge.state import FolderStatus, Indexing
 
 
 class SearchRequest(BaseModel):
@@ -41,7 +43,30 @@ def router(backend: Backend) -> APIRouter:
 
     @routes.get("/folders")
     async def folders() -> Response:
-        return JSON({"folders": msgspec.to_builtins(await backend.knowledge.folders())})
+        """The watched folders with their figures, and how the index as a whole is doing."""
+        return JSON(_figures(await backend.knowledge.folders(), await backend.knowledge.indexing()))
+
+    @routes.get("/folders/follow")
+    async def follow() -> Response:
+        """The same as server-sent events: once at first, and then whenever something changes."""
+        return EventStream(_follow(backend))
+
+    @routes.post("/folders/pause")
+    async def pause() -> Response:
+        """Read and embed nothing until told to; searching goes on."""
+        await backend.knowledge.pause(True)
+        return JSON(msgspec.to_builtins(await backend.knowledge.indexing()))
+
+    @routes.post("/folders/resume")
+    async def resume() -> Response:
+        """Go on with reading and embedding."""
+        await backend.knowledge.pause(False)
+        return JSON(msgspec.to_builtins(await backend.knowledge.indexing()))
+
+    @routes.post("/folders/purge")
+    async def purge() -> Response:
+        """Remove every trace of deleted files from our own files; answers when it is done."""
+        return JSON(msgspec.to_builtins(await backend.knowledge.purge()))
 
     @routes.post("/folders")
     async def add_folder(body: FolderRequest, request: Request) -> Response:
@@ -58,11 +83,21 @@ def router(backend: Backend) -> APIRouter:
     @routes.get("/folders/why")
     async def why(path: str) -> Response:
         """Whether a file is in the index, and by which rule it is not."""
-        if not Path(path).exists():
+        if not os.path.lexists(path):
             raise FolderNotFound(f"{path} does not exist")
         return JSON({"path": path, "reason": await backend.knowledge.why(absolute(path))})
 
     return routes
+
+
+def _figures(folders: list[FolderStatus], indexing: Indexing) -> dict[str, Any]:
+    return {"folders": msgspec.to_builtins(folders), "indexing": msgspec.to_builtins(indexing)}
+
+
+async def _follow(backend: Backend) -> AsyncGenerator[bytes, None]:
+    async with contextlib.aclosing(backend.knowledge.follow()) as changes:
+        async for folders, indexing in changes:
+            yield sse(_figures(folders, indexing))
 
 
 async def _until_indexed(backend: Backend, folder_id: int) -> AsyncIterator[Event]:
