@@ -126,6 +126,6 @@ def _draft(path: Path, plan: Plan, loaded: Loaded) -> DraftModel:
             hint=hint,
         )
     try:
-        return DraftModel(path, replace(plan, n_batch=PIECE, n_ubatch=PIECE, n_ctx_seq=0), loaded.model)
+        return DraftModel(path, replace(plan.for_draft(), n_batch=PIECE, n_ubatch=PIECE), loaded.model)
     except InvalidRequest as problem:
         raise InvalidRequest(f"`draft_model`: {problem.message}", hint=hint) from problem

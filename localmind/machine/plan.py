@@ -22,6 +22,8 @@ CELL_STEPS = (2048, 3072, 4096, 6144, 8192, 12288, 16384, 24576, 32768)
 """The last is enough for eight streams of 4,000 tokens, which share one pool."""
 NO_LIMIT = {RAM: 1 << 60}
 SMALL_MACHINE = 3 * GIB
+ALL_LAYERS = 9999
+"""More than any model has."""
 DRIVING_THREADS = 4
 """More do not help a processor that only feeds a GPU."""
 
@@ -92,6 +94,18 @@ class Plan:
     @property
     def context_bytes(self) -> Bytes:
         return minus(self.taken, self.weight_bytes)
+
+    def for_draft(self) -> "Plan":
+        """How the draft model is laid: all of it on the last GPU, or none of it; with as many cells, not stretched."""
+        device = self.devices[-1:] if self.draft_on_gpu else ()
+        return replace(
+            self,
+            n_gpu_layers=ALL_LAYERS if device else 0,
+            devices=device,
+            layers=(ALL_LAYERS,) if device else (),
+            cpu_experts=0,
+            n_ctx_seq=0,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Builtins for the engine worker and for JSON: what is to be done, without why and what it takes."""

@@ -22,7 +22,7 @@ from machines import (
 )
 
 from localmind.machine.devices import Gpu, Machine
-from localmind.machine.plan import LEAST_CELLS, Plan, Wishes, ladder, make_plan, room
+from localmind.machine.plan import LEAST_CELLS, Plan, Wishes, ladder, make_plan, room, with_layers
 
 
 @pytest.mark.parametrize(
@@ -147,3 +147,35 @@ def test_a_stream_longer_than_trained_is_planned_only_when_asked_for() -> None:
     assert plan.n_ctx_seq == SMOL.ctx_train * 4 <= plan.n_ctx
     assert any("4.0 times" in reason for reason in plan.reasons)
     assert ladder(plan)[0].n_ctx_seq == plan.n_ctx_seq
+
+
+def test_a_draft_model_is_part_of_the_plan_and_follows_the_model_to_the_gpu() -> None:
+    alone, drafted = make_plan(CUDA, EIGHT_B), make_plan(CUDA, EIGHT_B, draft=SMOL)
+    assert drafted.draft_on_gpu
+    assert drafted.taken["CUDA0"] > alone.taken["CUDA0"] + sum(SMOL.layer_bytes)
+    assert any("draft model is on the GPU" in reason for reason in drafted.reasons)
+    laid = drafted.for_draft()
+    assert (laid.devices, laid.n_ctx) == (("CUDA0",), drafted.n_ctx)
+    assert laid.n_gpu_layers > SMOL.n_layers
+
+
+def test_a_draft_model_stays_in_main_memory_where_not_all_of_the_model_is_on_the_gpu() -> None:
+    alone, drafted = make_plan(SMALL_CUDA, EIGHT_B), make_plan(SMALL_CUDA, EIGHT_B, draft=SMOL)
+    assert 0 < drafted.n_gpu_layers <= EIGHT_B.n_layers
+    assert not drafted.draft_on_gpu
+    assert drafted.taken["RAM"] > alone.taken["RAM"] + sum(SMOL.layer_bytes)
+    assert (drafted.for_draft().n_gpu_layers, drafted.for_draft().devices) == (0, ())
+
+
+def test_a_layer_on_two_kinds_of_device_asks_for_flash_attention_which_would_be_left_out() -> None:
+    assert make_plan(SMALL_CUDA, EIGHT_B).flash_attn is True
+    assert make_plan(CUDA, EIGHT_B).flash_attn is None
+    assert make_plan(LAPTOP, EIGHT_B).flash_attn is None
+
+
+def test_the_layers_that_a_ladder_gives_back_are_those_of_the_first_devices() -> None:
+    plan = Plan(4096, 4, 4, n_gpu_layers=30, devices=("A", "B", "C"), layers=(10, 10, 10), draft_on_gpu=True)
+    less = with_layers(plan, 12)
+    assert (less.devices, less.layers, less.n_gpu_layers) == (("B", "C"), (2, 10), 12)
+    assert not less.draft_on_gpu
+    assert with_layers(plan, 0).devices == ()
