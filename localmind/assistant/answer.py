@@ -1,84 +1,40 @@
 """What a model's words must pass before a reader sees them: the numbers it cites exist, its sources are those it used.
 
 Pure text, no I/O. A number is checked while the answer streams, so that a citation of nothing is never
-shown; the sources are chosen when the answer is whole.
+shown and one of a passage that does not say it is marked, as [2?]; the sources are chosen when the answer is
+whole. A picture becomes a link: a program that draws the answer would otherwise fetch it, and a document
+could so make an answer report to a stranger.
 """
 
 import re
 from collections.abc import Sequence
 
+from localmind.assistant.support import content, supports
 from localmind.events import Passage
 
 NOT_IN_FILES = "That is not in your files."
 
 _NUMBER = re.compile(r"\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
-_OPEN = re.compile(r"\s?\[[\d,\s]{0,16}\Z")
-_WORD = re.compile(r"[^\W_]{3,}|\d+(?:[.,:]\d+)*")
-_COMMON = frozenset(
-    [
-        "the",
-        "and",
-        "for",
-        "are",
-        "was",
-        "were",
-        "has",
-        "have",
-        "had",
-        "that",
-        "this",
-        "with",
-        "from",
-        "not",
-        "you",
-        "your",
-        "its",
-        "their",
-        "which",
-        "what",
-        "when",
-        "where",
-        "who",
-        "how",
-        "can",
-        "will",
-        "would",
-        "should",
-        "could",
-        "does",
-        "did",
-        "about",
-        "into",
-        "than",
-        "then",
-        "there",
-        "here",
-        "they",
-        "them",
-        "been",
-        "also",
-        "answer",
-        "question",
-        "passage",
-        "source",
-        "file",
-        "files",
-        "according",
-    ]
-)
+_OPEN = re.compile(r"(?:\s?!?\[[\d,\s]{0,16}|!)\Z")
+_END = re.compile(r"(?<=[.!?。！？])\s+|\n+|(?<=[。！？])")
+# Of what was said, as much as a sentence may have.
+SENTENCE_LIMIT = 1000
 
 
 class CitationFilter:
-    """Takes out, from a stream of text, citations such as [7] of a passage that is not there.
+    """Takes out, from a stream of text, citations such as [7] of a passage that is not there, and marks as [2?] those
+    of passages that do not support their sentence.
 
     `feed` returns what may be shown now; text that could still become a citation is held back, at most
-    20 characters. `cited` collects the numbers that do exist, in order of appearance.
+    20 characters. `cited` collects the numbers that do exist, in order of appearance, `doubted` those marked.
     """
 
-    def __init__(self, known: Sequence[int]) -> None:
-        self._known = frozenset(known)
+    def __init__(self, passages: Sequence[Passage]) -> None:
+        self._texts = {passage.number: f"{passage.heading or ''}\n{passage.text}" for passage in passages}
         self._held = ""
+        self._said = ""
         self.cited: list[int] = []
+        self.doubted: list[int] = []
 
     def feed(self, text: str) -> str:
         text = self._held + text
@@ -93,13 +49,31 @@ class CitationFilter:
         return self._checked(held)
 
     def _checked(self, text: str) -> str:
-        def keep(match: re.Match[str]) -> str:
-            numbers = [int(number) for number in match[1].split(",")]
-            real = [number for number in numbers if number in self._known]
-            self.cited += [number for number in real if number not in self.cited]
-            return f"[{', '.join(map(str, real))}]" if real else ""
+        shown, at = [], 0
+        for match in _NUMBER.finditer(text):
+            shown.append(self._plain(text[at : match.start()]))
+            shown.append(self._citation([int(number) for number in match[1].split(",")]))
+            at = match.end()
+        shown.append(self._plain(text[at:]))
+        return "".join(shown)
 
-        return _NUMBER.sub(keep, text)
+    def _plain(self, text: str) -> str:
+        self._said = (self._said + text)[-SENTENCE_LIMIT:]
+        return text.replace("![", "[")
+
+    def _citation(self, numbers: Sequence[int]) -> str:
+        real = [number for number in numbers if number in self._texts]
+        self.cited += [number for number in real if number not in self.cited]
+        if not real:
+            return ""
+        if supports(self._sentence(), [self._texts[number] for number in real]):
+            return f"[{', '.join(map(str, real))}]"
+        self.doubted += [number for number in real if number not in self.doubted]
+        return f"[{', '.join(f'{number}?' for number in real)}]"
+
+    def _sentence(self) -> str:
+        """The sentence that a citation stands in, or behind."""
+        return next((part for part in reversed(_END.split(self._said)) if part.strip(" .!?,;:")), "")
 
 
 def sources_of(answer: str, cited: Sequence[int], passages: Sequence[Passage]) -> tuple[Passage, ...]:
@@ -110,8 +84,10 @@ def sources_of(answer: str, cited: Sequence[int], passages: Sequence[Passage]) -
     """
     if cited:
         return tuple(passage for passage in passages if passage.number in cited)
-    words = _words(answer)
-    shared = {passage.number: len(words & _words(passage.text + " " + (passage.heading or ""))) for passage in passages}
+    words = content(answer)
+    shared = {
+        passage.number: len(words & content(passage.text + " " + (passage.heading or ""))) for passage in passages
+    }
     most = max(shared.values(), default=0)
     if most == 0:
         return tuple(passages[:1])
@@ -121,7 +97,3 @@ def sources_of(answer: str, cited: Sequence[int], passages: Sequence[Passage]) -
 def declines(answer: str) -> bool:
     """Whether the model says that the passages do not hold the answer."""
     return bool(re.match(r"\W*(that is )?not in (your|the) files", answer, re.I))
-
-
-def _words(text: str) -> set[str]:
-    return {word for word in (found.lower() for found in _WORD.findall(text)) if word not in _COMMON}

@@ -12,8 +12,11 @@ def passage(number: int, text: str) -> Passage:
     return Passage(number, f"/files/{number}.md", 1, 9, None, None, text, 0.5)
 
 
+TEXT = "It was in May. Both say so. A list and an array are cited again and done, unfinished."
+
+
 def filtered(pieces: list[str], known: list[int]) -> tuple[str, list[int]]:
-    checked = CitationFilter(known)
+    checked = CitationFilter([passage(number, TEXT) for number in known])
     text = "".join(checked.feed(piece) for piece in pieces) + checked.flush()
     return text, checked.cited
 
@@ -34,15 +37,51 @@ def test_numbers_of_no_passage_are_taken_out(given: str, shown: str, cited: list
     assert filtered([given], [1, 2, 3]) == (shown, cited)
 
 
-@given(st.text(alphabet="ab [],0123456789.\n", max_size=60), st.lists(st.integers(1, 12), max_size=4), st.data())
+@given(st.text(alphabet="ab [],!0123456789.\n", max_size=60), st.lists(st.integers(1, 12), max_size=4), st.data())
 def test_any_split_of_a_text_is_shown_like_the_whole(text: str, known: list[int], data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
     pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
     assert filtered(pieces, known) == filtered([text], known)
 
 
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("The boiler was serviced on 9 October [1].", "The boiler was serviced on 9 October [1]."),
+        ("The boiler was serviced on 12 October [1].", "The boiler was serviced on 12 October [1?]."),
+        ("It cost 1,480 euros [1]. Dudek did it [1].", "It cost 1,480 euros [1]. Dudek did it [1]."),
+        ("It cost 1480.00 euros. [1]", "It cost 1480.00 euros. [1]"),
+        ("It cost 1490 euros. [1]", "It cost 1490 euros. [1?]"),
+        ("He took two hours [1] and 3 men [1].", "He took two hours [1] and 3 men [1?]."),
+        ("The aquarium was given to a sister in Bremen [1].", "The aquarium was given to a sister in Bremen [1?]."),
+        ("The aquarium was given to a sister [1, 2].", "The aquarium was given to a sister [1, 2]."),
+        ("Yes [1].", "Yes [1]."),
+        ("锅炉在十月维护 [3]。", "锅炉在十月维护 [3]。"),
+        ("花园里种西红柿 [3]。", "花园里种西红柿 [3?]。"),
+    ],
+)
+def test_a_sentence_that_its_passage_does_not_support_is_marked(given: str, shown: str) -> None:
+    checked = CitationFilter(
+        [
+            passage(1, "Marek Dudek serviced the boiler on 9 October. It took 2 hours and cost 1,480 euros. Yes."),
+            passage(2, "We gave the aquarium to his sister."),
+            passage(3, "锅炉在十月份进行了维护。"),
+        ]
+    )
+    assert checked.feed(given) + checked.flush() == shown
+    assert bool(checked.doubted) == ("?]" in shown)
+
+
+def test_a_picture_becomes_a_link_however_it_is_cut() -> None:
+    for cut in range(20):
+        checked = CitationFilter([])
+        given = "See ![x](http://evil.example/?q=1) now!"
+        shown = checked.feed(given[:cut]) + checked.feed(given[cut:]) + checked.flush()
+        assert shown == "See [x](http://evil.example/?q=1) now!"
+
+
 def test_little_is_held_back() -> None:
-    checked = CitationFilter([1])
+    checked = CitationFilter([passage(1, "x")])
     assert checked.feed("The answer is [") == "The answer is"
     assert checked.feed("not a number]") == " [not a number]"
 
