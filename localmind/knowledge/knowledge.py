@@ -24,6 +24,7 @@ from localmind.knowledge.embedding import Embedding
 from localmind.knowledge.folders import Folder, canonical, find_root, overlapping, refuse_root
 from localmind.knowledge.index import Index
 from localmind.knowledge.pace import Gate, OnBattery, Sensor, Situation
+from localmind.knowledge.passages import single
 from localmind.knowledge.purge import Purge, Purged
 from localmind.knowledge.reading import Cut, Reading
 from localmind.knowledge.retrieve import Retriever, Trace
@@ -275,6 +276,10 @@ class Knowledge:
             below = real.relative_to(home.path).as_posix()
             scope = Scope((home.id,), "" if below == "." else below, filters)
         return await self._retriever.trace(query, scope, limit, self._embedding.embedder)
+
+    async def chunks(self, ids: Sequence[int]) -> list[Passage]:
+        """Chunks one by one, as a stage of a search found them."""
+        return await self._database.run(single, ids)
 
     async def why(self, path: Path) -> str:
         """In a sentence: is this path indexed, and if not, by which rule."""

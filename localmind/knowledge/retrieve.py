@@ -72,6 +72,9 @@ class Trace:
     shown: list[int] = field(default_factory=list)
     evidence: float = 0.0
     """Of the best chunk; the floor is applied to it."""
+    floor: float = 0.0
+    unranked: list[int] = field(default_factory=list)
+    """The passages in the order before they were reranked, each by its best chunk."""
     reranked: bool = False
     passages: list[Passage] = field(default_factory=list)
     ms: dict[str, float] = field(default_factory=dict)
@@ -116,7 +119,9 @@ class Retriever:
         trace.keyword, trace.dense = list(keyword), [number for number, _ in dense]
         trace.fused, trace.shown = order, [one.chunk_id for one in kept]
         trace.evidence = max((one.evidence for one in candidates), default=0.0)
+        trace.floor = self.floor.answer
         trace.passages = await self._database.run(passages, groups)
+        trace.unranked = [one.chunk_id for one in trace.passages]
         clock.lap("read")
         if self.rerank is not None and len(trace.passages) > 1:
             trace.passages, trace.reranked = await self._reranked(self.rerank, text, trace.passages)

@@ -16,6 +16,7 @@ from localmind.api.native import (
     models,
     plan,
     recommended,
+    search,
     status,
     turns,
     voice,
@@ -25,6 +26,19 @@ from localmind.api.native import (
 def router(backend: Backend) -> APIRouter:
     """All native routes."""
     routes = APIRouter()
-    for room in (status, folders, models, model_pulls, plan, recommended, turns, history, engine, memory, voice):
+    for room in (
+        status,
+        folders,
+        search,
+        models,
+        model_pulls,
+        plan,
+        recommended,
+        turns,
+        history,
+        engine,
+        memory,
+        voice,
+    ):
         routes.include_router(room.router(backend))
     return routes

@@ -1,4 +1,4 @@
-"""Native routes of the watched folders: add, list, remove, explain, search.
+"""Native routes of the watched folders: add, list, remove, explain.
 
 Plain JSON for what is answered at once, server-sent events (see events.py) for what takes a while.
 """
@@ -21,25 +21,12 @@ from localmind.events import Done, Event
 from localmind.knowledge.state import FolderStatus, Indexing
 
 
-class SearchRequest(BaseModel):
-    query: str = Field(min_length=1, max_length=10_000)
-    limit: int = Field(10, ge=1, le=100)
-    folder: str | None = None
-
-
 class FolderRequest(BaseModel):
     path: str = Field(min_length=1)
 
 
 def router(backend: Backend) -> APIRouter:
     routes = APIRouter(prefix="/localmind/v1")
-
-    @routes.post("/search")
-    async def search(body: SearchRequest, request: Request) -> Response:
-        """The passages that fit a query best; may be none."""
-        folder = absolute(body.folder) if body.folder else None
-        found = await unless_gone(request, backend.knowledge.search(body.query, limit=body.limit, folder=folder))
-        return JSON({"passages": msgspec.to_builtins(found)})
 
     @routes.get("/folders")
     async def folders() -> Response:

@@ -1,0 +1,77 @@
+"""Native route of searching the watched folders, without a model's words.
+
+`explain` adds what every stage of the search found, for `localmind eval` and for whoever asks why a
+passage is not there.
+"""
+
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from localmind.api.backend import Backend
+from localmind.api.native.path import absolute
+from localmind.api.streams import JSON, unless_gone
+from localmind.knowledge.retrieve import Trace
+from localmind.knowledge.scope import Filters, parse_date
+
+# Chunks of a stage that an explanation names.
+EXPLAINED = 50
+
+
+class SearchRequest(BaseModel):
+    query: str = Field(min_length=1, max_length=10_000)
+    limit: int = Field(10, ge=1, le=100)
+    folder: str | None = None
+    glob: str | None = Field(None, min_length=1, max_length=400)
+    """`*.md` for a name anywhere, `notes/*.md` for a path below the watched folder."""
+    type: str | None = Field(None, min_length=1, max_length=40)
+    """"pdf", "markdown", "code", "mail" and so on, or a suffix such as ".rs"."""
+    after: str | None = None
+    """Changed on or after this date: 2026-05-31, 2026-05 or 2026."""
+    before: str | None = None
+    """Changed before this date."""
+    explain: bool = False
+
+    def filters(self) -> Filters:
+        return Filters(
+            glob=self.glob,
+            kind=self.type,
+            after=parse_date(self.after) if self.after else None,
+            before=parse_date(self.before) if self.before else None,
+        )
+
+
+def router(backend: Backend) -> APIRouter:
+    routes = APIRouter(prefix="/localmind/v1")
+
+    @routes.post("/search")
+    async def search(body: SearchRequest, request: Request) -> Response:
+        """The passages that fit a query best; may be none."""
+        folder = absolute(body.folder) if body.folder else None
+        asked = backend.knowledge.trace(body.query, limit=body.limit, folder=folder, filters=body.filters())
+        trace = await unless_gone(request, asked)
+        answer = {"passages": msgspec.to_builtins(trace.passages)}
+        if body.explain:
+            answer["trace"] = await _explained(backend, trace)
+        return JSON(answer)
+
+    return routes
+
+
+async def _explained(backend: Backend, trace: Trace) -> dict[str, Any]:
+    stages: dict[str, Any] = {}
+    for name in ("keyword", "dense", "fused", "shown", "unranked"):
+        found = await backend.knowledge.chunks(getattr(trace, name)[:EXPLAINED])
+        stages[name] = msgspec.to_builtins(found)
+    return {
+        "stages": stages,
+        "evidence": round(trace.evidence, 4),
+        "floor": trace.floor,
+        "keyword_weight": trace.query.keyword_weight,
+        "terms": list(trace.query.terms),
+        "reranked": trace.reranked,
+        "ms": trace.ms,
+    }
