@@ -83,6 +83,7 @@ async def test_thoughts_are_folded_counted_and_shown_on_demand(start: Start) -> 
     async with start() as driver:
         turn = await driver.ask("Think")
         driver.daemon.say(ReasoningDelta("Let me "), ReasoningDelta("see"))
+        await driver.until(lambda: turn.query(".thoughts"))
         thinking, thoughts = turn.query_one(".thinking", Static), turn.query_one(".thoughts", Static)
         await driver.until(lambda: "Thinking" in str(thinking.content))
         assert not thoughts.display

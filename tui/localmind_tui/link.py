@@ -23,6 +23,8 @@ class Link:
         self.status: dict[str, Any] = {}
         self.problem: LocalmindError | None = None
         self.connected = False
+        self.starting = False
+        """Nobody answered, and a daemon is being started."""
         self._up = asyncio.Event()
         self._wake = asyncio.Event()
 
@@ -48,8 +50,12 @@ class Link:
                 self.problem, self.connected = problem, False
                 self._up.clear()
                 if isinstance(problem, DaemonUnreachable):
+                    self.starting = True
                     yield
                     await self._start()
+                    self.starting = False
+                    if self.problem is None:
+                        continue
                 failures += 1
             yield
             pause = EVERY_S if self.connected else PAUSES_S[min(failures, len(PAUSES_S)) - 1]
@@ -62,5 +68,6 @@ class Link:
     async def _start(self) -> None:
         try:
             await self.daemon.ensure()
+            self.problem = None
         except LocalmindError as problem:
             self.problem = problem

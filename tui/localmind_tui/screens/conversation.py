@@ -35,8 +35,9 @@ from localmind_tui.widgets.sources import SourcesView, passage_text
 from localmind_tui.widgets.transcript import Transcript
 from localmind_tui.widgets.turn import TurnView
 
-WINDOW = 10
-"""Turns of a thread that are opened at once; more come when its top is reached."""
+WINDOW = 4
+"""Turns of a thread that are opened at once; more come when they do not fill the view, or its top is reached."""
+MORE = 8
 SIDEBAR_THREADS = 30
 DRAFT_PAUSE_S = 0.5
 
@@ -67,7 +68,7 @@ class Conversation(Screen[None]):
         self._view: TurnView | None = None
         self._roots: list[str] = []
         self._draft_timer: Any = None
-        self._opening = False
+        self._opening = True  # until the first thread is here, the composer is nobody's
 
     def compose(self) -> ComposeResult:
         completions = Completions()
@@ -161,7 +162,7 @@ class Conversation(Screen[None]):
     async def _more(self, event: Transcript.MoreWanted) -> None:
         if self.thread is None:
             return
-        start = max(0, event.above - WINDOW)
+        start = max(0, event.above - MORE)
         try:
             path = f"/threads/{self.thread['id']}"
             found = await self.desk.daemon.get(path, start=start, limit=event.above - start)
@@ -351,7 +352,11 @@ class Conversation(Screen[None]):
             return
         link, header = self.desk.link, self.query_one(Header)
         if not link.connected:
-            header.state = "unreachable"
+            first = link.starting and header.state == "connecting"
+            header.state = "connecting" if first else "unreachable"
+            if link.starting:
+                self.transcript.welcome("Starting the daemon …")
+                return
             if link.problem is not None:
                 self.transcript.welcome(format.failure(link.problem))
             return

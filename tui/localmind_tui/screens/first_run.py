@@ -70,14 +70,16 @@ class FirstRun(ModalScreen[str | None]):
             listed = (await daemon.get("/models"))["models"]
             folders = (await daemon.get("/folders"))["folders"]
         except LocalmindError as problem:
-            self.query_one("#model", Static).update(format.failure(problem))
+            if self.is_attached:
+                self.query_one("#model", Static).update(format.failure(problem))
             return
         self._models = models_of(listed, await self._machine(), self._desk.link.status)
         if self._model is None or not self._asked:
             self._model = best(self._models)
         self._embedder = next((each.name for each in self._models if each.role == "embed" and not each.installed), None)
-        self._show_model()
-        self._show_folders(folders)
+        if self.is_attached and self.query("#added"):
+            self._show_model()
+            self._show_folders(folders)
 
     async def _machine(self) -> Any:
         try:

@@ -74,8 +74,11 @@ class FoldersScreen(ModalScreen[str | None]):
         try:
             self._folders = (await self._desk.daemon.get("/folders"))["folders"]
         except LocalmindError as problem:
-            self.query_one(".empty", Static).update(format.failure(problem))
+            for line in self.query(".empty").results(Static):
+                line.update(format.failure(problem))
             return
+        if not self.query(".empty"):
+            return  # closed meanwhile
         listed = self.query_one(OptionList)
         lines = [self._line(folder) for folder in self._folders]
         if len(lines) != len(self._lines):

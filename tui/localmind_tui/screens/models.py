@@ -66,8 +66,11 @@ class ModelsScreen(ModalScreen[str | None]):
             machine = await self._machine()
             await self._pulling.look()
         except LocalmindError as problem:
-            self.query_one("#memory", Static).update(format.failure(problem))
+            for line in self.query("#memory").results(Static):
+                line.update(format.failure(problem))
             return
+        if not self.query("#memory"):
+            return  # closed meanwhile
         self._models = models_of(listed["models"], machine, self._desk.link.status)
         self.query_one("#memory", Static).update(format.memory(machine, self._desk.link.status))
         self._show()

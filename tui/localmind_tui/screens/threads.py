@@ -89,6 +89,8 @@ class ThreadsScreen(ModalScreen[Wanted | None]):
         except LocalmindError as problem:
             found, lines = [], []
             self.notify(format.failure(problem), severity="error", markup=False)
+        if not self.query(OptionList):
+            return  # closed meanwhile
         self._found = found
         listed = self.query_one(OptionList)
         listed.clear_options()

@@ -49,7 +49,8 @@ class StreamView(Vertical):
 
     def compose(self) -> ComposeResult:
         yield self.markdown
-        yield self.tail
+        if not self._ended:
+            yield self.tail
 
     def feed(self, piece: str) -> None:
         """Add a piece; it is seen within a tenth of a second."""

@@ -56,6 +56,7 @@ class Transcript(VerticalScroll):
                 await self.query_one("#turns").mount(*views)
         self._set_above(above)
         self.anchor()
+        self.call_after_refresh(self.fill)
 
     async def prepend(self, exchanges: Sequence[Exchange], roots: Sequence[str], *, above: int) -> None:
         """Earlier turns above those that are here; what is in view stays where it is."""
@@ -69,6 +70,7 @@ class Transcript(VerticalScroll):
         def keep_view() -> None:
             self.scroll_to(y=self.scroll_y + self.virtual_size.height - before, animate=False, immediate=True)
             self._asking = False
+            self.fill()
 
         self.call_after_refresh(keep_view)
 
@@ -93,6 +95,11 @@ class Transcript(VerticalScroll):
     def watch_scroll_y(self, old: float, new: float) -> None:
         super().watch_scroll_y(old, new)
         if new < 3 and old > new:
+            self.ask_more()
+
+    def fill(self) -> None:
+        """Ask for more when what is here does not fill the view."""
+        if self.virtual_size.height <= self.size.height:
             self.ask_more()
 
     def _set_above(self, above: int) -> None:

@@ -1,0 +1,219 @@
+"""The windows over the conversation: threads, models and downloads, folders, the first run, commands."""
+
+from pathlib import Path
+
+from textual.widgets import Input, OptionList, Static
+from tui_driver import Driver, Start
+from tui_fakes import STATUS, FakeDaemon
+
+from localmind.events import Done, Progress, TextDelta
+from localmind_tui.screens.asking import Prompt
+from localmind_tui.screens.first_run import FirstRun
+from localmind_tui.screens.folders import FoldersScreen
+from localmind_tui.screens.models import ModelsScreen
+from localmind_tui.screens.threads import ThreadsScreen
+
+
+def lines(driver: Driver) -> list[str]:
+    listed = driver.app.screen.query_one(OptionList)
+    return [str(listed.get_option_at_index(place).prompt) for place in range(listed.option_count)]
+
+
+async def opened(driver: Driver, key: str, kind: type) -> None:
+    await driver.press(key)
+    await driver.until(lambda: isinstance(driver.app.screen, kind) and lines(driver))
+
+
+def said(daemon: FakeDaemon, question: str, answer: str) -> str:
+    thread = daemon.threads.create()
+    message = daemon.threads.begin(daemon.threads.ask(thread.id, question).id, model="m")
+    daemon.threads.extend(message, answer)
+    daemon.threads.finish(message)
+    daemon.now += 60
+    return thread.id
+
+
+async def test_search_finds_what_was_said_and_goes_to_it(start: Start) -> None:
+    async with start() as driver:
+        said(driver.daemon, "About bees", "They live in hives.")
+        boiler = said(driver.daemon, "About \x1b[31mheat", "The boiler was serviced by Marek.")
+        await opened(driver, "f2", ThreadsScreen)
+        assert [line.split("  ")[1].strip() for line in lines(driver)] == ["About heat", "About bees"]
+        driver.app.screen.query_one(Input).value = "serviced"
+        await driver.until(lambda: len(lines(driver)) == 1)
+        assert "The boiler was serviced by Marek." in lines(driver)[0]
+        assert "\x1b" not in lines(driver)[0]
+        await driver.press("enter")
+        await driver.until(lambda: driver.chat._key == boiler and driver.turns)
+        await driver.until(lambda: driver.turns[0].has_focus)
+
+
+async def test_a_search_without_hits_says_so(start: Start) -> None:
+    async with start() as driver:
+        said(driver.daemon, "About bees", "x")
+        await opened(driver, "f2", ThreadsScreen)
+        driver.app.screen.query_one(Input).value = "unheard"
+        await driver.until(lambda: not lines(driver))
+        assert "Nothing was said" in str(driver.app.screen.query_one(".empty", Static).content)
+        await driver.press("escape")
+        assert driver.app.screen is driver.chat
+
+
+async def test_threads_are_renamed_exported_and_deleted_from_the_list(start: Start, tmp_path: Path) -> None:
+    async with start() as driver:
+        thread = said(driver.daemon, "About bees", "Hives.")
+        await opened(driver, "f2", ThreadsScreen)
+        await driver.press("f6")
+        await driver.until(lambda: isinstance(driver.app.screen, Prompt))
+        driver.app.screen.query_one(Input).value = "Bees!"
+        await driver.press("enter")
+        await driver.until(lambda: isinstance(driver.app.screen, ThreadsScreen) and "Bees!" in str(lines(driver)))
+        await driver.press("f7")
+        await driver.until(lambda: "Written to" in driver.notices)
+        assert (tmp_path / "here" / "bees.md").read_text().startswith("# Bees!")
+        await opened(driver, "f2", ThreadsScreen)
+        await driver.press("f8", "y")
+        await driver.until(lambda: isinstance(driver.app.screen, ThreadsScreen) and not lines(driver))
+        assert thread not in [each.id for each in driver.daemon.threads.recent()]
+
+
+async def test_the_picker_says_what_fits_and_why_and_the_chosen_model_answers(start: Start) -> None:
+    async with start() as driver:
+        await opened(driver, "f3", ModelsScreen)
+        text = lines(driver)
+        assert "smollm2:135m" in text[0]
+        assert "best here" in next(line for line in text if "qwen3:4b" in line)
+        assert "too large" in next(line for line in text if "giant:70b" in line)
+        await driver.press("j", "j")
+        await driver.until(lambda: "needs 45 GB" in str(driver.app.screen.query_one("#why", Static).content))
+        await driver.press("k", "k", "enter")
+        await driver.until(lambda: driver.app.screen is driver.chat)
+        assert driver.chat.model == "smollm2:135m"
+
+
+async def test_without_the_daemons_advice_memory_decides(start: Start, tmp_path: Path) -> None:
+    daemon = FakeDaemon(tmp_path / "threads.db")
+    daemon.recommended = None
+    async with start(daemon) as driver:
+        await opened(driver, "f3", ModelsScreen)
+        why = driver.app.screen.query_one("#why", Static)
+        await driver.until(lambda: "of memory" in str(why.content))
+    await daemon.stop()
+
+
+async def test_a_download_shows_progress_pauses_goes_on_and_ends(start: Start) -> None:
+    async with start() as driver:
+        await opened(driver, "f3", ModelsScreen)
+        await driver.press("j", "p")
+        await driver.until(lambda: "qwen3:4b" in driver.daemon.pulls)
+        steps = driver.daemon.pulls["qwen3:4b"]
+        steps.put_nowait(Progress("fetch", 25e6, 100e6, "B", rate=5e6, eta_s=15))
+        await driver.until(lambda: "25 % of 100.0 MB · 5.0 MB/s · 15 s left" in str(lines(driver)))
+        await driver.press("space")
+        await driver.until(lambda: "paused" in str(lines(driver)))
+        await driver.press("escape")
+        await opened(driver, "f3", ModelsScreen)
+        await driver.until(lambda: "paused" in str(lines(driver)))
+        await driver.press("j", "space")
+        await driver.until(lambda: "paused" not in str(lines(driver)))
+        steps.put_nowait(Done())
+        await driver.until(lambda: "qwen3:4b is here." in driver.notices)
+        await driver.until(lambda: "✓ qwen3:4b" in str(lines(driver)))
+
+
+async def test_a_cancelled_download_says_so_and_a_model_can_be_removed(start: Start) -> None:
+    async with start() as driver:
+        await opened(driver, "f3", ModelsScreen)
+        await driver.press("j", "p")
+        await driver.until(lambda: "qwen3:4b" in driver.daemon.pulls)
+        await driver.press("x")
+        await driver.until(lambda: "cancelled" in driver.notices)
+        await driver.press("k", "D", "y")
+        await driver.until(lambda: isinstance(driver.app.screen, ModelsScreen))
+        await driver.until(lambda: not driver.daemon.models[0]["installed"])
+
+
+async def test_folders_are_added_paused_asked_alone_and_removed(start: Start, tmp_path: Path) -> None:
+    async with start() as driver:
+        await opened(driver, "f4", FoldersScreen)
+        await driver.press("a")
+        driver.app.screen.query_one(Input).value = str(tmp_path)
+        await driver.press("enter")
+        await driver.until(lambda: len(lines(driver)) == 2)
+        await driver.press("space")
+        await driver.until(lambda: "paused" in lines(driver)[0])
+        await driver.press("j", "enter")
+        await driver.until(lambda: driver.app.screen is driver.chat)
+        assert driver.chat.folder == str(tmp_path)
+        await opened(driver, "f4", FoldersScreen)
+        await driver.press("j", "D", "y")
+        await driver.until(lambda: isinstance(driver.app.screen, FoldersScreen) and len(lines(driver)) == 1)
+
+
+async def test_the_first_run_fetches_a_model_takes_a_folder_and_begins(start: Start, tmp_path: Path) -> None:
+    daemon = FakeDaemon(tmp_path / "threads.db", status=STATUS | {"folders": []})
+    daemon.models[0]["installed"] = False
+    async with start(daemon, greeted=False) as driver:
+        await driver.until(lambda: isinstance(driver.app.screen, FirstRun) and driver.app.screen.query("#added"))
+        model = driver.app.screen.query_one("#model", Static)
+        await driver.until(lambda: "qwen3:4b, 2.5 GB" in str(model.content))
+        await driver.press("enter")
+        await driver.until(lambda: "qwen3:4b" in daemon.pulls)
+        daemon.pulls["qwen3:4b"].put_nowait(Progress("fetch", 50e6, 100e6, "B"))
+        await driver.until(lambda: "50 %" in str(model.content))
+        driver.app.screen.query_one(Input).value = str(tmp_path)
+        await driver.press("enter")
+        await driver.until(lambda: "3 files" in str(driver.app.screen.query_one("#added", Static).content))
+        daemon.pulls["qwen3:4b"].put_nowait(Done())
+        await driver.until(lambda: "✓ qwen3:4b is here" in str(model.content))
+        await driver.press("enter")
+        await driver.until(lambda: driver.app.screen is driver.chat)
+        assert driver.chat.model == "qwen3:4b"
+        assert driver.app.desk.memory.now.greeted
+        await driver.settled("And now?", TextDelta("Yes."), Done())
+    await daemon.stop()
+
+
+async def test_the_first_run_can_be_skipped_and_does_not_come_back(start: Start, tmp_path: Path) -> None:
+    daemon = FakeDaemon(tmp_path / "threads.db", status=STATUS | {"folders": []})
+    async with start(daemon, greeted=False, memory=tmp_path / "tui.json") as driver:
+        await driver.until(lambda: isinstance(driver.app.screen, FirstRun))
+        await driver.press("escape")
+        await driver.until(lambda: driver.app.desk.memory.now.greeted)
+    await daemon.stop()
+
+
+async def test_commands_are_typed_or_chosen_and_unknown_ones_are_said(start: Start, tmp_path: Path) -> None:
+    async with start() as driver:
+        await driver.settled("Hello", TextDelta("Hi"), Done())
+        for line, seen in (
+            ("/rename My thread", lambda: driver.header.thread == "My thread"),
+            ("/set temperature 0.3", lambda: "temperature: 0.3" in driver.notices),
+            ("/system Be brief.", lambda: "Instructions set" in driver.notices),
+            ("/set temperature hot", lambda: "no value of temperature" in driver.notices),
+            ("/export notes.json", lambda: (tmp_path / "here" / "notes.json").exists()),
+            ("/copy", lambda: driver.app.clipboard == "Hi"),
+            ("/mode chat", lambda: driver.chat.mode == "chat"),
+            ("/folder samples", lambda: driver.chat.folder == "/home/ines/samples"),
+            ("/theme localmind-light", lambda: driver.app.theme == "localmind-light"),
+            ("/nonsense", lambda: "no command /nonsense" in driver.notices),
+            ("/new", lambda: not driver.turns),
+        ):
+            driver.composer.put(line)
+            await driver.press("escape", "enter")
+            await driver.until(seen)
+            driver.composer.put("")
+        options = driver.daemon.threads.recent()[0].options
+        assert (options.temperature, options.system) == (0.3, "Be brief.")
+
+
+async def test_a_template_asks_for_what_is_missing(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "letter.md").write_text("Write to {{who}} about {{input}}, {{tone|kindly}}.\n")
+    async with start() as driver:
+        driver.composer.put("/template letter the boiler")
+        await driver.press("enter")
+        await driver.until(lambda: isinstance(driver.app.screen, Prompt))
+        driver.app.screen.query_one(Input).value = "Marek"
+        await driver.press("enter")
+        await driver.until(lambda: driver.composer.text == "Write to Marek about the boiler, kindly.")
