@@ -11,7 +11,7 @@ from typing import Any
 
 from localmind.api.backend import Backend
 from localmind.catalog import ModelSpec
-from localmind.errors import InvalidRequest, ModelNotInstalled
+from localmind.errors import InvalidRequest, LocalmindError, ModelNotInstalled
 from localmind.machine.binding import installed_binding
 from localmind.machine.described import described
 from localmind.machine.devices import Machine
@@ -89,7 +89,10 @@ def _facts(backend: Backend, spec: ModelSpec) -> tuple[ModelFacts, bool]:
 
 def _draft(backend: Backend, spec: ModelSpec) -> ModelFacts | None:
     name = backend.draft_model
-    if name is None or spec != backend.catalog.get(backend.default_model):
+    try:
+        if name is None or spec != backend.engines.resolve(None):
+            return None
+    except LocalmindError:  # no default model is here yet
         return None
     draft = backend.catalog.find(name)
     return read_facts(backend.store.locate(draft.name)) if backend.store.get(draft.name) is not None else None

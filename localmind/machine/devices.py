@@ -161,9 +161,10 @@ def _memory(system: str, root: Path) -> tuple[int, int, int | None]:
     if system != "linux":
         return available, total, None
     limit: int | None = None
-    for directory, limit_name, used_name, cache_name in _cgroup_dirs(root, "memory"):
-        bound = _number(directory / limit_name)
-        if bound is None or bound >= UNLIMITED:
+    for directory, limit_names, used_name, cache_name in _cgroup_dirs(root, "memory"):
+        bounds = [_number(directory / name) for name in limit_names]
+        bound = min((found for found in bounds if found is not None), default=UNLIMITED)
+        if bound >= UNLIMITED:
             continue
         used = _number(directory / used_name) or 0
         cache = next((int(v) for k, v in _space_lines(directory / "memory.stat") if k == cache_name), 0)
@@ -184,16 +185,20 @@ def _cpu_quota(root: Path) -> float | None:
     return min(quotas, default=None)
 
 
-def _cgroup_dirs(root: Path, controller: str) -> Iterator[tuple[Path, str, str, str]]:
-    """Our cgroup and all above it, version 2 or 1, with the names of limit, usage and reclaimable cache."""
+def _cgroup_dirs(root: Path, controller: str) -> Iterator[tuple[Path, tuple[str, ...], str, str]]:
+    """Our cgroup and all above it, version 2 or 1, with the names of limits, usage and reclaimable cache.
+
+    Above `memory.high` a process is not ended but slowed down to a crawl, which is no better.
+    """
+    names: tuple[tuple[str, ...], str, str]
     for line in _text(root / "proc/self/cgroup").splitlines():
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if number == "0" and not controllers:
-            base, names = root / "sys/fs/cgroup", ("memory.max", "memory.current", "inactive_file")
+            base, names = root / "sys/fs/cgroup", (("memory.max", "memory.high"), "memory.current", "inactive_file")
         elif controller in controllers.split(","):
             base = root / "sys/fs/cgroup" / controller
-            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            names = (("memory.limit_in_bytes",), "memory.usage_in_bytes", "total_inactive_file")
         else:
             continue
         parts = [part for part in path.split("/") if part not in ("", ".", "..")]

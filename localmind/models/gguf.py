@@ -291,7 +291,8 @@ def _summary(header: Header, label: str) -> GgufFacts:
         n_params=sum(tensor.values for tensor in tensors),
         n_tensors=len(tensors),
         quantisation=BLOCKS[most][0],
-        kv_values=each.kv_values,
+        # What looks both ways keeps nothing between two texts: llama.cpp gives it no cells.
+        kv_values=(0,) * layers if meta.get(f"{arch}.attention.causal") is False else each.kv_values,
         layer_bytes=each.layer_bytes,
         other_bytes=each.other_bytes,
         expert_bytes=each.expert_bytes,

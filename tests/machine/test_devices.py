@@ -1,6 +1,7 @@
 """Reading a machine: containers, affinity, odd files; and the real one."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,50 @@ def test_the_real_machine_is_read_and_its_memory_again_later() -> None:
     assert machine.memory_total >= machine.memory_available > 0
     assert machine.cores >= 1
     assert machine.now().key == machine.key == Machine.here().key
+
+
+def test_a_soft_limit_counts_like_a_hard_one_since_beyond_it_everything_crawls(tmp_path: Path) -> None:
+    group = "sys/fs/cgroup/app.scope"
+    root = files(
+        tmp_path,
+        {
+            "proc/self/cgroup": "0::/app.scope\n",
+            f"{group}/memory.max": "max\n",
+            f"{group}/memory.high": f"{3 * GIB}\n",
+            f"{group}/memory.current": f"{1 * GIB}\n",
+        },
+    )
+    machine = Machine.here(root)
+    assert (machine.memory_available, machine.memory_limit) == (2 * GIB, 3 * GIB)
+
+
+@pytest.mark.parametrize(
+    ("contents", "fast"),
+    [
+        ({}, None),
+        ({"sys/devices/cpu_core/cpus": "0-3", "sys/devices/cpu_atom/cpus": "4-11"}, 4),
+        (
+            {
+                "sys/devices/cpu_core/cpus": "0-3",
+                "sys/devices/cpu_atom/cpus": "4-11",
+                **{
+                    f"sys/devices/system/cpu/cpu{n}/topology/thread_siblings_list": f"{n & ~1}-{n | 1}"
+                    for n in range(4)
+                },
+            },
+            2,
+        ),
+        ({f"sys/devices/system/cpu/cpu{n}/cpu_capacity": "1024" if n < 4 else "381" for n in range(8)}, 4),
+        ({f"sys/devices/system/cpu/cpu{n}/cpu_capacity": "1024" for n in range(4)}, None),
+    ],
+)
+def test_cores_of_two_kinds_are_told_apart(tmp_path: Path, contents: dict[str, str], fast: int | None) -> None:
+    assert Machine.here(files(tmp_path, contents)).cores_fast == fast
+
+
+def test_two_fast_cores_are_helped_by_slow_ones() -> None:
+    hybrid = replace(LAPTOP, cores_physical=10, cores_usable=12, cores_fast=2)
+    assert (hybrid.cores, replace(hybrid, cores_fast=6).cores, replace(hybrid, cores_fast=None).cores) == (4, 6, 10)
 
 
 def test_the_key_tells_processors_and_gpus_apart_but_not_load() -> None:

@@ -88,6 +88,10 @@ def test_numbers_that_no_model_has_are_taken_for_none() -> None:
     assert found.state_values == (0,)
 
 
+def test_an_encoder_keeps_no_cells(tmp_path: Path) -> None:
+    assert not any(read_facts(random_gguf.write(tmp_path / "encoder.gguf", "embedder")).kv_values)
+
+
 @pytest.mark.parametrize("kind", ["llama", "swa", "hybrid", "recurrent"])
 def test_real_files_of_every_kind_of_memory_are_understood(tmp_path: Path, kind: str) -> None:
     found = read_facts(random_gguf.write(tmp_path / f"{kind}.gguf", kind))
