@@ -16,6 +16,7 @@ COMMANDS = {
     "ask": ("localmind.cli.ask:ask", "Answer a question from your watched folders, with sources."),
     "chat": ("localmind.cli.chat:chat", "Open the terminal app."),
     "search": ("localmind.cli.search:search", "Find passages in your watched folders."),
+    "eval": ("localmind.cli.eval:evaluate", "Measure how well search finds the answers to questions of yours."),
     "listen": ("localmind.cli.listen:listen", "Write down what you say."),
     "transcribe": ("localmind.cli.transcribe:transcribe", "Write down what is said in sound files."),
     "folders": ("localmind.cli.folders:folders", "Choose which folders are watched and indexed."),

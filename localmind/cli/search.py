@@ -1,38 +1,86 @@
 """`localmind search`: the passages themselves, without a model's words."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from localmind.clean import clean, clean_line
+from localmind.cli import _complete as complete
 from localmind.cli._output import connect, note, print_json
+
+LINES = 4
 
 
 @click.command()
 @click.argument("query", nargs=-1, required=True)
-@click.option("--folder", type=click.Path(path_type=Path), help="Look only into this watched folder.")
+@click.option("--folder", type=click.Path(path_type=Path), shell_complete=complete.folders, help="Look only in here.")
+@click.option("-g", "--glob", metavar="PATTERN", help="Only files so named: '*.md', 'notes/**'.")
+@click.option("-t", "--type", "kind", metavar="TYPE", help="Only pdf, markdown, code, mail, … or a suffix (.rs).")
+@click.option("--after", metavar="DATE", help="Only files changed on or after 2026-05-31, 2026-05 or 2026.")
+@click.option("--before", metavar="DATE", help="Only files changed before that date.")
 @click.option("-n", "--limit", type=click.IntRange(1, 100), default=5, show_default=True, help="How many passages.")
+@click.option("--explain", is_flag=True, help="Say what keywords and meaning each found, and how near it came.")
 @click.option("--json", "as_json", is_flag=True, help="Print the passages as JSON.")
-def search(query: tuple[str, ...], folder: Path | None, limit: int, as_json: bool) -> None:
+def search(
+    query: tuple[str, ...],
+    folder: Path | None,
+    glob: str | None,
+    kind: str | None,
+    after: str | None,
+    before: str | None,
+    limit: int,
+    explain: bool,
+    as_json: bool,
+) -> None:
     """Find passages in your watched folders.
 
     Meaning and keywords count together; a name, a path or a "quoted phrase" makes keywords count more.
     """
-    body = {"query": " ".join(query), "limit": limit, "folder": str(folder.absolute()) if folder else None}
+    body = {
+        "query": " ".join(query),
+        "limit": limit,
+        "folder": str(folder.absolute()) if folder else None,
+        "glob": glob,
+        "type": kind,
+        "after": after,
+        "before": before,
+        "explain": explain,
+    }
     with connect() as client:
-        passages = client.post("/search", body)["passages"]
+        answer = client.post("/search", {name: value for name, value in body.items() if value is not None})
     if as_json:
-        print_json({"passages": passages})
+        print_json(answer)
         return
-    if not passages:
+    for passage in answer["passages"]:
+        _show(passage)
+    if explain:
+        _explain(answer["trace"])
+    if not answer["passages"]:
         note("nothing in your files fits that query")
-        return
-    for passage in passages:
-        place = f"{passage['path']}:{passage['line_start']}-{passage['line_end']}"
-        if passage["page"]:
-            place = f"{passage['path']} p.{passage['page']}"
-        click.secho(clean_line(place), bold=True, nl=False)
-        click.echo(f"  {clean(passage['heading'] or '')}")
-        lines = [line for line in clean(passage["text"]).splitlines() if line.strip()]
-        for line in lines[:4]:
-            click.echo(f"    {line[:160]}")
+
+
+def place_of(passage: dict[str, Any]) -> str:
+    """`path:first-last`, or `path p.N`."""
+    if passage["page"]:
+        return f"{passage['path']} p.{passage['page']}"
+    return f"{passage['path']}:{passage['line_start']}-{passage['line_end']}"
+
+
+def _show(passage: dict[str, Any]) -> None:
+    click.secho(clean_line(place_of(passage)), bold=True, nl=False)
+    click.echo(f"  {clean(passage['heading'] or '')}")
+    lines = [line for line in clean(passage["text"]).splitlines() if line.strip()]
+    for line in lines[:LINES]:
+        click.echo(f"    {line[:160]}")
+
+
+def _explain(trace: dict[str, Any]) -> None:
+    """For a person, on stderr: stdout stays the passages."""
+    note(f"looked for: {' '.join(trace['terms'])} (keywords count {trace['keyword_weight']:g} against meaning 1)")
+    for name, label in (("keyword", "by keyword"), ("dense", "by meaning"), ("shown", "above the floor")):
+        found = trace["stages"][name]
+        first = f", first {clean_line(place_of(found[0]))}" if found else ""
+        note(f"{label}: {len(found)}{'+' if len(found) >= 50 else ''}{first}")
+    note(f"best evidence {trace['evidence']:.2f}, and at least {trace['floor']:.2f} is asked")
+    note(", ".join(f"{name} {ms:.0f} ms" for name, ms in trace["ms"].items()))
