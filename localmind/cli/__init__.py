@@ -21,13 +21,16 @@ COMMANDS = {
     "transcribe": ("localmind.cli.transcribe:transcribe", "Write down what is said in sound files."),
     "folders": ("localmind.cli.folders:folders", "Choose which folders are watched and indexed."),
     "models": ("localmind.cli.models:models", "List, fetch and remove models."),
-    "threads": ("localmind.cli.threads:threads", "Read again, or delete, what was asked and answered."),
+    "threads": ("localmind.cli.threads:threads", "Read again, search, export or delete what was asked and answered."),
+    "logs": ("localmind.cli.threads:logs", "Print the last conversations in full, or those that a search finds."),
     "status": ("localmind.cli.status:status", "Show what the daemon is doing."),
     "stop": ("localmind.cli.status:stop", "Stop the daemon."),
     "serve": ("localmind.cli.serve:serve", "Run the daemon in the foreground."),
     "doctor": ("localmind.cli.doctor:doctor", "Check this machine and explain what localmind found."),
     "engine": ("localmind.cli.engine:engine", "Show or rebuild the llama.cpp binding."),
     "bench": ("localmind.cli.bench:bench", "Measure how fast a model is on this machine."),
+    "completion": ("localmind.cli.completion:completion", "Print the completion script of a shell."),
+    "man": ("localmind.cli.man:man", "Print the manual page: localmind man | man -l -"),
     "token": ("localmind.cli.status:token", "Print the token that other programs may use."),
 }
 

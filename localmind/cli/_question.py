@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,10 @@ import click
 
 from localmind import templates
 from localmind.attachments import expand, read_text
+from localmind.cli._output import note
 from localmind.errors import InvalidRequest, LocalmindError
+
+WAIT_TOLD_S = 2.0
 
 EXAMPLE = 'What do you want to know? Example: localmind ask "When was the boiler serviced?"'
 
@@ -40,10 +44,16 @@ def text_of(
 
 
 def _stdin() -> str:
+    """All of it. A program that starts us may have left its own stdin open: who waits for that is told."""
+    waiting = threading.Timer(WAIT_TOLD_S, note, ("reading text from stdin until it ends; without any: < /dev/null",))
+    waiting.daemon = True
+    waiting.start()
     try:
         return sys.stdin.read()
     except UnicodeDecodeError as problem:
         raise InvalidRequest(f"what came through stdin is not UTF-8 text: {problem.reason}") from problem
+    finally:
+        waiting.cancel()
 
 
 def attachments(patterns: Sequence[str]) -> list[dict[str, str]]:

@@ -34,6 +34,14 @@ class Client:
     def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
         return self._answer("POST", path, body=body or {})
 
+    def text(self, path: str, /, **query: Any) -> str:
+        """GET of something that is not JSON."""
+        with self._reply("GET", path, query=query) as reply:
+            return reply.read().decode("utf-8", "replace")
+
+    def patch(self, path: str, body: dict[str, Any]) -> Any:
+        return self._answer("PATCH", path, body=body)
+
     def delete(self, path: str, /, **query: Any) -> Any:
         return self._answer("DELETE", path, query=query)
 

@@ -50,6 +50,53 @@ def test_ask_reads_stdin_and_prints_json(served: Home) -> None:
     assert told["usage"]["completion_tokens"] > 3
 
 
+def test_an_answer_is_kept_in_a_thread_that_can_be_gone_on_with_and_found_again(served: Home) -> None:
+    first = json.loads(served.cli("ask", "--json", "When was the boiler last serviced?").stdout)
+    more = json.loads(served.cli("ask", "--json", "-c", "Who serviced the boiler?").stdout)
+    assert more["thread"] == first["thread"]
+    shown = json.loads(served.cli("threads", "show", first["thread"], "--json").stdout)
+    assert [message["role"] for message in shown["messages"]] == ["user", "assistant"] * 2
+    assert first["thread"] in served.cli("threads", "search", "last", "serviced").stdout
+    assert "last serviced" in served.cli("logs", "-q", "serviced", "-n", "1").stdout
+    assert served.cli("threads", "export", first["thread"]).stdout.startswith("# ")
+    assert served.cli("threads", "rename", first["thread"], "Heating").returncode == 0
+    assert "Heating" in served.cli("threads", "list").stdout
+
+
+def test_a_question_without_log_is_kept_nowhere_and_brings_its_file(served: Home, tmp_path: Path) -> None:
+    before = served.cli("threads", "list", "--json").stdout
+    (tmp_path / "note.txt").write_text("The password of the garden gate is quokka.")
+    asked = ("ask", "--no-log", "--stats", "-f", str(tmp_path / "*.txt"), "What is the password of the garden gate?")
+    answer = served.cli(*asked)
+    assert "quokka" in answer.stdout, answer.stderr
+    assert re.search(r"\d+ prompt tokens .* tokens in .* first after", answer.stderr)
+    assert served.cli("threads", "list", "--json").stdout == before
+
+
+def test_an_answer_keeps_to_a_schema_and_comes_as_events_when_asked(served: Home) -> None:
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    asked = ("ask", "--chat", "--no-log", "--schema", json.dumps(schema), "--jsonl", "--max-tokens", "60")
+    answer = served.cli(*asked, input="Which city is the capital of France?")
+    events = [json.loads(line) for line in answer.stdout.splitlines()]
+    assert events[-1]["type"] == "Done", answer.stderr
+    text = "".join(event["text"] for event in events if event["type"] == "TextDelta")
+    assert isinstance(json.loads(text)["city"], str)
+
+
+def test_an_interrupted_answer_stops_and_keeps_what_came(served: Home) -> None:
+    words = [sys.executable, "-m", "localmind", "ask", "--chat", "--raw", "Tell a very long story about the sea."]
+    process = subprocess.Popen(words, env=served.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.read(1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    found = re.search(r"localmind threads show (\S+)", said)
+    assert found, said
+    shown = json.loads(served.cli("threads", "show", found[1], "--json").stdout)["messages"][-1]
+    assert (shown["state"], bool(shown["content"])) == ("stopped", True)
+
+
 def test_a_saved_file_is_found_within_three_seconds_and_a_deleted_one_is_gone(home: Home, tmp_path: Path) -> None:
     folder = tmp_path / "notes"
     folder.mkdir()
