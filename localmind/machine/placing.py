@@ -33,6 +33,9 @@ DRIVER: Mapping[str, int] = {
 """What a process takes on a device before its first tensor: contexts, kernels, pools."""
 DRIVER_UNKNOWN = 320 * MIB
 
+COPIES = 4
+"""ggml's GGML_SCHED_MAX_COPIES."""
+
 
 @dataclass(slots=True, frozen=True)
 class Layout:
@@ -86,10 +89,11 @@ class Site:
         """The layout with so many layers on each GPU, whether there is room or not."""
         used = [(gpu, count) for gpu, count in zip(gpus, counts, strict=True) if count]
         first = self._first(layout)
-        needs = [self.host(layout)]
+        copies = self._copies(layout, len(used))
+        needs = [self.host(layout, copies)]
         for place, (gpu, count) in enumerate(used):
             last = place == len(used) - 1
-            needs.append(self._on(gpu, layout, range(first, first + count), draft=last and layout.draft_on_gpu))
+            needs.append(self._on(gpu, layout, range(first, first + count), copies, draft=last and layout.draft_on_gpu))
             first += count
         return Placed(layout, tuple(gpu.id for gpu, _ in used), tuple(count for _, count in used), tuple(needs))
 
@@ -102,14 +106,16 @@ class Site:
     def _spread(self, gpus: Sequence[Gpu], layout: Layout, room: Bytes) -> list[int] | None:
         """As many layers as fit on the first device, then on the next; None if some are left over."""
         layer, every = self._first(layout), self.facts.n_layers + 1
+        copies = self._copies(layout, len(gpus))
         counts = []
         for gpu in gpus:
             begin = layer
-            left = room.get(gpu.id, 0) - self._fixed(gpu, layout, answers=False)
+            left = room.get(gpu.id, 0) - self._fixed(gpu, layout, copies, answers=False)
             while layer < every:
                 size = self._item(layer, layout)
                 if layer == every - 1:  # the output brings its logits, and perhaps the draft model
-                    size += self._fixed(gpu, layout, answers=True) - self._fixed(gpu, layout, answers=False)
+                    size += self._fixed(gpu, layout, copies, answers=True)
+                    size -= self._fixed(gpu, layout, copies, answers=False)
                     size += self._draft(layout).total if layout.draft_on_gpu else 0
                 if size > left:
                     break
@@ -138,23 +144,29 @@ class Site:
             self._memory[layer, layout.cells] = known
         return known
 
-    def _fixed(self, gpu: Gpu, layout: Layout, *, answers: bool) -> int:
-        scratch = compute_bytes(self.facts, layout.cells, layout.n_ubatch, answers=answers, handed_out=False)
+    def _copies(self, layout: Layout, n_devices: int) -> int:
+        """Of the inputs of a step: with all layers on several GPUs llama.cpp lets these work on several pieces."""
+        return COPIES if n_devices > 1 and layout.layers > self.facts.n_layers and not layout.cpu_experts else 1
+
+    def _fixed(self, gpu: Gpu, layout: Layout, copies: int, *, answers: bool) -> int:
+        scratch = compute_bytes(
+            self.facts, layout.cells, layout.n_ubatch, answers=answers, handed_out=False, copies=copies
+        )
         return DRIVER.get(gpu.backend, DRIVER_UNKNOWN) + scratch
 
-    def _on(self, gpu: Gpu, layout: Layout, layers: range, *, draft: bool) -> Need:
+    def _on(self, gpu: Gpu, layout: Layout, layers: range, copies: int, *, draft: bool) -> Need:
         answers = layers.stop > self.facts.n_layers
         need = Need(
             gpu.id,
             weights=sum(self._weights(layer, layout) for layer in layers),
             kv=sum(self._cells(layer, layout) for layer in layers),
-            compute=self._fixed(gpu, layout, answers=answers) - DRIVER.get(gpu.backend, DRIVER_UNKNOWN),
+            compute=self._fixed(gpu, layout, copies, answers=answers) - DRIVER.get(gpu.backend, DRIVER_UNKNOWN),
             other=DRIVER.get(gpu.backend, DRIVER_UNKNOWN),
             shared=gpu.unified,
         )
         return need + self._draft(layout) if draft else need
 
-    def host(self, layout: Layout) -> Need:
+    def host(self, layout: Layout, copies: int = 1) -> Need:
         """Main memory: the layers that stay, embeddings, the experts left behind, and the process."""
         facts = self.facts
         stay = range(min(self._first(layout), facts.n_layers))
@@ -174,6 +186,7 @@ class Site:
                 attends=bool(stay) or layout.cpu_experts > 0,
                 answers=not layout.layers,
                 handed_out=True,
+                copies=copies,
             ),
             other=PROCESS + vocabulary_bytes(facts),
         )

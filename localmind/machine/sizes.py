@@ -145,18 +145,20 @@ def compute_bytes(
     attends: bool = True,
     answers: bool = True,
     handed_out: bool = True,
+    copies: int = 1,
 ) -> int:
     """Scratch memory of one pass with flash attention, on a device that has layers (`attends`) or the output.
 
     The largest tensors alive at once: three of the feed-forward part and four of the row, in float32, or the logits;
-    beside them the mask, and in main memory the rows of logits that are handed out. Within 3 % of llama.cpp's own
-    figures from 135M to 1B and from 64 to 1,024 tokens.
+    beside them the inputs (mask and row, `copies` of them), and in main memory the rows of logits that are handed out.
+    Within 3 % of llama.cpp's own figures from 135M to 1B and from 64 to 1,024 tokens.
     """
     rows = n_ubatch * 4
     activations = rows * (3 * facts.n_ff + 4 * max(facts.n_embd, facts.n_queries)) if attends else rows * facts.n_embd
     logits = OUTPUTS * 4 * facts.n_vocab
     mask = n_ubatch * 2 * padded(n_ctx)
-    return max(activations, logits if answers else 0) + mask + (logits if handed_out else 0)
+    more = (copies - 1) * (mask + rows * facts.n_embd)
+    return max(activations, logits if answers else 0) + mask + more + (logits if handed_out else 0)
 
 
 def vocabulary_bytes(facts: ModelFacts) -> int:
