@@ -124,6 +124,9 @@ class Core:
             limit_mb=settings.models_memory_mb,
             kept_file=paths.memory_file,
         )
+        if settings.rerank_model is not None:
+            reranker = self._catalog.find(settings.rerank_model)
+            self._knowledge.use_reranker(lambda query, texts: self._engines.rerank(reranker, query, texts))
         grounded = Grounded(self._knowledge, self._engines)
         self.backend = Backend(
             paths=paths,

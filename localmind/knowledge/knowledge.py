@@ -27,7 +27,7 @@ from localmind.knowledge.pace import Gate, OnBattery, Sensor, Situation
 from localmind.knowledge.passages import single
 from localmind.knowledge.purge import Purge, Purged
 from localmind.knowledge.reading import Cut, Reading
-from localmind.knowledge.retrieve import Retriever, Trace
+from localmind.knowledge.retrieve import Rerank, Retriever, Trace
 from localmind.knowledge.scope import Filters, Scope
 from localmind.knowledge.search import Floor
 from localmind.knowledge.state import FolderStatus, Indexing, State
@@ -276,6 +276,10 @@ class Knowledge:
             below = real.relative_to(home.path).as_posix()
             scope = Scope((home.id,), "" if below == "." else below, filters)
         return await self._retriever.trace(query, scope, limit, self._embedding.embedder)
+
+    def use_reranker(self, rerank: Rerank | None) -> None:
+        """Let a model put the best passages of every search in their last order; None: the order of the scores."""
+        self._retriever.rerank = rerank
 
     async def chunks(self, ids: Sequence[int]) -> list[Passage]:
         """Chunks one by one, as a stage of a search found them."""
