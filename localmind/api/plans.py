@@ -41,7 +41,7 @@ async def answer(backend: Backend, question: PlanQuestion) -> dict[str, Any]:
     wishes = _wishes(backend.wishes, question)
     if question.machine is None:
         name = "this machine"
-        machine = await asyncio.to_thread(backend.machine.now)
+        machine = await asyncio.to_thread(backend.machine.fresh)
         binding = await asyncio.to_thread(installed_binding)
         wishes = replace(wishes, backends=binding.backends if binding is not None else frozenset())
     else:

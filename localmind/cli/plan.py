@@ -65,6 +65,8 @@ def plan(
             click.echo(clean_line(f"- {reason}"))
     elif found["short"]:
         note(found["reasons"][0])
+    if found["in_use"] and found["in_use"]["n_ctx"] != found["plan"]["n_ctx"]:
+        note(f"it is in memory now with {found['in_use']['n_ctx']} cells, by the plan of its load")
     if found["estimated"]:
         note(f"{found['model']} is not here: sizes are worked out from its shape, and may be some percent off")
     if not explain:

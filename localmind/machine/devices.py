@@ -78,6 +78,12 @@ class Machine:
         available, _, limit = _memory(self.system, root)
         return replace(self, memory_available=available, memory_limit=limit)
 
+    def fresh(self, root: Path = Path("/")) -> "Machine":
+        """The same with its GPUs asked again, which takes a second where the engine is built for any."""
+        machine = self.now(root)
+        memory = machine.memory_total, min(machine.memory_available, machine.memory_total)
+        return replace(machine, gpus=find_gpus(self.system, self.arch, memory, _backends(), root=root))
+
     @classmethod
     def here(cls, root: Path = Path("/")) -> "Machine":
         """Read this machine. `root` is where /proc and /sys are looked up."""
@@ -91,7 +97,7 @@ class Machine:
         if quota is not None:
             # A quota of 1.5 cores runs two threads better than one and a half.
             usable = max(1, min(usable, int(quota + 0.5)))
-        return cls(
+        machine = cls(
             system=system,
             arch=platform.machine().lower(),
             cpu_model=model,
@@ -101,9 +107,9 @@ class Machine:
             memory_total=total,
             memory_available=available,
             memory_limit=limit,
-            gpus=find_gpus(system, platform.machine().lower(), (total, min(available, total)), _backends(), root=root),
             cores_fast=_fast_cores(system, root),
         )
+        return machine.fresh(root)
 
 
 def _backends() -> frozenset[str]:
