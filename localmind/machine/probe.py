@@ -296,7 +296,8 @@ async def _note(memory: PlanMemory, key: PlanKey, plan: Plan, outcome: Outcome, 
 
 
 def _file_of(spec: ModelSpec) -> str:
-    return f"{spec.name}@{spec.files[0].sha256[:12]}"
+    # A model that was never here has no files yet.
+    return f"{spec.name}@{spec.files[0].sha256[:12] if spec.files else ''}"
 
 
 def signal_in(text: str) -> str | None:
