@@ -9,14 +9,10 @@ answers to models/peer.py, and it never puts anything where a model could be loa
 import asyncio
 import contextlib
 import errno
-import hashlib
 import os
-import shutil
-import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
 from urllib.parse import urlsplit
 
 import httpx2
@@ -24,58 +20,21 @@ import msgspec
 
 from localmind.errors import DiskFull, DownloadFailed, HashMismatch
 from localmind.events import Progress
-from localmind.models.peer import (
-    AGAIN,
-    STRONG_ETAG,
-    Busy,
-    CannotContinue,
-    Wanted,
-    asked,
-    first_byte,
-    other_size,
-    strong_etag,
-)
+from localmind.models.line import Hasher, Line, NoRoom, Patience
+from localmind.models.peer import AGAIN, STRONG_ETAG, Busy, CannotContinue, Wanted
+from localmind.models.room import FLOOR, FreeSpace, Reserve, blocks_of, free_space, reserve_blocks
 from localmind.models.steps import in_thread
 
-CHUNK = 1 << 20
 REHASH = 1 << 24
 """Bytes of an earlier run that are hashed in one go; a cancellation waits for that long."""
-FLOOR = 256 << 20
-"""Bytes that a download leaves free, so that the database can still be written."""
-WRITE_AT = 1 << 18
-"""Bytes that are gathered before they are hashed and written in a thread."""
-MOST_HELD = 1 << 22
-"""Bytes that are gathered at most, while the disk is slower than the connection."""
+TICK_S = 0.05
+"""Between two looks at how far a connection is."""
 STEADY = 1 << 16
 """Bytes after which a connection counts as having worked, and the count of failures starts again."""
-
-FreeSpace = Callable[[Path], int]
+PATIENT = Patience()
 
 _reserved: dict[Path, int] = {}
-"""Bytes that each running download of this process still has to write: two must not count on the same room."""
-
-
-def free_space(path: Path) -> int:
-    return shutil.disk_usage(path).free
-
-
-@dataclass(slots=True, frozen=True)
-class Patience:
-    """How long and how often to wait for a peer."""
-
-    stall_s: float = 30.0
-    """Without a byte for this long, the connection is given up."""
-    attempts: int = 5
-    """Connections in a row that bring nothing."""
-    pause_s: float = 1.0
-    """Before the second attempt; doubles with each, at most 30 s."""
-    least_rate: float = 1000.0
-    """Bytes a second. A connection that brings less for `stall_s` is given up as one that brings nothing is."""
-    longest_wait_s: float = 60.0
-    """What a server may ask us to wait; for more the user is told instead."""
-
-
-PATIENT = Patience()
+"""Bytes that running downloads of this process still have to write where blocks cannot be reserved."""
 
 
 class _Note(msgspec.Struct):
@@ -94,13 +53,14 @@ class Fetch:
     sha256: str | None
     """None where nobody vouches for the bytes; `digest` is then the only name they have."""
     size: int
-    client: httpx2.AsyncClient
+    client: httpx2.Client
     stage: str = "download"
     label: str = ""
     free: FreeSpace = free_space
     patience: Patience = PATIENT
     headers: dict[str, str] = field(default_factory=dict)
-    _digest: Any = field(default=None, init=False)
+    reserve: Reserve = reserve_blocks
+    _hasher: Hasher | None = field(default=None, init=False)
 
     @property
     def note(self) -> Path:
@@ -109,8 +69,7 @@ class Fetch:
     @property
     def digest(self) -> str:
         """The sha256 of what has come."""
-        found: str = self._digest.hexdigest()
-        return found
+        return self._hasher_of().hexdigest()
 
     @property
     def shown(self) -> str:
@@ -125,6 +84,7 @@ class Fetch:
         """
         try:
             for fresh in (False, True):
+                self._hasher = Hasher(self.part)
                 have = 0
                 async with contextlib.aclosing(self._rehash()) as parts:
                     async for have in parts:
@@ -134,6 +94,9 @@ class Fetch:
                 async with contextlib.aclosing(self._fill(have)) as steps:
                     async for step in steps:
                         yield step
+                self._hasher.follow(self.size)
+                await in_thread(self._hasher.wait, self.size)
+                await in_thread(self._hasher.close)
                 if self.sha256 in (None, self.digest):
                     await in_thread(_sync, self.part)
                     self.note.unlink(missing_ok=True)
@@ -147,6 +110,10 @@ class Fetch:
                     )
         finally:
             _reserved.pop(self.part, None)
+            if self._hasher is not None:
+                await in_thread(self._hasher.close)
+            if not self._size_of_part():
+                self.discard()  # blocks were reserved, and nothing came
 
     def discard(self) -> None:
         self.part.unlink(missing_ok=True)
@@ -164,23 +131,16 @@ class Fetch:
         The hash is not kept on disk beside the part: reading it again takes a second a gigabyte, and finds damage
         that a kept one would hide until the end.
         """
-        self._digest = hashlib.sha256()
         have = self._size_of_part()
         if have > self.size:
             self.discard()
             return
+        hasher = self._hasher_of()
         done = 0
         while done < have:
-            done = await in_thread(self._hash_on, done, min(done + REHASH, have))
-            yield done
-
-    def _hash_on(self, start: int, end: int) -> int:
-        with self.part.open("rb") as source:
-            source.seek(start)
-            while start < end and (chunk := source.read(min(CHUNK, end - start))):
-                self._digest.update(chunk)
-                start += len(chunk)
-        return end
+            done = min(done + REHASH, have)
+            hasher.follow(done)
+            yield await in_thread(hasher.wait, done)
 
     async def _fill(self, have: int) -> AsyncGenerator[Progress, None]:
         """Connect as often as it takes until the part has its size."""
@@ -204,10 +164,13 @@ class Fetch:
             except Busy as busy:
                 if isinstance(busy, CannotContinue):
                     self.discard()
+                    self._hasher_of().reset()
                 problem, wait = str(busy), busy.wait_s
             except HashMismatch:
                 self.discard()
                 raise
+            except NoRoom:
+                raise self._disk_full(self.size - self._size_of_part()) from None
             have = self._size_of_part()
             if have >= self.size:
                 yield self._progress(have)
@@ -227,58 +190,60 @@ class Fetch:
             headers["Range"] = f"bytes={have}-"
             if (note := self._read_note()) is not None and note.etag and STRONG_ETAG.match(note.etag):
                 headers["If-Range"] = note.etag
-        async with asked(self.client, wanted, headers, httpx2.Timeout(self.patience.stall_s)) as answer:
-            have = first_byte(answer, wanted, have)
-            self._write_note(strong_etag(answer))
-            if not have:
-                self._digest = hashlib.sha256()
-            with self.part.open("ab" if have else "wb", buffering=0) as out:
-                held = bytearray()
-                drip = _Drip(self.patience)
-                writing: asyncio.Future[None] | None = None
-                try:
-                    async for chunk in answer.aiter_raw():
-                        held += chunk
-                        if have + len(held) > self.size:
-                            held.clear()
-                            raise other_size(wanted, "more")
-                        # The next bytes come in while the last ones are hashed and written.
-                        if len(held) >= (MOST_HELD if writing and not writing.done() else WRITE_AT):
-                            if writing:
-                                await writing
-                            data, held = bytes(held), bytearray()
-                            writing = asyncio.ensure_future(in_thread(self._append, out, data))
-                            have += len(data)
-                            _reserved[self.part] = self.size - have
-                            yield have
-                        drip.check(len(chunk))
-                finally:
-                    if writing:
-                        await asyncio.wait({writing})
-                        writing.result()
-                    # Dropped or cancelled: what came is kept. It is little, so it need not leave the loop.
-                    self._append(out, bytes(held))
+        hasher = self._hasher_of()
+        loop, over = asyncio.get_running_loop(), asyncio.Event()
 
-    def _append(self, out: IO[bytes], chunk: bytes) -> None:
-        rest = memoryview(chunk)
+        def opened(begin: int, etag: str | None) -> None:
+            self._write_note(etag)
+            if begin < have:
+                hasher.reset()
+
+        line = Line(
+            self.client,
+            wanted,
+            headers,
+            self.part,
+            self.patience,
+            start=have,
+            end=self.size,
+            opened=opened,
+            moved=hasher.follow,
+            ended=lambda: loop.call_soon_threadsafe(over.set),
+        )
+        line.start()
         try:
-            while rest:
-                rest = rest[out.write(rest) :]
-        except OSError as problem:
-            if problem.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise self._disk_full(len(chunk)) from problem
-            raise DownloadFailed(
-                f"writing {self.part} failed: {problem.strerror}", hint="localmind doctor"
-            ) from problem
-        self._digest.update(chunk)
+            while not over.is_set():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(over.wait(), TICK_S)
+                if self.part in _reserved:
+                    _reserved[self.part] = self.size - line.have
+                yield line.have
+            if line.problem is not None:
+                raise line.problem
+        finally:
+            line.stop()
+            hasher.follow(self._size_of_part())
+
+    def _hasher_of(self) -> Hasher:
+        assert self._hasher is not None  # `run` makes it before anything else
+        return self._hasher
 
     def _reserve(self, have: int) -> None:
         """Raises DiskFull if what is missing has no room beside what other downloads of this process will write."""
-        need = self.size - have
+        need = max(0, self.size - max(have, blocks_of(self.part)))
         others = sum(size for part, size in _reserved.items() if part != self.part)
-        if self.free(self.part.parent) - others < need + FLOOR:
+        if need and self.free(self.part.parent) - others < need + FLOOR:
             raise self._disk_full(need + FLOOR)
         _reserved[self.part] = need
+        try:
+            if self.reserve(self.part, self.size):
+                _reserved.pop(self.part)
+        except OSError as problem:
+            if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise self._disk_full(need) from problem
+            raise DownloadFailed(
+                f"{self.part} cannot be written: {problem.strerror}", hint="localmind doctor"
+            ) from problem
 
     def _disk_full(self, need: int) -> DiskFull:
         free = self.free(self.part.parent) - sum(size for part, size in _reserved.items() if part != self.part)
@@ -299,24 +264,6 @@ class Fetch:
 
     def _progress(self, have: int) -> Progress:
         return Progress(self.stage, float(have), float(self.size), "B", self.label)
-
-
-class _Drip:
-    """Finds a peer that sends just enough not to be taken for a dead one."""
-
-    def __init__(self, patience: Patience) -> None:
-        self._patience = patience
-        self._since = time.monotonic()
-        self._came = 0
-
-    def check(self, length: int) -> None:
-        """Raises Busy when too little came in the last `stall_s`."""
-        self._came += length
-        took = time.monotonic() - self._since
-        if took >= self._patience.stall_s:
-            if self._came < self._patience.least_rate * took:
-                raise Busy(f"only {self._came} bytes came in {took:.0f} s")
-            self._since, self._came = time.monotonic(), 0
 
 
 def _sync(path: Path) -> None:

@@ -5,6 +5,7 @@ since they are needed to know the model at all. An address without a promise is 
 kept, and a later repair must bring the same. Tokens go to the endpoint that they belong to, never after a redirect.
 """
 
+import asyncio
 import contextlib
 import hashlib
 import re
@@ -74,26 +75,28 @@ class HubPull:
 
     async def _pin(self, repo: HubRepo, files: Sequence[HubFile]) -> None:
         """Name each file with its sha256, and the commit. Small files are in the store after this."""
-        pinned = [
-            FileSpec(file.path, file.size, file.sha256 or await self._small(repo, file))
-            for file in files
-        ]  # fmt: skip
+        pinned: list[FileSpec] = []
+        for file in files:
+            sha256 = file.sha256
+            if sha256 is None:
+                sha256 = await asyncio.to_thread(self._small, repo, file)
+            pinned.append(FileSpec(file.path, file.size, sha256))
         self.source = msgspec.structs.replace(self.source, revision=repo.commit)
         kept = tuple(other for other in self.spec.sources if not isinstance(other, HubSource))
         self.spec = msgspec.structs.replace(self.spec, files=tuple(pinned), sources=(self.source, *kept))
 
-    async def _small(self, repo: HubRepo, file: HubFile) -> str:
+    def _small(self, repo: HubRepo, file: HubFile) -> str:
         """Fetch a file that git keeps, check it by git's hash, and say its sha256."""
         if file.size > LARGEST_SMALL:
             raise HashMismatch(f"{file.path} of {repo.name} has no sha256 on the hub", hint="localmind doctor")
         wanted = Wanted(repo.url(file.path), file.size, f"{repo.name}/{file.path}", repo.headers)
         try:
             # Asked for as it is: git's hash is of the plain bytes.
-            async with asked(self.tools.client, wanted, {}, httpx2.Timeout(self.tools.patience.stall_s)) as answer:
+            with asked(self.tools.client, wanted, {}, httpx2.Timeout(self.tools.patience.stall_s)) as answer:
                 if answer.status_code != 200:
                     raise DownloadFailed(f"the hub answers {answer.status_code} for {wanted.shown}", hint="try again")
                 body = bytearray()
-                async for piece in answer.aiter_bytes():
+                for piece in answer.iter_bytes():
                     body += piece
                     if len(body) > file.size:
                         break
@@ -108,7 +111,7 @@ class HubPull:
             )
         spec = FileSpec(file.path, len(data), hashlib.sha256(data).hexdigest())
         if not self.tools.store.has(spec):
-            await in_thread(self._keep, spec, data)
+            self._keep(spec, data)
         return spec.sha256
 
     def _keep(self, spec: FileSpec, data: bytes) -> None:
@@ -144,7 +147,7 @@ class UrlPull:
             return
         name = self.origin.rpartition("/")[2]
         yield Progress("find", 0, None, "", name)
-        size = await self._length(name)
+        size = await asyncio.to_thread(self._length, name)
         self.tools.check_disk(size, self.spec.name)
         store = self.tools.store
         part = store.partial / f"{hashlib.sha256(self.url.encode()).hexdigest()}.part"
@@ -156,10 +159,10 @@ class UrlPull:
         await in_thread(store.adopt, part, file)
         self.spec = msgspec.structs.replace(self.spec, files=(file,))
 
-    async def _length(self, name: str) -> int:
+    def _length(self, name: str) -> int:
         wanted = Wanted(self.url, 0, name, {})
         try:
-            async with asked(self.tools.client, wanted, {}, httpx2.Timeout(self.tools.patience.stall_s)) as answer:
+            with asked(self.tools.client, wanted, {}, httpx2.Timeout(self.tools.patience.stall_s)) as answer:
                 length = answer.headers.get("content-length", "")
                 if answer.status_code != 200:
                     raise DownloadFailed(f"{self.origin} answers {answer.status_code}", hint="is the address right?")

@@ -9,7 +9,7 @@ import contextlib
 import email.utils
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import httpx2
@@ -54,16 +54,16 @@ class Wanted:
         return _origin(httpx2.URL(self.url))
 
 
-@contextlib.asynccontextmanager
-async def asked(
-    client: httpx2.AsyncClient, wanted: Wanted, headers: Mapping[str, str], timeout: httpx2.Timeout
-) -> AsyncIterator[httpx2.Response]:
+@contextlib.contextmanager
+def asked(
+    client: httpx2.Client, wanted: Wanted, headers: Mapping[str, str], timeout: httpx2.Timeout
+) -> Iterator[httpx2.Response]:
     """The final answer, its body unread. Raises DownloadFailed for a redirect that is not followed."""
     url = httpx2.URL(wanted.url)
     for _ in range(MOST_REDIRECTS + 1):
         own = wanted.headers if _origin(url) == wanted.origin else {}
         sent = {"Accept-Encoding": "identity", **headers, **own}
-        async with client.stream("GET", url, headers=sent, timeout=timeout, follow_redirects=False) as answer:
+        with client.stream("GET", url, headers=sent, timeout=timeout, follow_redirects=False) as answer:
             target = answer.headers.get("location")
             if answer.status_code not in REDIRECTS or not target:
                 yield answer

@@ -14,11 +14,13 @@ from localmind.errors import DownloadFailed, ModelFileBroken
 from localmind.events import Progress
 from localmind.models import sources
 from localmind.models.describe import described
-from localmind.models.fetch import PATIENT, FreeSpace, Patience, free_space
+from localmind.models.fetch import PATIENT
 from localmind.models.hub_config import HubConfig
 from localmind.models.hub_pull import HubPull, UrlPull
+from localmind.models.line import Patience
 from localmind.models.path_pull import PathPull
 from localmind.models.pip_config import IndexConfig
+from localmind.models.room import FreeSpace, free_space
 from localmind.models.steps import in_thread, thinned
 from localmind.models.store import Installed, Store
 from localmind.models.tools import Tools
@@ -31,7 +33,7 @@ async def pull(
     *,
     config: IndexConfig | None = None,
     hub: HubConfig | None = None,
-    client: httpx2.AsyncClient | None = None,
+    client: httpx2.Client | None = None,
     free: FreeSpace = free_space,
     patience: Patience = PATIENT,
     local: bool = False,
@@ -58,7 +60,7 @@ async def pull(
     failure: DownloadFailed | ModelFileBroken | None = None
     async with contextlib.AsyncExitStack() as stack:
         if client is None:
-            client = await stack.enter_async_context(sources.new_client(config))
+            client = stack.enter_context(sources.new_client(config))
         tools = Tools(store, client, config, hub or HubConfig.find(), free, patience)
         for source in spec.sources:
             if local and isinstance(source, HubSource | UrlSource):

@@ -51,12 +51,12 @@ class _Page(msgspec.Struct):
     files: list[_File]
 
 
-def new_client(config: IndexConfig) -> httpx2.AsyncClient:
+def new_client(config: IndexConfig) -> httpx2.Client:
     """A client that trusts what pip trusts and goes through the proxy that pip goes through."""
     verify: ssl.SSLContext | bool = True
     if config.ca_file is not None:
         verify = ssl.create_default_context(cafile=str(config.ca_file))
-    return httpx2.AsyncClient(
+    return httpx2.Client(
         verify=verify,
         proxy=config.proxy,
         max_redirects=5,
@@ -65,7 +65,7 @@ def new_client(config: IndexConfig) -> httpx2.AsyncClient:
     )
 
 
-async def locate(source: WheelSource, config: IndexConfig, client: httpx2.AsyncClient) -> Located:
+def locate(source: WheelSource, config: IndexConfig, client: httpx2.Client) -> Located:
     """Find the wheel. A directory comes before an index. Raises IndexUnreachable or DownloadFailed."""
     for directory in config.directories:
         path = directory / source.wheel
@@ -80,7 +80,7 @@ async def locate(source: WheelSource, config: IndexConfig, client: httpx2.AsyncC
     for index in config.indexes:
         shown = without_credentials(index)
         try:
-            url = await _ask(index, source, client)
+            url = _ask(index, source, client)
         except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as problem:
             problems.append(f"{shown}: {str(problem) or type(problem).__name__}")
             continue
@@ -94,16 +94,16 @@ async def locate(source: WheelSource, config: IndexConfig, client: httpx2.AsyncC
     raise IndexUnreachable(text, hint=NO_INDEX_HINT)
 
 
-async def _ask(index: str, source: WheelSource, client: httpx2.AsyncClient) -> str | None:
+def _ask(index: str, source: WheelSource, client: httpx2.Client) -> str | None:
     """The wheel's URL on one index; None if that index does not have it."""
     page = f"{index}/{source.package.lower().replace('_', '-').replace('.', '-')}/"
-    async with client.stream("GET", page, headers={"Accept": ACCEPT}, follow_redirects=True) as answer:
+    with client.stream("GET", page, headers={"Accept": ACCEPT}, follow_redirects=True) as answer:
         if answer.status_code == 404:
             return None
         if answer.status_code != 200:
             raise ValueError(f"answers {answer.status_code}")
         body = bytearray()
-        async for chunk in answer.aiter_bytes():
+        for chunk in answer.iter_bytes():
             body += chunk
             if len(body) > LARGEST_PAGE:
                 raise ValueError("its answer is too long")

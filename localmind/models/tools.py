@@ -9,9 +9,11 @@ import httpx2
 
 from localmind.errors import DiskFull
 from localmind.events import Progress
-from localmind.models.fetch import FLOOR, PATIENT, Fetch, FreeSpace, Patience, free_space
+from localmind.models.fetch import PATIENT, Fetch
 from localmind.models.hub_config import HubConfig
+from localmind.models.line import Patience
 from localmind.models.pip_config import IndexConfig
+from localmind.models.room import FLOOR, FreeSpace, free_space
 from localmind.models.steps import in_thread
 from localmind.models.store import Store
 
@@ -21,7 +23,7 @@ class Tools:
     """Handed from a pull to its parts."""
 
     store: Store
-    client: httpx2.AsyncClient
+    client: httpx2.Client
     index: IndexConfig
     hub: HubConfig
     free: FreeSpace = free_space

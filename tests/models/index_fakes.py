@@ -14,8 +14,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from localmind.catalog import FileSpec, ModelSpec, WheelSource
-from localmind.models.fetch import Patience
+from localmind.models.line import Patience
 
+FLIPPED = bytes(byte ^ 1 for byte in range(256))
 PATIENT = Patience(stall_s=30.0, attempts=3, pause_s=0.0)
 QUICK = Patience(stall_s=0.5, attempts=3, pause_s=0.0)
 
@@ -223,7 +224,7 @@ def _answer(request: BaseHTTPRequestHandler, index: FakeIndex) -> None:
                 index.released.wait(20)
             request.close_connection = True
         case Corrupt():
-            _send(request, status, bytes(byte ^ 1 for byte in part), extra)
+            _send(request, status, part.translate(FLIPPED), extra)
         case Longer():
             request.send_response(status)
             request.send_header("Connection", "close")

@@ -3,6 +3,7 @@
 A download that ended badly leaves nothing, or a part that is a true beginning of the file with its note.
 """
 
+import errno
 import hashlib
 import shutil
 import subprocess
@@ -30,7 +31,9 @@ from index_fakes import (
 
 from localmind.errors import DiskFull, DownloadFailed, HashMismatch, LocalmindError
 from localmind.events import Progress
-from localmind.models.fetch import FLOOR, REHASH, Fetch, Patience, free_space
+from localmind.models.fetch import REHASH, Fetch
+from localmind.models.line import Patience
+from localmind.models.room import FLOOR, free_space, reserve_blocks
 from localmind.models.steps import thinned
 
 BODY = noise(1_000_000, 11)
@@ -218,7 +221,7 @@ async def test_nobody_is_sent_from_https_to_http(tmp_path) -> None:
         assert request.url.scheme == "https"
         return httpx2.Response(302, headers={"Location": "http://hub.example/file"})
 
-    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as client:
+    with httpx2.Client(transport=httpx2.MockTransport(answer)) as client:
         fetch = Fetch(
             "https://hub.example/file", tmp_path / "p", SHA256, 9, client, free=lambda _: PLENTY, patience=QUICK
         )
@@ -226,12 +229,32 @@ async def test_nobody_is_sent_from_https_to_http(tmp_path) -> None:
             await run(fetch)
 
 
+def no_blocks(path: Path, size: int) -> bool:
+    """As on a file system that cannot reserve."""
+    return False
+
+
+async def test_blocks_are_reserved_before_the_first_byte_and_the_length_still_tells_what_came(
+    index, client, tmp_path
+) -> None:
+    index.faults.append(Stall(300_000))
+    steps = fetch_of(index, client, tmp_path, patience=Patience()).run()
+    async for step in steps:
+        if step.done >= 300_000:
+            break
+    found = (tmp_path / "file.part").stat()
+    assert (found.st_size, found.st_blocks * 512 >= len(BODY)) == (300_000, True)
+    await steps.aclose()
+    await run(fetch_of(index, client, tmp_path))
+    assert index.seen[-1].range == "bytes=300000-"
+
+
 async def test_two_downloads_do_not_count_on_the_same_room(index, client, tmp_path) -> None:
     index.files["file"] = BODY
     index.faults.append(Stall(300_000))
     room = FLOOR + 1_500_000
-    first = fetch_of(index, client, tmp_path / "a", free=lambda _: room, patience=Patience())
-    second = fetch_of(index, client, tmp_path / "b", free=lambda _: room)
+    first = fetch_of(index, client, tmp_path / "a", free=lambda _: room, patience=Patience(), reserve=no_blocks)
+    second = fetch_of(index, client, tmp_path / "b", free=lambda _: room, reserve=no_blocks)
     for fetch in (first, second):
         fetch.part.parent.mkdir()
     steps = first.run()
@@ -264,7 +287,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 async def test_a_disk_that_is_really_full_ends_the_download_and_what_was_written_is_good(
     index, client, tmp_path, small_disk
 ) -> None:
-    fetch = fetch_of(index, client, small_disk)
+    fetch = fetch_of(index, client, small_disk, reserve=no_blocks)
     with pytest.raises(DiskFull, match="the file needs") as caught:
         await run(fetch)
     assert "free some space" in str(caught.value.hint)
@@ -278,6 +301,17 @@ async def test_a_disk_that_is_really_full_ends_the_download_and_what_was_written
         await run(fetch_of(index, client, tmp_path))
         assert index.seen[-1].range == f"bytes={len(have)}-"
         assert (tmp_path / "file.part").read_bytes() == BODY
+
+
+async def test_a_disk_that_is_really_full_is_noticed_before_anybody_is_asked(index, client, small_disk) -> None:
+    def full(path: Path, size: int) -> bool:
+        raise OSError(errno.ENOSPC, "no space")
+
+    mounted = not (small_disk / "file.part").is_symlink()
+    with pytest.raises(DiskFull, match="the file needs"):
+        await run(fetch_of(index, client, small_disk, reserve=reserve_blocks if mounted else full))
+    assert index.seen == []
+    assert [path for path in small_disk.iterdir() if not path.is_symlink()] == []
 
 
 async def test_a_disk_too_small_is_refused_before_anybody_is_asked(index, client, small_disk) -> None:

@@ -23,11 +23,11 @@ from localmind.errors import (
     ModelNotFound,
 )
 from localmind.models.describe import undescribed
-from localmind.models.fetch import FLOOR
 from localmind.models.hub_config import HubConfig
 from localmind.models.names import find_model
 from localmind.models.pip_config import IndexConfig
 from localmind.models.pull import pull
+from localmind.models.room import FLOOR
 from localmind.models.store import Store
 
 REPO = "Some-Org/Tiny-GGUF"

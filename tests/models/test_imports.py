@@ -15,10 +15,10 @@ from index_fakes import model_in_wheel, noise
 from localmind.catalog import Catalog, HubSource, ModelSpec, PathSource
 from localmind.errors import DownloadFailed, HashMismatch, ModelFileBroken
 from localmind.models import imports
-from localmind.models.fetch import FLOOR
 from localmind.models.imports import Found, caches, named, places
 from localmind.models.pip_config import IndexConfig
 from localmind.models.pull import pull
+from localmind.models.room import FLOOR
 from localmind.models.store import Store
 
 COMMIT = "d" * 40
@@ -70,7 +70,7 @@ def found_in(home: Path, **environ: str) -> dict[str, Found]:
 
 
 async def take(spec: ModelSpec, store: Store, free: int = PLENTY, **more) -> ModelSpec:
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    with httpx2.Client(trust_env=False) as client:
         config = more.pop("config", IndexConfig(()))
         steps = pull(spec, store, config=config, client=client, free=lambda _: free, local=True, **more)
         async for _ in steps:

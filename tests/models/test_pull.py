@@ -16,9 +16,10 @@ from index_fakes import PATIENT, QUICK, Corrupt, Drop, FakeIndex, Stall, model_i
 from localmind.catalog import FileSpec, ModelSpec
 from localmind.errors import DiskFull, DownloadFailed, HashMismatch, IndexUnreachable, ModelFileBroken
 from localmind.events import Progress
-from localmind.models.fetch import FLOOR, WRITE_AT, Patience
+from localmind.models.line import Patience
 from localmind.models.pip_config import IndexConfig
 from localmind.models.pull import pull
+from localmind.models.room import FLOOR
 from localmind.models.store import Store
 
 PLENTY = FLOOR + 100_000_000
@@ -39,7 +40,7 @@ async def run(
     spec: ModelSpec,
     store: Store,
     config: IndexConfig,
-    client: httpx2.AsyncClient,
+    client: httpx2.Client,
     free: int = PLENTY,
     patience: Patience = QUICK,
 ) -> list[Progress]:
@@ -213,7 +214,7 @@ async def test_kill_9_in_mid_pull_costs_only_the_bytes_in_flight(index, store, s
     command = [sys.executable, "-c", code, msgspec.json.encode(spec).decode(), str(store.root), index.simple]
     process = await asyncio.create_subprocess_exec(*command)
     part = store.partial / f"{spec.sources[0].sha256}.part"
-    await until(lambda: part.exists() and part.stat().st_size >= WRITE_AT)
+    await until(lambda: part.exists() and part.stat().st_size >= 262_144)
     assert process.returncode is None
     process.kill()
     await process.wait()
