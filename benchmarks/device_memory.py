@@ -10,6 +10,7 @@ last column, compared with the process before the first load. `--decode` compute
 import argparse
 import re
 from array import array
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -20,7 +21,7 @@ from localmind.engine.llama import Batch, Context, Model, library
 from localmind.engine.loaded import MAX_OUTPUTS, SLOTS
 from localmind.machine.binding import installed_binding
 from localmind.machine.devices import Machine
-from localmind.machine.plan import Plan, Wishes, make_plan
+from localmind.machine.plan import Plan, Wishes, make_plan, price
 from localmind.models.gguf import read_facts
 
 BUFFER = re.compile(r"(\S+)\s+(model|KV|RS|compute|output) buffer size =\s+([\d.]+) MiB")
@@ -65,6 +66,7 @@ def main() -> None:
     parser.add_argument("--layers", nargs="+", type=int, default=[0, 8, 99])
     parser.add_argument("--ctx", type=int, default=4096)
     parser.add_argument("--kv", choices=["f16", "q8_0", "q4_0"], default="f16")
+    parser.add_argument("--cpu-experts", type=int, help="experts of so many layers in main memory")
     parser.add_argument("--decode", action="store_true")
     asked = parser.parse_args()
     machine, binding = Machine.here(), installed_binding()
@@ -82,6 +84,8 @@ def main() -> None:
             n_ctx=asked.ctx, gpu_layers=layers, kv_type=asked.kv, backends=binding.backends if binding else None
         )
         plan = make_plan(machine, facts, wishes)
+        if asked.cpu_experts is not None and plan.n_gpu_layers:
+            plan = price(replace(plan, cpu_experts=asked.cpu_experts), machine, facts)
         print(f"{layers} layers asked for, {plan.n_gpu_layers} of {facts.n_layers + 1} planned:")
         sizes = try_plan(asked.model, plan, asked.decode)
         for need in plan.need:

@@ -119,6 +119,27 @@ def llama(shape: Shape, n_vocab: int) -> Parts:
     return _keys(shape) | {"rope.dimension_count": shape.head, "vocab_size": n_vocab}, tensors
 
 
+EXPERTS, EXPERTS_USED = 8, 2
+
+
+def qwen3moe(shape: Shape, n_vocab: int) -> Parts:
+    """A mixture of experts in every layer."""
+    tensors = _ends(shape, n_vocab)
+    for i in range(shape.layers):
+        at = f"blk.{i}."
+        tensors += _norms(at, shape.embd, "attn_norm", "ffn_norm")
+        tensors += _attention(at, shape) + _norms(at, shape.head, "attn_q_norm", "attn_k_norm")
+        tensors += [
+            Tensor(f"{at}ffn_gate_inp.weight", (EXPERTS, shape.embd), full=True),
+            Tensor(f"{at}ffn_gate_exps.weight", (EXPERTS, shape.ff, shape.embd)),
+            Tensor(f"{at}ffn_up_exps.weight", (EXPERTS, shape.ff, shape.embd)),
+            Tensor(f"{at}ffn_down_exps.weight", (EXPERTS, shape.embd, shape.ff)),
+        ]
+    experts = {"expert_count": EXPERTS, "expert_used_count": EXPERTS_USED, "expert_feed_forward_length": shape.ff}
+    lengths = {"attention.key_length": shape.head, "attention.value_length": shape.head}
+    return _keys(shape) | experts | lengths, tensors
+
+
 SWA_WINDOW = 32
 
 
@@ -220,6 +241,7 @@ KINDS: dict[str, Kind] = {
     "llama-1b": Kind(llama, LLAMA_1B, "q4_0"),
     "llama": Kind(llama, Shape()),
     "fim": Kind(llama, Shape(fim=True)),
+    "experts": Kind(qwen3moe, Shape()),
     "swa": Kind(gemma3, Shape()),
     "recurrent": Kind(mamba, Shape()),
     "hybrid": Kind(lfm2, Shape()),

@@ -92,7 +92,7 @@ def test_an_encoder_keeps_no_cells(tmp_path: Path) -> None:
     assert not any(read_facts(random_gguf.write(tmp_path / "encoder.gguf", "embedder")).kv_values)
 
 
-@pytest.mark.parametrize("kind", ["llama", "swa", "hybrid", "recurrent"])
+@pytest.mark.parametrize("kind", ["llama", "experts", "swa", "hybrid", "recurrent"])
 def test_real_files_of_every_kind_of_memory_are_understood(tmp_path: Path, kind: str) -> None:
     found = read_facts(random_gguf.write(tmp_path / f"{kind}.gguf", kind))
     attends = [bool(count) for count in found.kv_values]
@@ -100,4 +100,5 @@ def test_real_files_of_every_kind_of_memory_are_understood(tmp_path: Path, kind:
     assert attends == {"hybrid": [False, True] * 2, "recurrent": [False] * 4}.get(kind, [True] * 4)
     assert keeps == [not cells for cells in attends]
     assert (found.window > 0) == (kind == "swa")
+    assert (min(found.expert_bytes) > 0, found.n_experts_used) == ((True, 2) if kind == "experts" else (False, 0))
     assert sum(found.layer_bytes) + found.other_bytes <= found.file_size - found.data_offset
