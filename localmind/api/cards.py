@@ -17,6 +17,7 @@ from localmind.catalog import ModelSpec
 from localmind.errors import ModelNotInstalled
 from localmind.models.made import Made, plain
 from localmind.models.traits import Traits, traits_of
+from localmind.workers.elsewhere import RemoteModel
 
 LISTED = ("chat", "embed")
 
@@ -96,8 +97,16 @@ async def _plain(backend: Backend) -> list[Card]:
     specs = [spec for spec in backend.catalog.models if spec.role in LISTED]
     found = await asyncio.gather(*(asyncio.to_thread(_card, backend, spec, loaded) for spec in specs))
     listed = [card for card in found if card is not None]
+    if backend.engines.elsewhere is not None:
+        listed += [remote_card(model) for model in backend.engines.elsewhere.models()]
     by_name = {card.name: card for card in listed}
     return listed + [as_made(by_name[made.base], made) for made in backend.made.list() if made.base in by_name]
+
+
+def remote_card(model: RemoteModel) -> Card:
+    """A model of another machine: nothing of it is known but its name and perhaps its context."""
+    traits = Traits("remote", model.parameters, model.context, "", None, False, False, {})
+    return Card(model.name, model, 0, _own("", model.name), 0.0, traits, None)
 
 
 def as_made(base: Card, made: Made) -> Card:

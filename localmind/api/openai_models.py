@@ -11,6 +11,7 @@ from starlette.responses import Response
 from localmind.api.backend import Backend
 from localmind.api.cards import Card, card_named, cards
 from localmind.api.streams import JSON
+from localmind.workers.elsewhere import RemoteModel
 
 
 def router(backend: Backend) -> APIRouter:
@@ -39,7 +40,7 @@ def entry(card: Card) -> dict[str, Any]:
         "id": card.name,
         "object": "model",
         "created": int(card.since),
-        "owned_by": "localmind",
+        "owned_by": card.spec.remote if isinstance(card.spec, RemoteModel) else "localmind",
         "type": "model",
         "display_name": card.name,
         "created_at": card.when,

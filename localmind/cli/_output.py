@@ -59,6 +59,7 @@ def connect(paths: Paths | None = None) -> Any:
 
 def show_progress(events: Iterable[Event]) -> Iterator[Event]:
     """Draw Progress events (bars on a terminal, a line a stage elsewhere) and pass the other events on."""
+    events = _told(events)
     if not sys.stderr.isatty():
         yield from _progress_lines(events)
         return
@@ -107,6 +108,15 @@ def show_progress(events: Iterable[Event]) -> Iterator[Event]:
     finally:
         if bars is not None:
             bars.stop()
+
+
+def _told(events: Iterable[Event]) -> Iterator[Event]:
+    """That an answer comes from another machine is said in full, and not drawn as a bar."""
+    for event in events:
+        if isinstance(event, Progress) and event.stage == "remote":
+            note(clean_line(event.text))
+        else:
+            yield event
 
 
 def _label(event: Progress) -> str:

@@ -38,10 +38,12 @@ def models() -> None:
 def list_(here: bool, use: str | None, as_json: bool) -> None:
     """List the catalog and what is on this machine."""
     with connect() as client:
-        found = client.get("/models")["models"]
+        listed = client.get("/models")
+    remote = listed["remote"] if not here and use in (None, "chat") else []
+    found = listed["models"]
     found = [m for m in found if (m["installed"] or not here) and (use is None or use in (m["role"], *m["uses"]))]
     if as_json:
-        print_json({"models": found})
+        print_json({"models": found, "remote": remote})
         return
     table(
         ("MODEL", "FOR", "SIZE", "LICENCE", "HERE"),
@@ -54,7 +56,8 @@ def list_(here: bool, use: str | None, as_json: bool) -> None:
                 "yes" if m["installed"] else "-",
             )
             for m in found
-        ],
+        ]
+        + [(m["name"], "chat", "-", "-", f"no: asking it leaves this machine for {m['host']}") for m in remote],
     )
 
 

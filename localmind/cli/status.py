@@ -42,11 +42,23 @@ def status(as_json: bool) -> None:
         for model in state["models"]:
             if model["gave_up"]:
                 note(f"{model['model']} has {model['gave_up']}: memory ran out")
+    if state["remotes"]:
+        table(
+            ("ELSEWHERE", "ADDRESS", "MODELS", "YOUR FILES", "STATE"),
+            [
+                (r["name"], r["url"], str(len(r["models"])), "may go there" if r["files"] else "stay here", _answers(r))
+                for r in state["remotes"]
+            ],
+        )
     if state["folders"]:
         table(
             ("FOLDER", "FILES", "CHUNKS", "STATE"),
             [(f["path"], str(f["files"]), str(f["chunks"]), f["state"]) for f in state["folders"]],
         )
+
+
+def _answers(remote: dict[str, Any]) -> str:
+    return remote["problem"] or ("answers" if remote["listed"] else "not asked yet")
 
 
 def _model(model: dict[str, Any]) -> tuple[str, ...]:

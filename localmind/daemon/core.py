@@ -26,6 +26,7 @@ from localmind.models.made import MadeModels
 from localmind.models.pulls import Pulls
 from localmind.models.store import Store
 from localmind.paths import Paths, private_dir
+from localmind.remotes.remotes import Remotes
 from localmind.settings import Settings
 from localmind.store.responses import Responses
 from localmind.store.threads import Threads
@@ -103,6 +104,7 @@ class Core:
             kv_type=settings.kv_type,
             n_ctx_seq=settings.stretch_context,
         )
+        self._remotes = Remotes(settings.remotes)
         self._engines = Engines(
             self._catalog,
             self._store,
@@ -123,6 +125,7 @@ class Core:
             keep_s=settings.keep_alive_s,
             limit_mb=settings.models_memory_mb,
             kept_file=paths.memory_file,
+            elsewhere=self._remotes,
         )
         if settings.rerank_model is not None:
             reranker = self._catalog.find(settings.rerank_model)
@@ -159,6 +162,7 @@ class Core:
         await asyncio.to_thread(self._store.sweep)
         await asyncio.to_thread(shutil.rmtree, self._paths.cache / "uploads", True)
         await self._knowledge.start()
+        self._remotes.models()
         if self._settings.preload:
             self._preloading = asyncio.create_task(self._engines.preload(), name="preload")
 
@@ -196,6 +200,7 @@ class Core:
         """End streams with a last event, then jobs, workers and databases."""
         await self.backend.running.close()
         await self._engines.stop()
+        await self._remotes.close()
         await self.backend.pulls.stop()
         try:
             await self._knowledge.close()

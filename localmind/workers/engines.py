@@ -16,7 +16,7 @@ import msgspec
 
 from localmind.catalog import Catalog, ModelSpec
 from localmind.durations import FOREVER
-from localmind.errors import InvalidRequest, LocalmindError, QueueFull, ShuttingDown, TimedOut, WorkerFailure
+from localmind.errors import InvalidRequest, LocalmindError, QueueFull, Refused, ShuttingDown, TimedOut, WorkerFailure
 from localmind.events import Done, Event, Progress, decode
 from localmind.machine.amounts import Bytes
 from localmind.machine.devices import Machine
@@ -24,6 +24,7 @@ from localmind.machine.plan import Wishes
 from localmind.machine.probe import PlanMemory
 from localmind.messages import CacheReport, Message, Timings, Usage
 from localmind.models.store import Store
+from localmind.workers.elsewhere import Elsewhere, RemoteModel
 from localmind.workers.kept import Kept
 from localmind.workers.laying import measuring
 from localmind.workers.loading import Loaded, Loader, Options, here
@@ -38,6 +39,9 @@ __all__ = ["Engines", "Options"]
 
 DEFAULT_NAMES = frozenset({"", "default"})
 """Names by which a client means "whatever you have"."""
+
+GUESSED_BYTES = 3
+"""UTF-8 bytes of a token, rather too few."""
 
 STATE_TIMEOUT_S = 2.0
 """A worker answers between two steps; whoever looks at it from outside does not wait for a long one."""
@@ -61,12 +65,15 @@ class Engines:
         keep_s: float = FOREVER,
         limit_mb: int | None = None,
         kept_file: Path | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         """`hold` is entered while anything is generated: background work makes room inside it.
 
         `keep_s` is how long idle models stay, `limit_mb` the main memory that all may take instead of what is free,
-        and `kept_file` remembers pins and the like.
+        and `kept_file` remembers pins and the like. `elsewhere` are models of other machines.
         """
+        self.elsewhere = elsewhere
+        self._tallies: dict[str, Tally] = {}
         self._catalog = catalog
         self._store = store
         self._memory = memory
@@ -92,6 +99,8 @@ class Engines:
     def resolve(self, name: str | None) -> ModelSpec:
         """The installed chat model of that name. Raises ModelNotFound, ModelNotInstalled or InvalidRequest."""
         wanted = self._default if name is None or name.strip().lower() in DEFAULT_NAMES else name
+        if (remote := self._remote(wanted)) is not None:
+            return remote
         spec = self._catalog.find(wanted)
         if spec.role != "chat":
             raise InvalidRequest(f"{spec.name} is a model for {spec.role}, not for chat", hint="localmind models list")
@@ -112,10 +121,23 @@ class Engines:
             return here(
                 self._store, next((spec for spec in of_role if self._store.get(spec.name) is not None), of_role[0])
             )
+        if (remote := self._remote(name)) is not None:
+            return remote
         spec = self._catalog.find(name)
         if spec.role not in ("embed", "chat"):
             raise InvalidRequest(f"{spec.name} is a model for {spec.role}", hint="localmind models list")
         return here(self._store, spec)
+
+    def _remote(self, name: str) -> RemoteModel | None:
+        return self.elsewhere.find(name) if self.elsewhere is not None else None
+
+    def permit_files(self, spec: ModelSpec) -> None:
+        """Raises Refused when passages of the user's files would leave this machine without a second yes."""
+        if isinstance(spec, RemoteModel) and not spec.reads_files:
+            raise Refused(
+                f"{spec.name} runs at {spec.host}, and passages of your files would leave this machine",
+                hint=f"ask a model of this machine, or set `files = true` in settings.toml's [remotes.{spec.remote}]",
+            )
 
     def installed(self) -> list[str]:
         """Ids of the chat models whose files are here."""
@@ -157,6 +179,8 @@ class Engines:
 
     async def loading(self, spec: ModelSpec, keep_alive: float | None = None) -> AsyncGenerator[Progress, None]:
         """The same, telling how far it is. `keep_alive` is how long it then stays, in seconds."""
+        if isinstance(spec, RemoteModel):
+            return
         entry = self._loader.entry(spec)
         ticket = self.residence.ask(spec.name, await self._loader.lay(entry), keep_alive)
         try:
@@ -209,7 +233,7 @@ class Engines:
         """What each model's engine has done so far."""
         for entry in self._loader.entries.values():
             entry.tally.deaths = entry.supervisor.died
-        return {name: entry.tally for name, entry in self._loader.entries.items()}
+        return self._tallies | {name: entry.tally for name, entry in self._loader.entries.items()}
 
     def memory(self, spec: ModelSpec) -> dict[str, str] | None:
         """The kind of the model's memory as its latest load found it, now or earlier; None before the first."""
@@ -225,6 +249,11 @@ class Engines:
 
     async def generate_with_progress(self, spec: ModelSpec, request: Request) -> AsyncGenerator[Event, None]:
         """The same, saying first what it waits for when the model is not in memory yet."""
+        if isinstance(spec, RemoteModel):
+            async with contextlib.aclosing(self._asked_elsewhere(spec, request)) as answers:
+                async for answer in answers:
+                    yield answer
+            return
         entry = self._loader.entry(spec)
         watch = Watch(entry.tally)
         try:
@@ -254,24 +283,50 @@ class Engines:
         finally:
             watch.end()
 
+    async def _asked_elsewhere(self, spec: RemoteModel, request: Request) -> AsyncGenerator[Event, None]:
+        assert self.elsewhere is not None
+        watch = Watch(self._tallies.setdefault(spec.name, Tally()))
+        yield Progress("remote", 1.0, 1.0, "", spec.notice)
+        try:
+            async with contextlib.aclosing(self.elsewhere.generate(spec, request)) as events:
+                async for event in events:
+                    if isinstance(event, Done):
+                        watch.done(event)
+                    else:
+                        watch.piece()
+                    yield event
+        except LocalmindError as problem:
+            watch.failed(problem.code)
+            raise
+        finally:
+            watch.end()
+
     async def ask(self, spec: ModelSpec, method: str, **params: Any) -> Any:
         """The answer to one of the worker's short calls: embed, rerank, apply_template, tokenize, adapters…"""
+        if isinstance(spec, RemoteModel):
+            raise InvalidRequest(f"{spec.name} lives elsewhere: {method} is only for models of this machine")
         entry = self._loader.entry(spec)
         async with self.residence.using(spec.name, await self._loader.lay(entry)):
             with self._hold():
                 return await entry.supervisor.call(method, params)
 
     async def count(self, spec: ModelSpec, messages: Sequence[Message]) -> int:
-        """Tokens of the prompt that these messages become."""
+        """Tokens of the prompt that these messages become; a high guess for a model elsewhere."""
+        if isinstance(spec, RemoteModel):
+            return sum(len(message.content.encode()) // GUESSED_BYTES + 16 for message in messages)
         return int(await self.ask(spec, "count", messages=msgspec.to_builtins(messages)))
 
     async def embed(self, spec: ModelSpec, texts: Sequence[str]) -> tuple[list[bytes], int]:
         """A unit vector a text, float32 little-endian, and how many tokens they had together."""
+        if isinstance(spec, RemoteModel) and self.elsewhere is not None:
+            return await self.elsewhere.embed(spec, texts)
         answer = await self.ask(spec, "embed", texts=list(texts), normalize=True)
         return answer["vectors"], int(answer["tokens"])
 
     async def rerank(self, spec: ModelSpec, query: str, documents: Sequence[str]) -> list[float]:
         """How well each document fits the query; higher is better."""
+        if isinstance(spec, RemoteModel) and self.elsewhere is not None:
+            return await self.elsewhere.rerank(spec, query, documents)
         answer = await self.ask(spec, "rerank", query=query, documents=list(documents))
         return [float(score) for score in answer["scores"]]
 
@@ -300,6 +355,8 @@ class Engines:
 
     def context(self, spec: ModelSpec) -> int:
         """Tokens that one prompt and its answer may have together; 0 before the model is loaded."""
+        if isinstance(spec, RemoteModel):
+            return spec.context
         report = self._loader.entry(spec).report
         return report.n_ctx_seq if report is not None else 0
 

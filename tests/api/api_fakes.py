@@ -30,6 +30,8 @@ HEAD = {"authorization": "Bearer t", "host": "localhost:1"}
 class FakeEngines:
     """Answers every chat with its script."""
 
+    elsewhere = None
+
     def __init__(self, *script: Event | Exception) -> None:
         self.asked: list[Request] = []
         self.open = 0

@@ -33,8 +33,13 @@ def router(backend: Backend) -> APIRouter:
 
     @routes.get("/models")
     async def models() -> Response:
-        """The catalog, and what of it is on this machine."""
-        return JSON({"models": [_listed(backend, spec) for spec in backend.catalog.models]})
+        """The catalog, and what of it is on this machine; under `remote` what the servers of the settings have."""
+        remotes = backend.engines.elsewhere
+        remote = [
+            {"name": model.name, "host": model.host, "files": model.reads_files, "context": model.context}
+            for model in (remotes.models() if remotes is not None else ())
+        ]
+        return JSON({"models": [_listed(backend, spec) for spec in backend.catalog.models], "remote": remote})
 
     @routes.post("/models/verify")
     async def verify(body: VerifyRequest, request: Request) -> Response:

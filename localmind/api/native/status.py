@@ -30,6 +30,7 @@ def router(backend: Backend) -> APIRouter:
                 "tcp_problem": backend.tcp_problem,
                 "ollama_port": msgspec.to_builtins(backend.second),
                 "socket": str(backend.paths.socket),
+                "remotes": backend.engines.elsewhere.status() if backend.engines.elsewhere is not None else [],
                 "memory": backend.engines.residence.devices(),
                 "models": [{**model, "engine": states.get(model["model"])} for model in backend.engines.status()],
                 "folders": msgspec.to_builtins(folders),
