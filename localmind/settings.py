@@ -151,6 +151,14 @@ class Settings(BaseSettings):
     upload_limit_mb: int = Field(1024, ge=1, le=1_048_576)
     """Megabytes that one uploaded recording may have."""
 
+    listen: tuple[str, ...] = ()
+    """Addresses to listen on beside this machine's loopback, e.g. ["192.168.1.20"]. Whoever comes from another machine
+    needs the token of `localmind token`, and everything travels unencrypted: an SSH tunnel is better."""
+
+    allowed_hosts: tuple[str, ...] = ()
+    """Names by which other machines call this one, as their Host header has it without the port, e.g. ["mybox.lan"].
+    The addresses in `listen` are allowed by themselves, "0.0.0.0" and "::" are no names."""
+
     allowed_origins: tuple[str, ...] = ()
     """Origins of web pages that may call the API, e.g. ["http://localhost:3000"]. Empty: none may."""
 

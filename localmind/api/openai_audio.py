@@ -7,7 +7,7 @@ model that is here. A client that hangs up stops the work at its next window.
 import contextlib
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
@@ -104,7 +104,7 @@ def read_form(upload: Upload, task: Task) -> Wanted:
         temperature=_temperature(upload),
         words="word" in grains,
     )
-    return Wanted(options, form, not grains or "segment" in grains, stream)
+    return Wanted(options, cast(Format, form), not grains or "segment" in grains, stream)
 
 
 def _language(given: str | None) -> str | None:
@@ -215,5 +215,5 @@ def _lines(event: Event, said: str) -> list[bytes]:
         case Segment():
             return [sse({"type": "transcript.text.delta", "delta": event.text if said else event.text.lstrip()})]
         case Transcript():
-            return [sse({"type": "transcript.text.done", "text": event.text, "usage": _usage(event)})]
+            return [sse({"type": "transcript.text.done", "text": event.text})]
     return []

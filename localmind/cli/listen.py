@@ -18,7 +18,8 @@ from localmind.microphone import Capture, FileCapture, devices, meter, open_capt
 from localmind.speech import Heard, Listening, Transcript
 
 BARS = " ▁▂▃▄▅▆▇█"
-WIDTH_LEFT = 24
+PATIENCE_S = 20.0
+"""Of silence at the beginning: whoever started this by mistake is not listened to for ever."""
 
 
 @click.command()
@@ -61,6 +62,8 @@ def listen(
         if as_json:
             print_json({"devices": [{"name": each.name, "backend": each.backend} for each in found]})
         else:
+            if not found:
+                note("no microphone was found")
             table(("MICROPHONE", "THROUGH"), [(each.name, each.backend) for each in found])
         return
     how = {
@@ -68,6 +71,7 @@ def listen(
         "prompt": prompt,
         "model": model,
         "silence_s": None if hold else silence,
+        "patience_s": None if hold or continuous else PATIENCE_S,
         "continuous": continuous,
     }
     with connect() as client:
@@ -190,7 +194,7 @@ def _enter_ends(capture: Capture) -> Iterator[None]:
 
 def spoken_question(client: Any, device: str | None, file: Path | None = None) -> str:
     """What somebody asks, for `localmind ask --voice`. Raises InvalidRequest when nobody says anything."""
-    texts = [each.text for each in hear(client, opened(client, device, file), {"patience_s": 10}) if each.text]
+    texts = [each.text for each in hear(client, opened(client, device, file), {"patience_s": PATIENCE_S}) if each.text]
     if not texts:
         raise InvalidRequest("nothing was said", hint="localmind listen --devices shows which microphones there are")
     return " ".join(texts)

@@ -39,24 +39,24 @@ class Recording:
 
     def __init__(self, path: Path, name: str | None = None) -> None:
         """`name` is what the user calls it. Raises AudioUnreadable."""
-        self._name = name or path.name
+        self.name = name or path.name
         if not path.exists():
-            raise AudioUnreadable(f"{self._name} does not exist")
+            raise AudioUnreadable(f"{self.name} does not exist")
         if not path.is_file():
-            raise AudioUnreadable(f"{self._name} is not a file")
+            raise AudioUnreadable(f"{self.name} is not a file")
         try:
             if path.stat().st_size == 0:
-                raise AudioUnreadable(f"{self._name} is empty", hint="record it again")
+                raise AudioUnreadable(f"{self.name} is empty", hint="record it again")
             self._container: Any = av.open(
                 str(path), mode="r", metadata_errors="ignore", options={"format_whitelist": CONTAINERS}
             )
         except PermissionError as problem:
-            raise AudioUnreadable(f"{self._name} may not be read by you", hint=f"ls -l {path}") from problem
+            raise AudioUnreadable(f"{self.name} may not be read by you", hint=f"ls -l {path}") from problem
         except (av.error.FFmpegError, OSError, ValueError) as problem:
             raise self._unreadable() from problem
         if not self._container.streams.audio:
             self._container.close()
-            raise AudioUnreadable(f"{self._name} has no sound in it")
+            raise AudioUnreadable(f"{self.name} has no sound in it")
         length = self._container.duration
         self.duration_hint: float | None = length / 1e6 if length and length > 0 else None
         """Seconds, by the file's own word."""
@@ -123,9 +123,7 @@ class Recording:
             yield piece.to_ndarray().reshape(-1).astype(np.float32) / 32768.0
 
     def _unreadable(self) -> AudioUnreadable:
-        return AudioUnreadable(
-            f"{self._name} is not a sound file that can be read, or is damaged", hint=f"send {KINDS}"
-        )
+        return AudioUnreadable(f"{self.name} is not a sound file that can be read, or is damaged", hint=f"send {KINDS}")
 
 
 def quiet_place(samples: Samples, first: int, last: int) -> int:

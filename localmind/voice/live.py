@@ -25,7 +25,7 @@ from localmind.voice.recognizer import Language
 from localmind.voice.turns import FINAL, LIVE
 
 STEP_S = 0.45
-"""New sound that makes another quick pass worth its time."""
+"""New sound that makes another quick pass worth its time; less than half a second of speech is no word yet."""
 PREROLL_S = 0.8
 """Kept from before the first voice: the detector hears a word a little late."""
 PAUSE_S = 0.3
@@ -133,11 +133,12 @@ class Live:
         """Samples of `_audio` that the ear has judged."""
         self._voice_end = 0
         """Where in `_audio` the last voice ended; 0 while there was none."""
+        self._onset = 0
+        """Where the first voice was heard."""
         self._done: list[str] = []
         """Texts of pieces that are cut off."""
         self._speech_s = 0.0
-        self._waited = 0
-        """Samples before the first voice."""
+        self._since = self._total
         self._restart_piece()
 
     def _restart_piece(self) -> None:
@@ -180,7 +181,6 @@ class Live:
             surplus = len(self._audio) - int(PREROLL_S * SAMPLE_RATE)
             if surplus > 0:
                 self._drop(surplus)
-                self._waited += surplus
         return ended or self._clock() - self._heard_at > ABANDONED_S
 
     def _judge(self, probability: float) -> None:
@@ -188,6 +188,7 @@ class Live:
         self._probabilities = [*self._probabilities[-7:], probability]
         onset = sum(value > VOICED for value in self._probabilities) >= ONSET
         if (onset and probability > VOICED) or (self._voice_end and probability > STILL and self._pause_s < PAUSE_S):
+            self._onset = self._onset or self._judged
             self._voice_end = max(1, self._judged)
 
     @property
@@ -201,7 +202,7 @@ class Live:
     def _utterance_over(self) -> bool:
         options = self._options
         if not self._voice_end and not self._done:
-            waited = (self._waited + len(self._audio)) / SAMPLE_RATE
+            waited = (self._total - self._since) / SAMPLE_RATE
             return options.patience_s is not None and waited >= options.patience_s
         return options.silence_s is not None and self._pause_s >= options.silence_s
 
@@ -221,7 +222,8 @@ class Live:
             self._quick()
 
     def _quick(self) -> None:
-        if len(self._audio) - self._quick_at < STEP_S * SAMPLE_RATE or self._clock() < self._rest_until:
+        fresh = len(self._audio) - max(self._quick_at, self._onset)
+        if fresh < STEP_S * SAMPLE_RATE or self._clock() < self._rest_until:
             return
         began = self._clock()
         self._quick_at = len(self._audio)
@@ -275,7 +277,7 @@ class Live:
                     whole,
                     self._language.code or "",
                     self._language.probability,
-                    round((self._waited + len(self._audio)) / SAMPLE_RATE, 3),
+                    round((self._total - self._since) / SAMPLE_RATE, 3),
                     round(self._speech_s, 3),
                     self._options.recognize.task,
                     self._model,

@@ -150,7 +150,7 @@ def transcribed(
         for start, audio in windows:
             duration = start + len(audio) / SAMPLE_RATE
             total = max(duration, recording.duration_hint or 0.0)
-            yield Progress("transcribe", round(start, 1), round(total, 1), "s")
+            yield Progress("transcribe", round(start, 1), round(total, 1), "s", f"hearing {recording.name}")
             verdict = recognizer.judge(audio, options, at.seconds, gone)
             speech_s += verdict.speech_s
             reason = verdict.reason

@@ -1,0 +1,135 @@
+"""The daemon's Voice on a real worker: recordings beside each other, kill -9 in between, hanging up, idling."""
+
+import asyncio
+import os
+import signal
+import wave
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from voice_fakes import BOILER, REPORT, REPORT_MP3, pcm, samples, silence
+
+from localmind.catalog import Catalog, bundled
+from localmind.errors import AudioUnreadable, InvalidRequest, NotFound, WorkerDied
+from localmind.events import Done, Event
+from localmind.machine.devices import Machine
+from localmind.models.store import Store
+from localmind.speech import Heard, Listening, RecognizeOptions, Segment, Transcript
+from localmind.voice.voice import Voice
+
+OPTIONS = RecognizeOptions()
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def voice(starter_store: Store) -> AsyncIterator[Voice]:
+    made = Voice(Catalog(bundled()), starter_store, Machine.here(), threads=2)
+    yield made
+    await made.stop()
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording in which nobody speaks."""
+    path = tmp_path_factory.mktemp("quiet") / "quiet.wav"
+    with wave.open(str(path), "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(16000)
+        out.writeframes(b"\3\0\xfd\xff" * 16000)
+    return path
+
+
+async def transcript(voice: Voice, path: Path = REPORT) -> Transcript:
+    events = voice.transcribe(path, OPTIONS, voice.resolve())
+    found = [event async for event in events if isinstance(event, Transcript)]
+    return found[0]
+
+
+async def test_eight_recordings_at_once_are_heard_and_a_broken_one_hurts_none(voice: Voice, quiet: Path) -> None:
+    async def broken() -> None:
+        with pytest.raises(AudioUnreadable):
+            async for _ in voice.transcribe(BOILER.with_name("gone.wav"), OPTIONS, voice.resolve()):
+                pass
+
+    paths = [REPORT, quiet, REPORT_MP3, quiet, BOILER, quiet, REPORT, quiet]
+    *texts, _ = await asyncio.gather(*[transcript(voice, path) for path in paths], broken())
+    said = [each.text.lower() for each in texts if each is not None]
+    assert said[0] == said[6]
+    assert [text[:15] for text in said[:6]] == ["open the report", "", "open the report", "", "the boiler in t", ""]
+    assert voice.status()["recordings"] == 0
+
+
+async def test_a_worker_killed_in_the_middle_is_an_error_and_the_next_recording_is_heard(voice: Voice) -> None:
+    await voice.load(voice.resolve())
+    with pytest.raises(WorkerDied, match="SIGKILL"):
+        async for event in voice.transcribe(BOILER, OPTIONS, voice.resolve()):
+            if not isinstance(event, Done):
+                os.kill(voice.status()["pid"], signal.SIGKILL)
+    assert (await transcript(voice)).text
+
+
+async def test_live_sound_becomes_text_while_it_comes_and_the_end_is_said(voice: Voice) -> None:
+    events: list[Event] = []
+    data = pcm(samples(REPORT)) + pcm(silence(0.3))
+    async with aclosing(voice.listen({"silence_s": None}, voice.resolve())) as listening:
+        async for event in listening:
+            events.append(event)
+            if isinstance(event, Listening):
+                for start in range(0, len(data), 32000):
+                    await voice.hear(event.id, data[start : start + 32000])
+                await voice.finish(event.id)
+    assert [type(event) for event in events[-2:]] == [Transcript, Done]
+    assert "report" in next(event.text for event in events if isinstance(event, Transcript)).lower()
+    assert not [event for event in events if isinstance(event, Segment)]
+    assert all(isinstance(event, Heard) for event in events[2:-2])
+
+
+async def test_hanging_up_on_live_sound_ends_it_and_later_sound_is_refused(voice: Voice) -> None:
+    key = ""
+    async with aclosing(voice.listen({}, voice.resolve())) as listening:
+        async for event in listening:
+            if isinstance(event, Listening):
+                key = event.id
+                break
+    async with asyncio.timeout(10):
+        with pytest.raises(NotFound, match="nobody listens"):
+            while True:
+                await voice.hear(key, bytes(3200))
+    assert voice.status()["recordings"] == 0
+
+
+async def test_the_worker_goes_when_nobody_has_spoken_for_a_while(starter_store: Store) -> None:
+    voice = Voice(Catalog(bundled()), starter_store, Machine.here(), threads=2, idle_s=0.05)
+    assert voice.status()["pid"] is None
+    await voice.load(voice.resolve())
+    async with asyncio.timeout(20):
+        while voice.status()["pid"] is not None:  # noqa: ASYNC110 (a process that ends sets no event of ours)
+            await asyncio.sleep(0.02)
+    assert (await transcript(voice)).text, "and comes back for the next one"
+    await voice.stop()
+
+
+async def test_a_model_at_work_is_not_taken_out_of_memory(voice: Voice) -> None:
+    await voice.load(voice.resolve())
+    async with aclosing(voice.transcribe(BOILER, OPTIONS, voice.resolve())) as events:
+        await anext(events)
+        with pytest.raises(InvalidRequest, match="being heard"):
+            await voice.unload()
+    assert await voice.unload() is True
+
+
+async def test_while_a_chat_answers_the_worker_is_told_and_still_finishes(voice: Voice, quiet: Path) -> None:
+    with voice.hold():
+        assert (await transcript(voice, quiet)).silent
+
+
+@pytest.mark.parametrize("language", ["english", "e", "EN", "../x"])
+async def test_a_language_that_is_no_code_is_refused(voice: Voice, language: str) -> None:
+    with pytest.raises(InvalidRequest):
+        voice.resolve(None, language)
