@@ -25,9 +25,12 @@ WORDS = {
     "rerank": "better order of what was found",
     "speech": "dictation and recordings",
 }
-LEAST_CONTEXT = 4096
+LEAST_CONTEXT = 8192
+MOST_OF_MEMORY = 0.75
+"""Of the main memory that can be spared: other models, other programs and longer contexts want some too."""
 READABLE = {"chat": 7.0, "code": 10.0, "fim": 30.0, "tools": 10.0}
 """Tokens a second below which nobody waits for an answer; completion has to be there before the next key."""
+TINY = 500_000_000
 SMALL = 1_200_000_000
 """Parameters below which 8 bits are worth their bytes: small models lose most by 4."""
 BESIDE = 0.25
@@ -71,8 +74,10 @@ def recommend(
             reverse=True,
         )
         refused = ""
-        for spec in ranked:
-            pick, reason = _fits(use, spec, machine, wishes)
+        # Where nothing fits well, something small that fits at all is better than nothing.
+        small = [spec for spec in ranked if spec.parameters < TINY]
+        for spec, well in [*((spec, True) for spec in ranked), *((spec, False) for spec in small)]:
+            pick, reason = _fits(use, spec, machine, wishes, well)
             if pick is not None:
                 why = f"the best of {len(ranked)} for {WORDS.get(use, use)} that fits: {reason}"
                 picks.append(Pick(use, WORDS.get(use, use), pick[0], pick[1], pick[2], why, refused))
@@ -82,9 +87,9 @@ def recommend(
 
 
 def _fits(
-    use: str, spec: ModelSpec, machine: Machine, wishes: Wishes
+    use: str, spec: ModelSpec, machine: Machine, wishes: Wishes, well: bool
 ) -> tuple[tuple[ModelSpec, Plan | None, float | None] | None, str]:
-    """The model as it would be run and why, or None and why not."""
+    """The model as it would be run and why, or None and why not. Not `well`: with less context and room to spare."""
     free = room(machine, wishes.backends)
     facts = ShapeFacts.of(spec)
     if use in ("embed", "rerank", "speech") or facts is None:
@@ -98,8 +103,11 @@ def _fits(
         if plan.short:
             reason = f"it lacks {size(plan.short)} of memory"
             continue
-        if plan.n_ctx < LEAST_CONTEXT:
+        if well and plan.n_ctx < LEAST_CONTEXT:
             reason = f"it would leave room for only {plan.n_ctx} tokens of context"
+            continue
+        if well and plan.taken[RAM] > free[RAM] * MOST_OF_MEMORY and plan.n_gpu_layers <= facts.n_layers:
+            reason = f"it would take nearly all of the {size(free[RAM])} of memory that can be spared"
             continue
         speed = _speed(chosen, plan, facts, machine)
         if speed < READABLE.get(use, 0.0):

@@ -21,6 +21,7 @@ from localmind.cli import _complete as complete
 from localmind.cli._answer import Hidden, Raw, Rendered, Shown, code_of
 from localmind.cli._output import connect, note, print_json, print_line, show_progress
 from localmind.cli._question import attachments, schema_of, text_of
+from localmind.cli.recommend import have_a_model
 from localmind.errors import InvalidRequest, LocalmindError, NotFound
 from localmind.events import Done, Event, Failed, Passage, ReasoningDelta, Sources, TextDelta, encode
 from localmind.paths import Paths
@@ -103,6 +104,8 @@ def ask(question: tuple[str, ...], **how: Any) -> None:
     text = text_of(question, spoken=spoken, template=template, params=dict(how["params"]))
     body = _body(text, how)
     with connect() as client:
+        if how["model"] is None:
+            have_a_model(client)
         _answer(client, body, how)
 
 

@@ -73,7 +73,8 @@ def fetch_best(client: Any, environ: dict[str, str]) -> str:
 
 def have_a_model(client: Any) -> None:
     """On a machine without any chat model, offer the best one; raises ModelNotInstalled where nobody can be asked."""
-    if any(m["installed"] and m["role"] == "chat" for m in client.get("/models")["models"]):
+    listed = client.get("/models")
+    if listed.get("remote") or any(m["installed"] and m["role"] == "chat" for m in listed["models"]):
         return
     best = best_for_chat(client)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
