@@ -6,6 +6,7 @@ the installed ones there are those that clients made, and each chat model once m
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,12 +15,14 @@ from typing import Any
 from localmind.api.asking import FILES, folder_name, folders, known, target_of
 from localmind.api.backend import Backend
 from localmind.catalog import ModelSpec
-from localmind.errors import ModelNotInstalled
+from localmind.errors import ModelFileBroken, ModelNotInstalled
 from localmind.models.made import Made, plain
 from localmind.models.traits import Traits, traits_of
 from localmind.workers.elsewhere import RemoteModel
 
 LISTED = ("chat", "embed")
+
+log = logging.getLogger("localmind.api")
 
 
 @dataclass(slots=True, frozen=True)
@@ -86,7 +89,7 @@ async def card_named(backend: Backend, name: str) -> Card:
     if (card := next((card for card in listed if card.name == wanted), None)) is not None:
         return card
     usual = known(backend, base)
-    spec = backend.engines.resolve(None) if usual == "default" else backend.catalog.find(usual)
+    spec = backend.catalog.get(usual) or backend.engines.resolve(usual)
     if (card := next((card for card in listed if card.name == spec.name), None)) is not None:
         return card
     raise ModelNotInstalled(f"{spec.name} is not on this machine yet", hint=f"localmind models pull {spec.name}")
@@ -125,7 +128,11 @@ def _card(backend: Backend, spec: ModelSpec, loaded: Mapping[str, Mapping[str, A
     installed = backend.store.get(spec.name)
     if installed is None or backend.store.check(spec.name):
         return None
-    traits = traits_of(spec, backend.store)
+    try:
+        traits = traits_of(spec, backend.store)
+    except ModelFileBroken as problem:  # one bad file must not cost anybody the list
+        log.warning("%s is left out of lists: %s", spec.name, problem.message)
+        return None
     return Card(
         spec.name,
         spec,

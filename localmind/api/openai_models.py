@@ -46,12 +46,14 @@ def entry(card: Card) -> dict[str, Any]:
         "created_at": card.when,
         "max_model_len": card.context,
         "context_length": card.context,
-        "capabilities": card.capabilities,
+        "lifecycle": "active",
+        "max_input_tokens": card.context,
         "architecture": {"modality": "text->text", "input_modalities": ["text"], "output_modalities": ["text"]},
         "meta": {
             "n_ctx": card.context,
             "n_ctx_train": card.traits.context,
             "n_params": card.traits.parameters,
             "size": card.size,
+            "capabilities": card.capabilities,
         },
     }

@@ -99,6 +99,7 @@ def _asked(body: AskBody, request: Request) -> Generation:
         format=body.constraint,
         thinking=thinking,
         template_kwargs=kwargs,
+        keep_alive=body.kept_s,
     )
 
 
@@ -107,7 +108,7 @@ async def _moved(backend: Backend, target: Target, body: AskBody, empty: dict[st
     if body.kept_s == 0:
         await backend.engines.unload(target.spec)
     else:
-        await backend.engines.load(target.spec)
+        await backend.engines.load(target.spec, body.kept_s)
     reason = "unload" if body.kept_s == 0 else "load"
     return JSON({"model": body.wanted, "created_at": now(), **empty, "done": True, "done_reason": reason})
 

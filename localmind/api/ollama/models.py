@@ -151,6 +151,7 @@ def _tag(card: Card) -> dict[str, Any]:
 
 def _running(card: Card) -> dict[str, Any]:
     assert card.loaded is not None
+    left = card.loaded.get("expires_in_s")
     layers = int(card.traits.header.get(f"{card.traits.architecture}.block_count") or 0) + 1
     on_gpu = min(int((card.loaded.get("plan") or {}).get("n_gpu_layers") or 0), layers)
     return {
@@ -159,7 +160,7 @@ def _running(card: Card) -> dict[str, Any]:
         "size": card.size,
         "digest": card.sha256,
         "details": details(card),
-        "expires_at": timestamp(time.time() + FOREVER_S),
+        "expires_at": timestamp(time.time() + (FOREVER_S if left is None else left)),
         "size_vram": card.size * on_gpu // layers,
         "context_length": card.context,
     }
