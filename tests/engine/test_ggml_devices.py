@@ -9,7 +9,8 @@ from llama_cpp import llama_cpp as native
 from localmind.engine import llama
 from localmind.engine.llama import Model
 from localmind.engine.llama.devices import devices, put_on_devices
-from localmind.errors import InvalidRequest
+from localmind.engine.llama.model import ALLOCATION
+from localmind.errors import NoRoom
 from localmind.machine.binding import installed_binding
 from localmind.machine.plan import Plan
 
@@ -29,7 +30,7 @@ def test_a_plan_for_a_device_that_is_gone_is_refused_before_anything_is_loaded(
     tiny_model: Callable[[str], Path],
 ) -> None:
     plan = Plan(512, 1, 1, n_gpu_layers=2, devices=("CUDA7",), layers=(2,))
-    with pytest.raises(InvalidRequest, match="CUDA7, which the plan uses, is not there"):
+    with pytest.raises(NoRoom, match="CUDA7, which the plan uses, is not there"):
         Model(tiny_model("llama"), plan, lambda _done: True)
 
 
@@ -46,3 +47,14 @@ def test_locked_weights_are_loaded_and_answer_like_any_other(tiny_model: Callabl
     model = Model(tiny_model("llama"), Plan(512, 1, 1, use_mlock=True), lambda _done: True)
     assert model.n_vocab > 0
     model.close()
+
+
+def test_a_full_device_is_told_apart_from_a_broken_file() -> None:
+    full = (
+        "unable to allocate CUDA0 buffer",
+        "ggml_vulkan: Device memory allocation failed: ErrorOutOfDeviceMemory",
+        "allocating 512.00 MiB on device 0: cudaMalloc failed: out of memory",
+        "alloc_tensor_range: failed to allocate Vulkan0 buffer of size 1000",
+    )
+    assert all(ALLOCATION.search(line) for line in full)
+    assert not ALLOCATION.search("tensor 'blk.0.attn_k.weight' data is not within the file bounds")

@@ -12,7 +12,7 @@ from typing import Any
 
 from llama_cpp import llama_cpp as native
 
-from localmind.errors import InvalidRequest
+from localmind.errors import InvalidRequest, NoRoom
 from localmind.machine.plan import Plan
 
 CPU, GPU, INTEGRATED = 0, 1, 2  # enum ggml_backend_dev_type of ggml-backend.h; 3 is an accelerator such as BLAS
@@ -92,7 +92,7 @@ def put_on_devices(params: Any, plan: Plan) -> list[Any]:
     """Write into llama_model_params where the plan wants layers and experts.
 
     Returns what must live as long as the load. Without layers on a GPU no GPU is touched at all: llama.cpp would
-    otherwise start every driver and reserve scratch memory there. Raises InvalidRequest for a device that is gone.
+    otherwise start every driver and reserve scratch memory there. Raises NoRoom for a device that is gone.
     """
     named = plan.devices if plan.n_gpu_layers else ()
     handles = [_handle(name) for name in named]
@@ -118,7 +118,8 @@ def _handle(name: str) -> int:
     handle: int | None = _function("ggml_backend_dev_by_name", ctypes.c_void_p, ctypes.c_char_p)(name.encode())
     if not handle:
         known = ", ".join(device.id for device in devices()) or "none"
-        raise InvalidRequest(
+        # No room, since plans that ask for less of it are tried next; the last of them needs no device.
+        raise NoRoom(
             f"the device {name}, which the plan uses, is not there (there are: {known})", hint="localmind doctor"
         )
     return handle

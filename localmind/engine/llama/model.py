@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 from array import array
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -13,7 +14,7 @@ from llama_cpp import llama_cpp as native
 
 from localmind.engine.llama.devices import put_on_devices
 from localmind.engine.llama.library import errors, reason
-from localmind.errors import Cancelled, InvalidRequest, ModelFileBroken
+from localmind.errors import Cancelled, InvalidRequest, ModelFileBroken, NoRoom
 from localmind.machine.plan import Plan
 
 MAGIC = b"GGUF"
@@ -24,10 +25,12 @@ LOAD_MODES = {
     (False, True): native.LLAMA_LOAD_MODE_MLOCK,
 }
 """By use_mmap and use_mlock."""
+ALLOCATION = re.compile(r"(failed|unable) to allocate|out of memory|OutOf(Device|Host)Memory|Malloc failed", re.I)
+"""How llama.cpp and its backends say that a device is full."""
 
 
 class Model:
-    """Weights and vocabulary. Raises ModelFileBroken for a file that is not a whole GGUF model."""
+    """Weights and vocabulary. Raises ModelFileBroken for a file that is not a whole GGUF model, NoRoom without room."""
 
     def __init__(self, path: Path, plan: Plan, progress: Callable[[float], bool]) -> None:
         """`progress` gets 0..1 and returns False to abandon the load, which then raises Cancelled."""
@@ -50,6 +53,8 @@ class Model:
         if not self.handle:
             if not wanted:
                 raise Cancelled("loading was cancelled")
+            if any(ALLOCATION.search(line) for line in errors):
+                raise NoRoom(f"no room for the weights of {path.name}: {reason()}", hint="choose a smaller model")
             raise ModelFileBroken(f"llama.cpp cannot load {path.name}: {reason()}", hint="localmind models verify")
         self.vocab = native.llama_model_get_vocab(self.handle)
         self.n_vocab: int = native.llama_vocab_n_tokens(self.vocab)
