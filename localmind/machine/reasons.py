@@ -50,7 +50,8 @@ def _where(plan: Plan, machine: Machine, facts: ModelFacts, wishes: Wishes, free
         yield f"on the processor: {size(host.weights)} of weights in main memory, where {main} can be used"
     idle = [gpu for gpu in machine.gpus if gpu not in gpus]
     if idle:
-        yield f"{idle[0].name} is not used: the installed engine is built without {idle[0].backend}"
+        why = idle[0].problem or f"the installed engine is built without {idle[0].backend}"
+        yield f"{idle[0].name} is not used: {why} (`localmind doctor` names what helps)"
 
 
 def _on_gpus(plan: Plan, names: Mapping[str, str], facts: ModelFacts, wishes: Wishes, free: Bytes) -> Iterator[str]:
@@ -98,7 +99,7 @@ def _context(plan: Plan, facts: ModelFacts, wishes: Wishes, free: Bytes) -> Iter
         )
     if 0 < plan.n_gpu_layers <= facts.n_layers and asked is None:
         half = size(held / 2)
-        yield f"with half the context ({plan.n_ctx // 2}) {half} less are needed, which leaves room for more layers"
+        yield f"half the context ({plan.n_ctx // 2}) would take {half} less, and leave room for more layers"
     state = 4 * STATES * sum(facts.state_values)
     if state:
         yield f"layers without attention keep a state for {STATES} conversations, {size(state)}, however long they are"
