@@ -6,7 +6,9 @@ cache never turns a search into an error. Every stage is kept in a `Trace`, so t
 passage was lost.
 """
 
+import contextlib
 import logging
+import sqlite3
 import time
 from array import array
 from collections.abc import Awaitable, Callable, Sequence
@@ -35,13 +37,14 @@ from localmind.knowledge.search import (
     unknown_share,
     widened,
 )
+from localmind.knowledge.tables import TOKENIZER
 from localmind.knowledge.vector_index import VectorIndex
 
 DEPTH_KEYWORD, DEPTH_DENSE = 200, 100
 # Chunks whose neighbours, and of the keyword ranking whose similarities, are looked up.
 DEPTH_NEIGHBOURS = 40
-# Chunks that are judged and may be shown.
-DEPTH_JUDGED = 60
+# Chunks that are judged and may be shown, and those of them whose words are looked at.
+DEPTH_JUDGED, DEPTH_WORDS = 60, 30
 # A part of a root with at most so many chunks is compared exactly (in Python: 25 µs each); of a bigger one the nearest
 # of the whole root are filtered.
 EXACT_CHUNKS, DEPTH_FILTERED = 1500, 1000
@@ -99,7 +102,8 @@ class Retriever:
         trace = Trace(parse(text), ms=clock.ms)
         vector = await self._embed(text, embedder)
         clock.lap("embed")
-        keyword = await self._database.run(keyword_scores, trace.query, scope, DEPTH_KEYWORD)
+        frequency = await self._database.run(frequencies, trace.query)
+        keyword = await self._database.run(keyword_scores, trace.query, frequency, scope, DEPTH_KEYWORD)
         clock.lap("keyword")
         dense = await self._dense(vector, scope) if vector is not None else []
         clock.lap("dense")
@@ -112,7 +116,7 @@ class Retriever:
         ]
         if trace.query.required:
             order = [number for number in order if number in keyword]
-        candidates = await self._database.run(judge, trace.query, order[:DEPTH_JUDGED], found, self.floor)
+        candidates = await self._database.run(judge, trace.query, frequency, order[:DEPTH_JUDGED], found, self.floor)
         kept = above(candidates, self.floor)
         clock.lap("fuse")
         groups = widened(group(kept, max(limit, RERANKED) if self.rerank else limit), found.neighbour)
@@ -203,17 +207,29 @@ class Found:
         return Candidate(best, *self.places[best], one.page, self.similarities.get(best), 0.0, 0.0)
 
 
-def keyword_scores(index: Index, query: Query, scope: Scope, limit: int) -> dict[int, float]:
+def frequencies(index: Index, query: Query) -> dict[str, int]:
+    """How many chunks of the index hold each term, up to FREQUENCY_LIMIT."""
+    count = "SELECT count(*) AS n FROM (SELECT 1 FROM chunk_fts WHERE chunk_fts MATCH ? LIMIT ?)"
+    return {term: index.db.execute(count, (term, FREQUENCY_LIMIT)).fetchone()["n"] for term in query.terms}
+
+
+def keyword_scores(index: Index, query: Query, frequency: dict[str, int], scope: Scope, limit: int) -> dict[int, float]:
     """Chunk → BM25, best first. A word in a heading or path says less than one in the text (measured), unless the
-    query names a path."""
-    if query.match is None or not scope.roots:
+    query names a path. Words that are everywhere only cost time where there are rarer ones."""
+    match = query.matching([term for term in query.terms if frequency[term] < FREQUENCY_LIMIT])
+    if match is None or not scope.roots:
         return {}
-    where, values = condition(index, scope)
+    path = PATH_NAMED if query.names_path else PATH_UNNAMED
+    where, values = "", list[object]()
+    if scope.narrow or len(scope.roots) < index.db.execute("SELECT count(*) AS n FROM root").fetchone()["n"]:
+        inside, values = condition(index, scope)
+        # CROSS: SQLite would otherwise go through all chunks of the folder and ask the full-text index for each.
+        where = f"AND {inside}"
+    joined = " CROSS JOIN chunk ON chunk.id = chunk_fts.rowid" if where else ""
     rows = index.db.execute(
-        "SELECT chunk_fts.rowid AS id, bm25(chunk_fts, 1.0, 0.5, ?, 1.0) AS score FROM chunk_fts"
-        f" JOIN chunk ON chunk.id = chunk_fts.rowid WHERE chunk_fts MATCH ? AND {where}"
-        " ORDER BY score, chunk.id LIMIT ?",
-        (PATH_NAMED if query.names_path else PATH_UNNAMED, query.match, *values, limit),
+        "SELECT chunk_fts.rowid AS id, bm25(chunk_fts, 1.0, 0.5, ?, 1.0) AS score"
+        f" FROM chunk_fts{joined} WHERE chunk_fts MATCH ? {where} ORDER BY score, chunk_fts.rowid LIMIT ?",
+        (path, match, *values, limit),
     )
     return {row["id"]: -row["score"] for row in rows}
 
@@ -247,8 +263,7 @@ def gather(
     """Places of all chunks found and of the best ones' neighbours, and the similarities that Chroma did not say."""
     found = Found(similarities=dict(dense))
     ids = [*keyword, *(number for number, _ in dense if number not in keyword)]
-    columns = "SELECT chunk.id, file_id, ordinal, page FROM chunk"
-    for row in index.db.execute(f"{columns} WHERE id IN ({listed(ids)})"):
+    for row in index.db.execute(f"SELECT id, file_id, ordinal, page FROM chunk WHERE id IN ({listed(ids)})"):
         found.add(tuple(row))
     best = [*list(keyword)[:DEPTH_NEIGHBOURS], *(number for number, _ in dense[:DEPTH_NEIGHBOURS])]
     places = [found.places[number] for number in best if number in found.places]
@@ -256,7 +271,13 @@ def gather(
     if beside:
         wanted = ", ".join(f"({int(file_id)}, {int(ordinal)})" for file_id, ordinal in beside)
         where, values = condition(index, scope)
-        for row in index.db.execute(f"{columns} WHERE (file_id, ordinal) IN (VALUES {wanted}) AND {where}", values):
+        rows = index.db.execute(
+            f"WITH beside (file_id, ordinal) AS (VALUES {wanted}) SELECT chunk.id, chunk.file_id, chunk.ordinal, page"
+            " FROM beside CROSS JOIN chunk ON chunk.file_id = beside.file_id AND chunk.ordinal = beside.ordinal"
+            f" WHERE {where}",
+            values,
+        )
+        for row in rows:
             found.add(tuple(row))
     if vector is not None:
         near = [number for number in found.places if number not in found.similarities and number not in keyword]
@@ -283,18 +304,25 @@ def expected(keyword: dict[int, float], known: dict[int, float]) -> dict[int, fl
     return known | {number: EXPECTED * best_known * keyword[number] / best_keyword for number in waiting}
 
 
-def judge(index: Index, query: Query, order: Sequence[int], found: Found, floor: Floor) -> list[Candidate]:
+def words_held(index: Index, terms: Sequence[str], ids: Sequence[int]) -> dict[str, set[int]]:
+    """Which of the chunks hold each term: asked of a small full-text table in memory, since the big one goes through
+    all chunks that hold a word to find these (20 ms of a search among 100,000 chunks)."""
+    columns = "text, heading, path, extra"
+    with contextlib.closing(sqlite3.connect(":memory:")) as memory:
+        memory.execute(f"CREATE VIRTUAL TABLE few USING fts5 ({columns}, tokenize = '{TOKENIZER}', detail = full)")
+        rows = index.db.execute(f"SELECT id, {columns} FROM chunk WHERE id IN ({listed(ids)})")
+        memory.executemany(f"INSERT INTO few (rowid, {columns}) VALUES (?, ?, ?, ?, ?)", map(tuple, rows))
+        return {
+            term: {row[0] for row in memory.execute("SELECT rowid FROM few WHERE few MATCH ?", (term,))}
+            for term in terms
+        }
+
+
+def judge(
+    index: Index, query: Query, frequency: dict[str, int], order: Sequence[int], found: Found, floor: Floor
+) -> list[Candidate]:
     """The chunks in their order, each with the evidence that it answers: similarity, and which words it holds."""
-    ids = listed(order)
-    matching: dict[str, set[int]] = {}
-    frequency: dict[str, int] = {}
-    for term in query.terms:
-        rows = index.db.execute(f"SELECT rowid FROM chunk_fts WHERE chunk_fts MATCH ? AND rowid IN ({ids})", (term,))
-        matching[term] = {row["rowid"] for row in rows}
-        frequency[term] = index.db.execute(
-            "SELECT count(*) AS n FROM (SELECT 1 FROM chunk_fts WHERE chunk_fts MATCH ? LIMIT ?)",
-            (term, FREQUENCY_LIMIT),
-        ).fetchone()["n"]
+    matching = words_held(index, [term for term in query.terms if frequency[term]], order[:DEPTH_WORDS])
     total = index.db.execute("SELECT max(id) - min(id) + 1 AS n FROM chunk").fetchone()["n"] or 0
     shares = coverage(matching, frequency, total)
     unknown = unknown_share(frequency, total)

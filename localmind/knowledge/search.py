@@ -52,9 +52,13 @@ class Query:
     @property
     def match(self) -> str | None:
         """The FTS5 expression; None if there is nothing to look for."""
+        return self.matching(self.terms)
+
+    def matching(self, wanted: Sequence[str]) -> str | None:
+        """The expression for some of the terms, or for all if these are fewer than two."""
         if not self.terms:
             return None
-        anything = " OR ".join(self.terms)
+        anything = " OR ".join(wanted if len(wanted) > 1 else self.terms)
         return f"{' AND '.join(self.required)} AND ({anything})" if self.required else anything
 
 

@@ -86,8 +86,11 @@ CREATE TRIGGER chunk_renamed AFTER UPDATE OF text, heading, path ON chunk BEGIN
 END
 """
 
+TOKENIZER = "porter unicode61 remove_diacritics 2"
+"""Of the full-text index; another one needs a migration that builds it anew."""
+
 # `extra`: pairs of characters of languages without blanks, parts of camelCase names (language.py).
-_EXTRA = """
+_EXTRA = f"""
 ALTER TABLE chunk ADD COLUMN extra TEXT NOT NULL DEFAULT '';
 DROP TRIGGER chunk_inserted;
 DROP TRIGGER chunk_deleted;
@@ -96,7 +99,7 @@ DROP TABLE chunk_fts;
 
 CREATE VIRTUAL TABLE chunk_fts USING fts5 (
     text, heading, path, extra, content = 'chunk', content_rowid = 'id',
-    tokenize = 'porter unicode61 remove_diacritics 2'
+    tokenize = '{TOKENIZER}'
 );
 INSERT INTO chunk_fts (chunk_fts) VALUES ('rebuild');
 

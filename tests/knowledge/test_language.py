@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from localmind.knowledge.chunk import Chunk
 from localmind.knowledge.index import Index
 from localmind.knowledge.language import EXTRA_LIMIT, extra_words, language, pairs, runs, spellings
-from localmind.knowledge.retrieve import keyword_scores
+from localmind.knowledge.retrieve import frequencies, keyword_scores
 from localmind.knowledge.scan import Entry
 from localmind.knowledge.scope import Scope
 from localmind.knowledge.search import parse
@@ -47,7 +47,8 @@ def index(tmp_path: Path) -> Iterator[Index]:
 
 
 def found(index: Index, question: str) -> list[str]:
-    ids = keyword_scores(index, parse(question), Scope((1,)), 10)
+    query = parse(question)
+    ids = keyword_scores(index, query, frequencies(index, query), Scope((1,)), 10)
     names = dict(index.db.execute("SELECT id, path FROM chunk").fetchall())
     return [names[number] for number in ids]
 
