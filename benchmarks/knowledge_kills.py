@@ -27,7 +27,20 @@ from localmind.knowledge.pace import Situation
 from localmind.workers.supervisor import Supervisor, launcher
 
 FILES = 120
-WORDS = "boat kettle garden window letter silver north copper yellow answer paper train river stone".split()
+WORDS = (
+    "boat",
+    "kettle",
+    "garden",
+    "window",
+    "letter",
+    "silver",
+    "north",
+    "copper",
+    "yellow",
+    "answer",
+    "paper",
+    "train",
+)
 
 
 async def opened(state: Path, embedder: Path) -> tuple[Knowledge, list[Supervisor]]:
@@ -64,8 +77,9 @@ async def contents(
     folder = await knowledge.add_folder(base / "folder")
     await knowledge.wait_indexed()
     index = knowledge._vectors
-    while not index.ready(folder.id) or index.trouble:
-        await asyncio.sleep(0.2)
+    # What was deleted leaves Chroma's files by a rebuild, which would otherwise begin in the middle of the comparison.
+    await knowledge.purge()
+    await asyncio.sleep(1)
     await knowledge.wait_indexed()
     rows = await knowledge._database.run(
         lambda one: one.db.execute(
@@ -119,7 +133,8 @@ def worker_of(process: subprocess.Popen[bytes], kind: str) -> psutil.Process | N
 
 def start(base: Path, embedder: Path) -> "subprocess.Popen[bytes]":
     command = [sys.executable, __file__, "victim", str(base), str(embedder)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=open(base / "victim.log", "ab"))
+    with open(base / "victim.log", "ab") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
     assert process.stdout is not None
     assert process.stdout.readline(), (base / "victim.log").read_text()[-2000:]
     return process
@@ -153,6 +168,12 @@ def main(embedder: Path, kills: int, seed: int) -> None:
             print(f"{sum(done.values())} kills in {time.monotonic() - started:.0f} s: {done}", flush=True)
     process.kill()
     process.wait()
+    compare(base, embedder, done)
+
+
+def compare(base: Path, embedder: Path, done: dict[str, int]) -> None:
+    """Open the index again and build a fresh one beside it."""
+    folder, kills = base / "folder", sum(done.values())
     after = asyncio.run(contents(base, "state", embedder))
     fresh = asyncio.run(contents(base, "fresh", embedder))
     on_disk = {path.relative_to(folder).as_posix() for path in folder.rglob("*.md") if not path.name.startswith(".")}

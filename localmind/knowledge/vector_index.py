@@ -190,7 +190,7 @@ class VectorIndex:
 
     async def rebuild(self) -> None:
         """Start an empty generation; `settle` fills it from SQLite, nothing is embedded again."""
-        log.warning("rebuilding the vector index from the database")
+        log.info("rebuilding the vector index from the database")
         old = self._place()
         self._open.clear()
         self._suspect = False

@@ -81,10 +81,8 @@ def test_localmindignore_lifts_what_gitignore_excludes(tmp_path: Path) -> None:
 def test_an_excluded_directory_is_the_reason_for_all_below(tmp_path: Path) -> None:
     put(tmp_path, "node_modules/deep/a.md")
     reason = Rules(tmp_path).explain("node_modules/deep/a.md", is_dir=False)
-    assert (
-        reason
-        == "its directory node_modules/ is left out: excluded by the built-in list of hidden and generated files: node_modules/"
-    )
+    listed = "the built-in list of hidden and generated files: node_modules/"
+    assert reason == f"its directory node_modules/ is left out: excluded by {listed}"
 
 
 def test_own_state_is_never_read(tmp_path: Path) -> None:

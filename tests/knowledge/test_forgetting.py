@@ -1,0 +1,116 @@
+"""After a deletion neither words nor vectors are left in any of our files: looked for in the bytes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from knowledge_fakes import VECTOR_METHODS, FakeCalls, Household, eventually, toy_vector
+
+from localmind.knowledge import traces
+from localmind.knowledge.chroma_worker import VectorCalls
+from localmind.knowledge.index import Index
+from localmind.knowledge.purge import QUIET_S, SPARING, Moment, due
+from localmind.knowledge.traces import Traces
+
+SECRETS = [f"Zanzibarquux {number}x keeps the violet ocelot in drawer {number * 37}qz." for number in range(20)]
+WORDS = (b"zanzibarquux", b"ocelot", b"qz.")
+
+
+def left(state: Path) -> list[str]:
+    """Files that hold words of a secret, or its vector."""
+    needles = [*WORDS, *(toy_vector(text).astype("<f4").tobytes()[:64] for text in SECRETS)]
+    return [
+        path.name
+        for path in state.rglob("*")
+        if path.is_file()
+        and any(needle in path.read_bytes() or needle in path.read_bytes().lower() for needle in needles)
+    ]
+
+
+@pytest.fixture
+async def secretive(tmp_path: Path) -> AsyncIterator[Household]:
+    """A household on real Chroma that holds 20 secrets among other files."""
+    house, calls = Household(tmp_path), VectorCalls()
+    house.vectors = FakeCalls({name: getattr(calls, name) for name in VECTOR_METHODS})
+    for number in range(40):
+        house.put(f"{number}.md", f"File {number} speaks of {'plums and quinces ' * (number % 7)}\n")
+    for number, text in enumerate(SECRETS):
+        house.put(f"secret{number}.md", text + "\n")
+    await house.fresh().start()
+    await house.knowledge.add_folder(house.folder)
+    await house.knowledge.wait_indexed()
+    yield house
+    await house.knowledge.close()
+    calls.close()
+
+
+async def test_deleted_files_leave_nothing_by_themselves(secretive: Household) -> None:
+    house, state = secretive, secretive.base / "state"
+    (state / "knowledge.db.backup-0001").write_text(SECRETS[3])
+    assert len(left(state)) > 1
+    for path in house.folder.glob("secret*.md"):
+        path.unlink()
+
+    async def forgotten() -> bool:
+        return not (await house.knowledge.indexing()).to_forget and not left(state)
+
+    await eventually(forgotten, 20)
+    await house.knowledge.wait_indexed()
+    assert await house.found("plums and quinces") != []
+    assert left(state) == []
+
+
+async def test_an_edit_that_removes_a_sentence_is_forgotten_by_a_purge(secretive: Household) -> None:
+    house, state = secretive, secretive.base / "state"
+    for number in range(20):
+        house.put(f"secret{number}.md", f"Nothing to be seen in number {number}.\n")
+
+    async def replaced() -> bool:
+        return not any("ocelot" in text for chunks in (await house.contents()).values() for _, _, text in chunks)
+
+    await eventually(replaced)
+    await house.knowledge.wait_indexed()
+    done = await house.knowledge.purge()
+    assert done.text
+    assert done.vectors
+    assert left(state) == []
+
+
+async def test_a_removed_folder_leaves_nothing_at_once(secretive: Household) -> None:
+    await secretive.knowledge.remove_folder(secretive.folder)
+    assert left(secretive.base / "state") == []
+
+
+def test_a_deletion_during_a_removal_makes_a_mark_of_its_own(tmp_path: Path) -> None:
+    index = Index(tmp_path / "knowledge.db")
+    assert not traces.traces(index)
+    index.set_meta("traces_of_text", "5")
+    traces.begin_removal(index, "text")
+    assert traces.traces(index).text is not None, "a removal that is broken off is still due"
+    index.set_meta("traces_of_text", "9")
+    traces.end_removal(index, "text")
+    assert traces.traces(index) == Traces(9.0, None)
+    index.close()
+
+
+@pytest.mark.parametrize(
+    ("moment", "expected"),
+    [
+        (Moment(100, None, 5), (False, False)),
+        (Moment(100, 99, 5), (False, False)),
+        (Moment(100, 100 - QUIET_S, 5), (True, True)),
+        (Moment(100, 50, 5, text_again_at=101), (False, True)),
+        (Moment(100, 50, 5, vectors_again_at=100 + SPARING), (True, False)),
+    ],
+)
+def test_traces_are_removed_in_quiet_moments_and_sparingly(moment: Moment, expected: tuple[bool, bool]) -> None:
+    assert due(Traces(1.0, 1.0), moment) == expected
+    assert due(Traces(None, None), moment) == (False, False)
+
+
+async def test_searching_somebody_is_not_disturbed(secretive: Household) -> None:
+    (secretive.folder / "secret1.md").unlink()
+    await secretive.knowledge.search("plums")
+    await asyncio.sleep(0)
+    assert secretive.knowledge._busy()
