@@ -105,6 +105,12 @@ class Settings(BaseSettings):
     threads: int | None = Field(None, ge=1, le=1024)
     """Threads of the engine; unset: the cores of this machine that we may use."""
 
+    gpu_layers: int | None = Field(None, ge=0, le=100_000)
+    """Layers of each model on GPUs, the output counted as one; 0 uses none. Unset: as many as fit."""
+
+    lock_weights: bool = False
+    """Keep models' weights in main memory whatever other programs need; where the system allows so much to be locked."""
+
     stretch_context: int | None = Field(None, ge=256, le=1_048_576)
     """Tokens that one stream may have although its model was trained for fewer: positions are stretched by YaRN,
     which costs some quality everywhere. Unset, or below what a model was trained for: nothing is stretched."""

@@ -66,7 +66,6 @@ class Backend:
     """The one that the user set, for clients; the daemon opens none."""
     wishes: Wishes = field(default_factory=Wishes)
     """What the user set about plans."""
-    default_model: str = ""
     draft_model: str | None = None
     """Drafts for the default model."""
     started_at: float = field(default_factory=time.time)

@@ -101,8 +101,10 @@ class Core:
         wishes = Wishes(
             n_ctx=settings.context,
             threads=settings.threads,
+            gpu_layers=settings.gpu_layers,
             kv_type=settings.kv_type,
             n_ctx_seq=settings.stretch_context,
+            mlock=settings.lock_weights,
         )
         self._remotes = Remotes(settings.remotes)
         self._engines = Engines(
@@ -153,7 +155,6 @@ class Core:
             microphone=settings.microphone,
             embedder=self._text_embedder,
             wishes=wishes,
-            default_model=settings.chat_model,
             draft_model=settings.draft_model,
         )
 
