@@ -109,7 +109,7 @@ class Settings(BaseSettings):
     """Layers of each model on GPUs, the output counted as one; 0 uses none. Unset: as many as fit."""
 
     lock_weights: bool = False
-    """Keep models' weights in main memory whatever other programs need; where the system allows so much to be locked."""
+    """Keep weights in main memory whatever other programs need, where the system allows so much to be locked."""
 
     stretch_context: int | None = Field(None, ge=256, le=1_048_576)
     """Tokens that one stream may have although its model was trained for fewer: positions are stretched by YaRN,
