@@ -5,7 +5,7 @@
     │   ├── ContextTooLong      the prompt does not fit the model's context
     │   ├── ConfigInvalid       a settings or catalog file does not parse
     │   └── Refused             who asks, or how, is not allowed
-    │       ├── Unauthorized  ├── ForbiddenOrigin  └── WrongHost
+    │       ├── Unauthorized  ├── TooManyGuesses  ├── ForbiddenOrigin  └── WrongHost
     ├── NotFound
     │   ├── ModelNotFound       no such name in the catalog
     │   ├── ModelNotInstalled   known, but its bytes are not here
@@ -78,6 +78,13 @@ class Refused(InvalidRequest):
 
 class Unauthorized(Refused):
     """Neither a valid token nor a peer that runs as this user."""
+
+
+class TooManyGuesses(Refused):
+    """Wrong tokens came too often from one place: none is looked at for a while."""
+
+    retry_after_s: int = 60
+    """Not sent between processes."""
 
 
 class ForbiddenOrigin(Refused):
@@ -254,6 +261,7 @@ TABLE: dict[type[LocalmindError], Row] = {
     ConfigInvalid: Row(500, "server_error", 2),
     Refused: Row(403, "permission_error", 1),
     Unauthorized: Row(401, "authentication_error", 1),
+    TooManyGuesses: Row(429, "rate_limit_error", 1, retry=True),
     ForbiddenOrigin: Row(403, "permission_error", 1),
     WrongHost: Row(421, "permission_error", 1),
     NotFound: Row(404, "not_found_error", 1),

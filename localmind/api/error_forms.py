@@ -7,7 +7,7 @@ dialect must never meet another's: it would show "[object Object]", or retry wha
 from collections.abc import Callable
 from typing import Any
 
-from localmind.errors import ContextTooLong, LocalmindError, QueueFull, row, to_wire
+from localmind.errors import ContextTooLong, LocalmindError, QueueFull, TooManyGuesses, row, to_wire
 
 Form = Callable[[LocalmindError], dict[str, Any]]
 
@@ -80,6 +80,6 @@ def form_of(path: str) -> Form:
 def headers_of(error: LocalmindError) -> dict[str, str]:
     """Whether the same request may succeed if sent again, and when."""
     headers = {"x-should-retry": "true" if row(error).retry else "false"}
-    if isinstance(error, QueueFull):
+    if isinstance(error, QueueFull | TooManyGuesses):
         headers["retry-after"] = str(error.retry_after_s)
     return headers

@@ -11,7 +11,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 Address = tuple[str, int]
@@ -25,6 +25,8 @@ class Peer:
     """ "unix" or "tcp"."""
     uid: int | None
     """The user that owns it; None when unknown."""
+    address: str = field(default="", compare=False)
+    """Where a TCP connection comes from."""
 
     @property
     def is_us(self) -> bool:
@@ -49,7 +51,7 @@ def tcp_peer(ours: Address, theirs: Address, read_table: Callable[[], Iterable[s
     """The peer of a loopback TCP connection. `read_table` yields the lines of /proc/net/tcp and tcp6."""
     if read_table is None:
         if sys.platform != "linux":
-            return Peer("tcp", None)
+            return Peer("tcp", None, theirs[0])
         read_table = _proc_tables
     wanted = (_hex_address(theirs), _hex_address(ours))
     mapped = (_hex_address(_as_mapped(theirs)), _hex_address(_as_mapped(ours)))
@@ -57,8 +59,8 @@ def tcp_peer(ours: Address, theirs: Address, read_table: Callable[[], Iterable[s
         fields = line.split()
         # sl local_address rem_address st tx:rx tr:tm retrnsmt uid …; state 01 is ESTABLISHED
         if len(fields) > 7 and fields[3] == "01" and (fields[1], fields[2]) in (wanted, mapped):
-            return Peer("tcp", int(fields[7]))
-    return Peer("tcp", None)
+            return Peer("tcp", int(fields[7]), theirs[0])
+    return Peer("tcp", None, theirs[0])
 
 
 def _proc_tables() -> Iterable[str]:

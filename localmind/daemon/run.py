@@ -23,7 +23,7 @@ from localmind.api.security import Gatekeeper, read_or_make_token
 from localmind.daemon.core import Core
 from localmind.daemon.lock import only_daemon
 from localmind.daemon.server import Server
-from localmind.daemon.sockets import tcp_listeners, unix_listener
+from localmind.daemon.sockets import names_of, other_listeners, tcp_listeners, unix_listener
 from localmind.errors import PermissionRefused, PortTaken
 from localmind.paths import Paths, private_dir
 from localmind.settings import Settings
@@ -68,7 +68,11 @@ def run(
         listeners += more
         token = read_or_make_token(paths.token_file)
         also = second.port if second is not None and more else None
-        keeper = Gatekeeper(port, token, frozenset(settings.allowed_origins), also)
+        names = names_of(settings.listen, settings.allowed_hosts)
+        if settings.listen:
+            listeners += other_listeners(settings.listen, port)
+            log.warning("other machines can reach this daemon on %s; they need the token", ", ".join(settings.listen))
+        keeper = Gatekeeper(port, token, frozenset(settings.allowed_origins), also, names)
         core = functools.partial(
             Core, paths, settings, port=port, tcp_problem=tcp_problem, second=second, worker_command=worker_command
         )

@@ -1,17 +1,19 @@
 """The sockets that the daemon listens on: a unix socket for this user, and loopback TCP for editors.
 
 Binding happens before the server starts, so that a port that is taken is a clear error and not a
-half-started daemon. Nothing here ever binds an address that another machine could reach.
+half-started daemon. An address that another machine could reach is bound only where the settings name it.
 """
 
 import errno
+import ipaddress
 import os
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
 
-from localmind.errors import PermissionRefused, PortTaken
+from localmind.errors import ConfigInvalid, PermissionRefused, PortTaken
 from localmind.paths import private_dir
 
 BACKLOG = 128
@@ -51,6 +53,42 @@ def tcp_listeners(port: int) -> list[socket.socket]:
     return listeners
 
 
+def other_listeners(addresses: Sequence[str], port: int) -> list[socket.socket]:
+    """Listening sockets on addresses that the user named. Raises ConfigInvalid, PortTaken."""
+    listeners: list[socket.socket] = []
+    try:
+        for address in addresses:
+            family = socket.AF_INET6 if _address(address).version == 6 else socket.AF_INET
+            listener = _bind(family, address, port)
+            if listener is None:
+                raise ConfigInvalid(f"`listen`: this machine has no IPv6, so it has no {address}")
+            listeners.append(listener)
+    except BaseException:
+        for listener in listeners:
+            listener.close()
+        raise
+    return listeners
+
+
+def names_of(addresses: Sequence[str], allowed: Sequence[str]) -> frozenset[str]:
+    """What a Host header may call this machine beside its loopback names. Raises ConfigInvalid."""
+    found = [_address(address) for address in addresses]
+    if any(each.is_unspecified for each in found) and not allowed:
+        raise ConfigInvalid(
+            "`listen` names every address of this machine, and no name that others call it by is allowed",
+            hint='add allowed_hosts = ["NAME", …] to settings.toml, or listen on single addresses',
+        )
+    own = {f"[{each}]" if each.version == 6 else str(each) for each in found if not each.is_unspecified}
+    return frozenset(own | set(allowed))
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError as problem:
+        raise ConfigInvalid(f"`listen`: {text!r} is no IP address", hint='such as ["192.168.1.20"]') from problem
+
+
 def _bind(family: socket.AddressFamily, host: str, port: int) -> socket.socket | None:
     try:
         listener = socket.socket(family, socket.SOCK_STREAM)
@@ -74,8 +112,10 @@ def _bind(family: socket.AddressFamily, host: str, port: int) -> socket.socket |
             raise PermissionRefused(
                 f"this user may not listen on port {port}", hint="choose a port above 1023"
             ) from problem
-        if family == socket.AF_INET6 and problem.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+        if host == "::1" and problem.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
             return None  # IPv6 is there but switched off
+        if problem.errno == errno.EADDRNOTAVAIL:
+            raise ConfigInvalid(f"`listen`: this machine has no address {host}", hint="ip addr") from problem
         raise
     return listener
 

@@ -1,0 +1,148 @@
+"""Connections that take their time: each deadline on real sockets, with an application that only echoes or streams."""
+
+import asyncio
+import contextlib
+import socket
+import struct
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from localmind.daemon.protocol import Deadlines
+from localmind.daemon.server import Server
+
+SHORT = Deadlines(head=0.3, body=0.3, write=0.3, head_bytes=4096, connections=40)
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class EchoApp:
+    """Answers with the length of the body; `/endless` streams until its client is gone."""
+
+    def __init__(self) -> None:
+        self.streaming = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/endless":
+            await self._endless(send, receive)
+            return
+        size, more = 0, True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            size, more = size + len(message["body"]), message["more_body"]
+        body = str(size).encode()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _endless(self, send: Any, receive: Any) -> None:
+        self.streaming += 1
+        gone = asyncio.create_task(self._gone(receive))
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            while not gone.done():
+                await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+                await asyncio.sleep(0)
+        finally:
+            self.streaming -= 1
+            gone.cancel()
+
+    async def _gone(self, receive: Any) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[tuple[EchoApp, int]]:
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(200)
+    app = EchoApp()
+    server = Server(app, [listener], SHORT)
+    running = asyncio.create_task(server.run_until_stopped())
+    yield app, listener.getsockname()[1]
+    server.stop()
+    await running
+
+
+async def talk(port: int, *pieces: bytes, every: float = 0.0) -> bytes:
+    """Send the pieces, and return all that comes until the other end closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(every)
+        return await asyncio.wait_for(reader.read(), 10)
+    except ConnectionError:
+        return b""
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    deadline = time.monotonic() + 10
+    while not await condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("half", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\nX: y"])
+async def test_a_head_that_does_not_end_is_closed(served: tuple[EchoApp, int], half: bytes) -> None:
+    assert await talk(served[1], half) == b""
+
+
+async def test_a_head_that_drips_is_closed_although_something_always_comes(served: tuple[EchoApp, int]) -> None:
+    assert await talk(served[1], *[bytes([byte]) for byte in GET], every=0.03) == b""
+
+
+async def test_the_head_of_a_second_request_has_the_same_deadline(served: tuple[EchoApp, int]) -> None:
+    answer = await talk(served[1], GET, b"GET / HTTP", every=0.1)
+    assert answer.count(b"200 OK") == 1
+
+
+async def test_a_body_that_stops_coming_is_closed_and_a_slow_one_is_not(served: tuple[EchoApp, int]) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 8\r\n\r\n"
+    assert await talk(served[1], head, b"abc") == b""
+    slow = await talk(served[1], head, *[b"ab"] * 4, every=0.15)
+    assert slow.endswith(b"\r\n\r\n8")
+
+
+async def test_a_head_beyond_its_size_is_closed(served: tuple[EchoApp, int]) -> None:
+    assert await talk(served[1], b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 5000 + b"\r\n\r\n") == b""
+    assert b"200 OK" in await talk(served[1], b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+
+async def test_who_does_not_read_an_answer_gives_its_place_back(served: tuple[EchoApp, int]) -> None:
+    app, port = served
+
+    async def streams(count: int) -> bool:
+        return app.streaming == count
+
+    with socket.socket() as stalled:
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stalled.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(stalled, ("127.0.0.1", port))
+        stalled.send(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
+        await until(lambda: streams(1))
+        await until(lambda: streams(0))
+
+
+async def test_half_open_connections_beyond_the_limit_do_not_keep_others_out(served: tuple[EchoApp, int]) -> None:
+    held = []
+    for _ in range(SHORT.connections + 10):
+        half = socket.create_connection(("127.0.0.1", served[1]))
+        half.send(b"GET / HTTP/1.1\r\n")
+        held.append(half)
+
+    async def answered() -> bool:
+        return b"200 OK" in await talk(served[1], b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+    await until(answered)
+    for half in held:
+        half.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        half.close()

@@ -1,0 +1,168 @@
+"""Every route of a real daemon against who must get nothing: web pages, other names, other users, wrong tokens."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest_e2e import Home, new_home
+
+pytestmark = pytest.mark.timeout(120)
+
+# Sends each request of stdin on a connection of its own, as the user it is told to be, and prints the status lines.
+ASKER = """
+import encodings.idna, json, os, socket, sys
+uid, port, requests = json.load(sys.stdin)
+if uid is not None:
+    os.setgid(uid)
+    os.setuid(uid)
+answers = []
+for request in requests:
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as sock:
+        sock.sendall(request.encode())
+        data = b""
+        while b"\\r\\n\\r\\n" not in data and (more := sock.recv(65536)):
+            data += more
+    answers.append(data.decode("latin-1"))
+print(json.dumps(answers))
+"""
+EXTRA = [("GET", "/nothing"), ("GET", "/docs"), ("GET", "/openapi.json"), ("POST", "/"), ("DELETE", "/v1/models")]
+OTHER_USER = 65534
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    home = new_home(tmp_path_factory.mktemp("who"), None)
+    home.start()
+    yield home
+    home.stop()
+
+
+@pytest.fixture(scope="module")
+def routes(served: Home) -> list[tuple[str, str]]:
+    [answer] = ask(served, ["GET /openapi.json HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"])
+    length = int(answer.lower().split("content-length: ")[1].split("\r\n")[0])
+    with socket.create_connection(("127.0.0.1", served.port)) as sock:
+        sock.sendall(f"GET /openapi.json HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\n\r\n".encode())
+        data = b""
+        while len(data.partition(b"\r\n\r\n")[2]) < length:
+            data += sock.recv(65536)
+    paths = json.loads(data.partition(b"\r\n\r\n")[2])["paths"]
+    found = [(method.upper(), path) for path, methods in paths.items() for method in methods]
+    assert len(found) > 60
+    return [(method, path.replace("{", "").replace("}", "")) for method, path in found] + EXTRA
+
+
+def ask(home: Home, requests: list[str], uid: int | None = None) -> list[str]:
+    asked = [request.replace("{host}", f"127.0.0.1:{home.port}") for request in requests]
+    told: Any = json.dumps([uid, home.port, asked])
+    done = subprocess.run([sys.executable, "-c", ASKER], input=told, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    answers: list[str] = json.loads(done.stdout)
+    return answers
+
+
+def refusals(
+    home: Home, routes: list[tuple[str, str]], more: str = "", *, uid: int | None = None, host: str = "{host}"
+):
+    head = "Host: " + host + "\r\n" if host else ""
+    end = f"{head}{more}Content-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}"
+    answers = ask(home, [f"{method} {path} HTTP/1.1\r\n{end}" for method, path in routes], uid)
+    assert all("access-control-allow" not in answer.lower() for answer in answers)
+    return {(route, answer.split(" ")[1]) for route, answer in zip(routes, answers, strict=True)}
+
+
+def statuses(found: set[tuple[tuple[str, str], str]]) -> set[str]:
+    return {status for (_, path), status in found if path != "/health"}
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "localhost.evil.example:{port}", "127.0.0.1.nip.io:{port}", "localhost.:{port}", "127.0.0.1:1"],
+)
+def test_another_name_gets_nothing_from_any_route(served: Home, routes: list[tuple[str, str]], host: str) -> None:
+    found = refusals(served, routes, host=host.replace("{port}", str(served.port)))
+    assert {status for _, status in found} == {"421"}
+
+
+def test_no_name_two_names_and_a_name_in_the_request_line_get_nothing(served: Home) -> None:
+    port = served.port
+    absolute = "GET http://evil.example/v1/models HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"
+    twice = f"GET /v1/models HTTP/1.1\r\nHost: localhost:{port}\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n"
+    none = "GET /v1/models HTTP/1.0\r\n\r\n"
+    for answer in ask(served, [absolute, twice, none]):
+        assert answer.split(" ")[1] in ("421", "400")
+
+
+@pytest.mark.parametrize(
+    "page",
+    ["Origin: http://evil.example", "Origin: null", "Origin: http://{host}", "Sec-Fetch-Site: cross-site"],
+)
+def test_a_web_page_gets_nothing_from_any_route(served: Home, routes: list[tuple[str, str]], page: str) -> None:
+    found = refusals(served, routes, page + "\r\n")
+    assert {status for _, status in found} == {"403"}
+
+
+def test_a_preflight_allows_nothing_and_a_websocket_is_not_opened(served: Home) -> None:
+    page = "Host: {host}\r\nOrigin: http://evil.example\r\n"
+    preflight = f"OPTIONS /v1/models HTTP/1.1\r\n{page}Access-Control-Request-Method: POST\r\nConnection: close\r\n\r\n"
+    key = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    opened = f"GET /localmind/v1/listen HTTP/1.1\r\n{page}{key}"
+    answers = ask(served, [preflight, opened])
+    assert [answer.split(" ")[1] for answer in answers] == ["403", "403"]
+    assert all("access-control-allow" not in answer.lower() for answer in answers)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become a second user")
+def test_another_user_of_this_machine_gets_nothing_without_the_token(
+    served: Home, routes: list[tuple[str, str]]
+) -> None:
+    found = refusals(served, routes, uid=OTHER_USER)
+    assert statuses(found) == {"401"}
+    wrong = "Authorization: Bearer wrong\r\n"
+    first = refusals(served, [("GET", "/v1/models")] * 12, wrong, uid=OTHER_USER)
+    assert {status for _, status in first} == {"401", "429"}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become a second user")
+def test_another_user_finds_no_socket_no_token_and_no_database(served: Home) -> None:
+    places = [served.paths.socket, served.paths.token_file, served.paths.threads_db, served.paths.log_file]
+    assert all(place.exists() for place in places)
+    tried = f"""
+import os, socket, sys
+os.setgid({OTHER_USER}); os.setuid({OTHER_USER})
+for place in sys.argv[1:]:
+    try:
+        if place.endswith(".sock"):
+            socket.socket(socket.AF_UNIX).connect(place)
+        else:
+            open(place).close()
+    except PermissionError:
+        continue
+    print(place)
+"""
+    done = subprocess.run([sys.executable, "-c", tried, *map(str, places)], capture_output=True, text=True, timeout=30)
+    assert (done.stdout, done.stderr) == ("", "")
+    for place in places:
+        assert place.stat().st_mode & 0o077 == 0 or Path(place.parent).stat().st_mode & 0o077 == 0
+
+
+def test_this_user_gets_an_answer_and_a_squatter_on_the_port_gets_no_token(served: Home) -> None:
+    [answer] = ask(served, ["GET /v1/models HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"])
+    assert answer.startswith("HTTP/1.1 200")
+    token = served.paths.token_file.read_text().strip()
+    (served.directory / "squatted").mkdir()
+    squatted = new_home(served.directory / "squatted", None)
+    with socket.create_server(("127.0.0.1", squatted.port)) as squatter:
+        squatter.settimeout(0.5)
+        listed = squatted.cli("folders", "list", "--json")
+        assert listed.returncode == 0, listed.stderr
+        with pytest.raises(TimeoutError):
+            squatter.accept()
+    squatted.cli("stop")
+    assert token not in served.paths.log_file.read_text()
