@@ -24,4 +24,11 @@ def read_plan(data: Any) -> Plan:
             f"batch {plan.n_batch}/{plan.n_ubatch}",
             hint="localmind doctor",
         )
+    named = len(plan.devices) == len(plan.layers) and (not plan.devices or sum(plan.layers) == plan.n_gpu_layers)
+    if not named or min(plan.n_gpu_layers, plan.cpu_experts, *plan.layers, 0) < 0:
+        raise InvalidRequest(
+            f"the plan is not valid: {plan.n_gpu_layers} layers as {plan.layers} on {plan.devices}, "
+            f"{plan.cpu_experts} layers of experts in main memory",
+            hint="localmind doctor",
+        )
     return plan

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 LISTING = ("-P", "-m", "localmind.engine.devices")
-LISTING_S = 60.0
-"""The first start of a driver compiles its kernels."""
+LISTING_S = 20.0
+"""Drivers start in a second or two, and one that hangs must not hang the daemon."""
 NAMES = {"MTL": "Metal", "HIP": "ROCm"}
 """ggml's names of backends where ours are others."""
 VENDORS = {
