@@ -25,6 +25,10 @@ VENDORS = {
     "0x1002": ("AMD graphics", "ROCm"),
     "0x8086": ("Intel graphics", "Vulkan"),
 }
+WINDOWS_QUERY = (
+    "powershell", "-NoProfile", "-Command",
+    "Get-CimInstance Win32_VideoController | Select-Object Name,AdapterRAM | ConvertTo-Json",
+)  # fmt: skip
 CARVED = 1 << 30
 """A card with less memory of its own than this is part of the processor and borrows main memory."""
 
@@ -120,7 +124,8 @@ def _present(system: str, arch: str, memory: tuple[int, int], root: Path, run: R
         query = ("nvidia-smi", "--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits")
         version = re.search(r"CUDA Version:\s*(\d+\.\d+)", run(("nvidia-smi",), 5.0))
         nvidia = tuple(replace(gpu, driver=version[1] if version else "") for gpu in parse_nvidia(run(query, 5.0)))
-    others = [gpu for gpu in cards(root, memory) if not (nvidia and gpu.backend == "CUDA")]
+    present = windows_cards(run(WINDOWS_QUERY, 15.0), memory) if system == "windows" else cards(root, memory)
+    others = [gpu for gpu in present if not (nvidia and gpu.backend == "CUDA")]
     return [*nvidia, *others]
 
 
@@ -150,6 +155,26 @@ def cards(root: Path, memory: tuple[int, int]) -> list[Gpu]:
             )
         )
     return found
+
+
+def windows_cards(text: str, memory: tuple[int, int]) -> list[Gpu]:
+    """Cards that Windows names, as JSON. Sizes end at 4 GiB there, which serves for saying that a card is there."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return []
+    rows = [row for row in (found if isinstance(found, list) else [found]) if isinstance(row, dict)]
+    gpus: list[Gpu] = []
+    for row in rows:
+        name, ram = str(row.get("Name") or ""), row.get("AdapterRAM")
+        maker = re.search(r"NVIDIA|AMD|Radeon|Intel", name)
+        if maker is None:
+            continue
+        backend = "CUDA" if maker[0] == "NVIDIA" else "Vulkan"
+        number = sum(gpu.backend == backend for gpu in gpus)
+        size = ram if isinstance(ram, int) and ram > 0 else memory[0] // 2
+        gpus.append(Gpu(name, backend, size, size, maker[0] == "Intel", f"{backend}{number}"))
+    return gpus
 
 
 def parse_nvidia(text: str) -> tuple[Gpu, ...]:

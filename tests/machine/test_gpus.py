@@ -13,7 +13,7 @@ from machines import APPLE, CUDA, LAPTOP
 
 from localmind.machine.devices import Gpu, Machine
 from localmind.machine.gpu_build import wanted_build
-from localmind.machine.gpus import cards, find_gpus, listed_by_ggml, output
+from localmind.machine.gpus import cards, find_gpus, listed_by_ggml, output, windows_cards
 
 GIB = 1 << 30
 MEMORY = 16 * GIB, 10 * GIB
@@ -126,6 +126,18 @@ def test_the_cards_of_linux_are_told_by_their_makers(tmp_path: Path) -> None:
     assert [(gpu.name, gpu.backend, gpu.unified) for gpu in found] == [
         ("AMD graphics", "ROCm", True), ("Intel graphics", "Vulkan", True),
     ]  # fmt: skip
+
+
+def test_the_cards_of_windows_are_told_by_their_names(tmp_path: Path) -> None:
+    rows = [{"Name": "AMD Radeon RX 6600", "AdapterRAM": 4 * GIB - 1}, {"Name": "Microsoft Basic Display Adapter"}]
+    run = FakeRun(powershell=json.dumps([*rows, {"Name": "Intel(R) UHD Graphics", "AdapterRAM": None}]))
+    found = find_gpus("windows", "amd64", MEMORY, frozenset(), root=tmp_path, run=run)
+    assert [(gpu.name, gpu.id, gpu.unified) for gpu in found] == [
+        ("AMD Radeon RX 6600", "Vulkan0", False), ("Intel(R) UHD Graphics", "Vulkan1", True),
+    ]  # fmt: skip
+    one = windows_cards(json.dumps(rows[0]), MEMORY)
+    assert [gpu.name for gpu in one] == ["AMD Radeon RX 6600"], "a single card is no list there"
+    assert windows_cards("", MEMORY) == windows_cards("[1, null]", MEMORY) == []
 
 
 def test_apple_silicon_has_one_gpu_that_shares_the_memory() -> None:
