@@ -11,6 +11,7 @@ from tui_fakes import NOW, FakeDaemon, wait_until
 
 from localmind_tui.app import LocalmindApp
 from localmind_tui.editor import Launch
+from localmind_tui.models import Room
 from localmind_tui.screens.chat import ChatScreen
 from localmind_tui.widgets.composer import Composer
 from localmind_tui.widgets.header import Header
@@ -92,6 +93,7 @@ def start(tmp_path: Path) -> Start:
             "environ": ENVIRON,
             "launch": launched.append,
             "clock": lambda: NOW + 3600,
+            "room": lambda: Room(8_000_000_000, 5_000_000_000),
             "here": tmp_path / "here",
             "templates": tmp_path / "templates",
         }

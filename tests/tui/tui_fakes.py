@@ -68,10 +68,15 @@ MODELS: list[dict[str, Any]] = [
     },
 ]
 RECOMMENDED = {
-    "models": [
-        {"model": "qwen3:4b", "fits": "yes", "recommended": True, "why": "3.1 GB of 8.0 GB; about 12 tokens/s here"},
-        {"model": "smollm2:135m", "fits": "yes", "why": "0.3 GB of 8.0 GB; about 120 tokens/s here"},
-        {"model": "giant:70b", "fits": "no", "why": "needs 45 GB of memory; this machine has 8.0 GB"},
+    "picks": [
+        {
+            "use": "chat",
+            "name": "qwen3:4b",
+            "why": "the best of 12 that fits: 3.1 GB of 8.0 GB",
+            "tokens_per_second": 12.4,
+            "better": "giant:70b would be better, but it needs 45 GB",
+        },
+        {"use": "embed", "name": "all-minilm:l6-v2", "why": "quick enough for 2 cores", "better": ""},
     ]
 }
 
@@ -122,6 +127,7 @@ class FakeDaemon:
             for folder in self.status_answer["folders"]
         ]
         self.recommended: dict[str, Any] | None = RECOMMENDED
+        self.paused = False
         self.away = False
         self.ensured = 0
         self.closed = False
@@ -170,7 +176,7 @@ class FakeDaemon:
             case ["models", "pulls"]:
                 return {"pulls": []}
             case ["folders"]:
-                return {"folders": self.folders}
+                return {"folders": self.folders, "indexing": {"paused": self.paused, "pace": None}}
             case ["threads"]:
                 busy = {run.thread_id for run in self.running.list()}
                 found = self.threads.recent(limit=query.get("limit", 50))
@@ -202,10 +208,7 @@ class FakeDaemon:
                     self.pulls[body["model"]].put_nowait(LocalmindError("the download was cancelled"))
                 return {}
             case ["folders", what]:
-                assert body is not None
-                for folder in self.folders:
-                    if folder["path"] == body["path"]:
-                        folder["state"] = "paused" if what == "pause" else "ready"
+                self.paused = what == "pause"
                 return {}
         raise NotFound(f"there is no POST {path} here")
 

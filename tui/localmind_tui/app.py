@@ -23,6 +23,7 @@ from localmind_tui.daemon import Daemon
 from localmind_tui.desk import Desk
 from localmind_tui.editor import Launch
 from localmind_tui.keymap import bindings
+from localmind_tui.models import Room
 from localmind_tui.preferences import Preferences
 from localmind_tui.pulling import Pulling
 from localmind_tui.screens.chat import ChatScreen
@@ -61,6 +62,7 @@ class LocalmindApp(App[None]):
         environ: Mapping[str, str] = os.environ,
         launch: Callable[[Launch], None] | None = None,
         clock: Callable[[], float] = time.time,
+        room: Callable[[], Room] = Room.now,
         here: Path | None = None,
     ) -> None:
         super().__init__()
@@ -70,6 +72,7 @@ class LocalmindApp(App[None]):
             environ=environ,
             launch=launch or self.launch_program,
             clock=clock,
+            room=room,
             memory=Memory(memory),
             preferences=preferences,
             templates=templates or Path("templates"),

@@ -7,6 +7,7 @@ from pathlib import Path
 from localmind_tui.daemon import Daemon
 from localmind_tui.editor import Launch
 from localmind_tui.link import Link
+from localmind_tui.models import Room
 from localmind_tui.preferences import Preferences
 from localmind_tui.state import Memory
 
@@ -19,6 +20,7 @@ class Desk:
     environ: Mapping[str, str]
     launch: Callable[[Launch], None]
     clock: Callable[[], float]
+    room: Callable[[], Room]
     memory: Memory
     preferences: Preferences
     templates: Path

@@ -148,18 +148,13 @@ def context_of(status: Mapping[str, Any], model: str | None) -> int:
     return 0
 
 
-def memory(machine: Mapping[str, Any], status: Mapping[str, Any]) -> str:
-    """`memory ▓▓▓▓░░░░ 3.9 of 8.0 GB used · smollm2:135m is loaded`."""
-    import psutil  # the machine that the app runs on is the daemon's
-
-    now = psutil.virtual_memory()
-    used = now.total - now.available
-    words = [f"memory {gauge(used / now.total, 16)} {size(used)} of {size(now.total)} used"]
+def memory(total: int, available: int, status: Mapping[str, Any]) -> str:
+    """`memory ▓▓▓▓░░░░ 3.9 GB of 8.0 GB used · smollm2:135m is loaded`."""
+    used = total - available
+    words = [f"memory {gauge(used / total, 16)} {size(used)} of {size(total)} used"]
     loaded = [str(entry["model"]) for entry in status.get("models") or () if entry.get("state") == "loaded"]
     if loaded:
         words.append(f"{', '.join(loaded)} {'is' if len(loaded) == 1 else 'are'} loaded")
-    if machine.get("summary"):
-        words.append(str(machine["summary"]))
     return clean_line(" · ".join(words))
 
 

@@ -107,7 +107,15 @@ KEYS = (
     Key("model.cancel", "x", "cancel", "cancel", "Cancel the download; what came is kept for the next", "models", True),
     Key("model.remove", "D", "remove", "remove", "Remove the model from this machine", "models", True),
     Key("folder.add", "a", "add", "add", "Watch another folder", "folders", True),
-    Key("folder.pause", "space", "pause", "pause", "Pause the folder, or go on with it", "folders", True),
+    Key(
+        "folder.pause",
+        "space",
+        "pause",
+        "pause",
+        "Pause reading of all folders, or go on",
+        "folders",
+        True,
+    ),
     Key("folder.only", "enter", "select", "ask only it", "Ask only this folder; again: all of them", "folders", True),
     Key("folder.remove", "D", "remove", "remove", "Stop watching it and forget what was read", "folders", True),
 )

@@ -15,6 +15,19 @@ OVERHEAD = 1.25
 
 
 @dataclass(slots=True, frozen=True)
+class Room:
+    """Memory of this machine, in bytes; the app runs where the daemon does."""
+
+    total: int
+    available: int
+
+    @classmethod
+    def now(cls) -> "Room":
+        memory = psutil.virtual_memory()
+        return cls(memory.total, memory.available)
+
+
+@dataclass(slots=True, frozen=True)
 class Model:
     """One line of the picker."""
 
@@ -32,12 +45,15 @@ class Model:
 
 
 def models_of(
-    listed: Sequence[Mapping[str, Any]], machine: Mapping[str, Any], status: Mapping[str, Any]
+    listed: Sequence[Mapping[str, Any]], machine: Mapping[str, Any], status: Mapping[str, Any], room: Room
 ) -> list[Model]:
     """The catalog's models: those that chat first, the installed ones at the top of them."""
-    said = {str(each.get("model") or each.get("name")): each for each in machine.get("models") or ()}
+    said: dict[str, Mapping[str, Any]] = {}
+    for pick in machine.get("picks") or ():
+        if pick.get("use") == "chat" or str(pick["name"]) not in said:
+            said[str(pick["name"])] = pick
     loaded = {str(each["model"]) for each in status.get("models") or () if each.get("state") == "loaded"}
-    found = [_model(data, said.get(str(data["name"])), str(data["name"]) in loaded) for data in listed]
+    found = [_model(data, said.get(str(data["name"])), str(data["name"]) in loaded, room) for data in listed]
     return sorted(
         found, key=lambda model: (model.role != "chat", not model.installed, not model.recommended, -model.size)
     )
@@ -57,9 +73,9 @@ def best(models: Sequence[Model]) -> Model | None:
     return None
 
 
-def _model(data: Mapping[str, Any], said: Mapping[str, Any] | None, loaded: bool) -> Model:
+def _model(data: Mapping[str, Any], said: Mapping[str, Any] | None, loaded: bool, room: Room) -> Model:
     size = int(data.get("size") or 0)
-    fits, why = _judged(said) if said is not None else _by_memory(size)
+    fits, why = _judged(said) if said is not None else _by_memory(size, room)
     return Model(
         name=clean_line(str(data["name"])),
         role=str(data.get("role") or "chat"),
@@ -71,21 +87,21 @@ def _model(data: Mapping[str, Any], said: Mapping[str, Any] | None, loaded: bool
         loaded=loaded,
         fits=fits,
         why=why,
-        recommended=bool(said and said.get("recommended")),
+        recommended=bool(said and said.get("use") == "chat"),
     )
 
 
 def _judged(said: Mapping[str, Any]) -> tuple[Fits, str]:
-    words = said.get("why") or said.get("reasons") or ""
-    why = clean_line(words if isinstance(words, str) else "; ".join(map(str, words)))
-    fits = said.get("fits")
-    if fits in ("yes", "slow", "no"):
-        return fits, why
-    return ("no" if fits is False else "yes"), why
+    """What the daemon's recommendation says of a model."""
+    words = [str(said.get("why") or "")]
+    if said.get("tokens_per_second"):
+        words.append(f"about {float(said['tokens_per_second']):.0f} tokens/s here")
+    if said.get("better"):
+        words.append(str(said["better"]))
+    return "yes", clean_line("; ".join(word for word in words if word))
 
 
-def _by_memory(size: int) -> tuple[Fits, str]:
-    memory = psutil.virtual_memory()
+def _by_memory(size: int, memory: Room) -> tuple[Fits, str]:
     need = size * OVERHEAD
     words = f"needs about {format.size(need)} of memory"
     if need > memory.total * 0.9:

@@ -4,6 +4,18 @@ from collections.abc import Mapping
 
 from textual.theme import Theme
 
+
+def _scrollbar(track: str, thumb: str, active: str) -> dict[str, str]:
+    """A bar that is hardly there until it is used."""
+    return {
+        **{f"scrollbar-background{each}": track for each in ("", "-hover", "-active")},
+        "scrollbar": thumb,
+        "scrollbar-hover": active,
+        "scrollbar-active": active,
+        "scrollbar-corner-color": track,
+    }
+
+
 DARK = Theme(
     name="localmind-dark",
     primary="#7aa2c9",
@@ -17,7 +29,12 @@ DARK = Theme(
     warning="#e0b36a",
     error="#d9776c",
     dark=True,
-    variables={"block-cursor-background": "#3b4654", "block-cursor-foreground": "#f2efe8", "border": "#7aa2c9"},
+    variables={
+        "block-cursor-background": "#3b4654",
+        "block-cursor-foreground": "#f2efe8",
+        "border": "#7aa2c9",
+        **_scrollbar("#17191c", "#33383f", "#7aa2c9"),
+    },
 )
 LIGHT = Theme(
     name="localmind-light",
@@ -32,7 +49,12 @@ LIGHT = Theme(
     warning="#96601a",
     error="#b23b2e",
     dark=False,
-    variables={"block-cursor-background": "#cfdbe8", "block-cursor-foreground": "#1c1b19", "border": "#2f5f8a"},
+    variables={
+        "block-cursor-background": "#cfdbe8",
+        "block-cursor-foreground": "#1c1b19",
+        "border": "#2f5f8a",
+        **_scrollbar("#faf8f3", "#d8d2c4", "#2f5f8a"),
+    },
 )
 OURS = (DARK, LIGHT)
 SIXTEEN = "ansi-dark"

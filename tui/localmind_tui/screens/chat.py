@@ -12,9 +12,9 @@ from typing import Any
 from textual import on, work
 from textual.app import SuspendNotSupported
 
+from localmind import templates
 from localmind.clean import clean, clean_line
 from localmind.errors import InvalidRequest, LocalmindError
-from localmind_tui import templates
 from localmind_tui.commands import BY_NAME
 from localmind_tui.editor import editor_command
 from localmind_tui.screens.asking import Prompt

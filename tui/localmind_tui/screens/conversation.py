@@ -15,9 +15,10 @@ from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widgets import Footer, Static, TextArea
 
+from localmind import templates
 from localmind.clean import clean, clean_line
 from localmind.errors import LocalmindError
-from localmind_tui import clipboard, format, templates
+from localmind_tui import clipboard, format
 from localmind_tui.attaching import attach
 from localmind_tui.commands import COMMANDS
 from localmind_tui.completion import Candidate, Completion, complete, references

@@ -73,7 +73,7 @@ class FirstRun(ModalScreen[str | None]):
             if self.is_attached:
                 self.query_one("#model", Static).update(format.failure(problem))
             return
-        self._models = models_of(listed, await self._machine(), self._desk.link.status)
+        self._models = models_of(listed, await self._machine(), self._desk.link.status, self._desk.room())
         if self._model is None or not self._asked:
             self._model = best(self._models)
         self._embedder = next((each.name for each in self._models if each.role == "embed" and not each.installed), None)

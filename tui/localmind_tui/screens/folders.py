@@ -15,7 +15,7 @@ from textual.widgets import Footer, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from localmind.clean import clean, clean_line
-from localmind.errors import DaemonUnreachable, LocalmindError, NotFound
+from localmind.errors import DaemonUnreachable, LocalmindError
 from localmind.events import Failed
 from localmind_tui import format
 from localmind_tui.completion import folder_completion
@@ -53,7 +53,7 @@ class FoldersScreen(ModalScreen[str | None]):
         self._only = only
         self._folders: list[Mapping[str, Any]] = []
         self._lines: list[Content] = []
-        self._adding: dict[str, str] = {}
+        self._paused = False
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="window") as box:
@@ -72,13 +72,17 @@ class FoldersScreen(ModalScreen[str | None]):
     @work(exclusive=True, group="folders")
     async def _look(self) -> None:
         try:
-            self._folders = (await self._desk.daemon.get("/folders"))["folders"]
+            found = await self._desk.daemon.get("/folders")
         except LocalmindError as problem:
             for line in self.query(".empty").results(Static):
                 line.update(format.failure(problem))
             return
         if not self.query(".empty"):
             return  # closed meanwhile
+        self._folders, indexing = found["folders"], found.get("indexing") or {}
+        self._paused, pace = bool(indexing.get("paused")), clean_line(str(indexing.get("pace") or ""))
+        box = self.query_one(".window")
+        box.border_subtitle = "paused: nothing is read or embedded" if self._paused else pace
         listed = self.query_one(OptionList)
         lines = [self._line(folder) for folder in self._folders]
         if len(lines) != len(self._lines):
@@ -173,13 +177,9 @@ class FoldersScreen(ModalScreen[str | None]):
 
     @work(group="change")
     async def action_pause(self) -> None:
-        if (folder := self.marked) is None:
-            return
-        paused = folder["state"] == "paused"
+        """The daemon pauses as a whole."""
         try:
-            await self._desk.daemon.post(f"/folders/{'resume' if paused else 'pause'}", {"path": str(folder["path"])})
-        except NotFound:
-            self.notify("This daemon cannot pause folders; restart it after an upgrade.", markup=False)
+            await self._desk.daemon.post(f"/folders/{'resume' if self._paused else 'pause'}")
         except LocalmindError as problem:
             self.notify(format.failure(problem), severity="error", markup=False)
         self._look()

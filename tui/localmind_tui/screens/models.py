@@ -71,8 +71,10 @@ class ModelsScreen(ModalScreen[str | None]):
             return
         if not self.query("#memory"):
             return  # closed meanwhile
-        self._models = models_of(listed["models"], machine, self._desk.link.status)
-        self.query_one("#memory", Static).update(format.memory(machine, self._desk.link.status))
+        room = self._desk.room()
+        self._models = models_of(listed["models"], machine, self._desk.link.status, room)
+        told = format.memory(room.total, room.available, self._desk.link.status)
+        self.query_one("#memory", Static).update(told)
         self._show()
 
     async def _machine(self) -> Mapping[str, Any]:
@@ -81,7 +83,7 @@ class ModelsScreen(ModalScreen[str | None]):
             try:
                 self._answered = await self._desk.daemon.get("/models/recommend")
             except LocalmindError:
-                self._answered = {"models": []}
+                self._answered = {"picks": []}
         return self._answered
 
     def _show(self) -> None:
@@ -102,7 +104,15 @@ class ModelsScreen(ModalScreen[str | None]):
 
     def _line(self, model: Model) -> Content:
         name = f"{'●' if model.name == self._current else '✓' if model.installed else ' '} {model.name}"
-        state = "loaded" if model.loaded else "here" if model.installed else format.size(model.size)
+        state = (
+            "loaded"
+            if model.loaded
+            else "here"
+            if model.installed
+            else format.size(model.size)
+            if model.size
+            else "size unknown"
+        )
         step = self._pulling.steps.get(model.name)
         if step is not None:
             state = format.download(step)
