@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import errno
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ import msgspec
 
 from localmind.errors import DiskFull, DownloadFailed, HashMismatch
 from localmind.events import Progress
+from localmind.models.ahead import Ahead, Spread
 from localmind.models.line import Hasher, Line, NoRoom, Patience
 from localmind.models.peer import AGAIN, STRONG_ETAG, Busy, CannotContinue, Wanted
 from localmind.models.room import FLOOR, FreeSpace, Reserve, blocks_of, free_space, reserve_blocks
@@ -32,6 +33,7 @@ TICK_S = 0.05
 STEADY = 1 << 16
 """Bytes after which a connection counts as having worked, and the count of failures starts again."""
 PATIENT = Patience()
+SPREAD = Spread()
 
 _reserved: dict[Path, int] = {}
 """Bytes that running downloads of this process still have to write where blocks cannot be reserved."""
@@ -60,6 +62,8 @@ class Fetch:
     patience: Patience = PATIENT
     headers: dict[str, str] = field(default_factory=dict)
     reserve: Reserve = reserve_blocks
+    spread: Spread = SPREAD
+    _ahead: Ahead | None = field(default=None, init=False)
     _hasher: Hasher | None = field(default=None, init=False)
 
     @property
@@ -85,12 +89,14 @@ class Fetch:
         try:
             for fresh in (False, True):
                 self._hasher = Hasher(self.part)
+                self._ahead = Ahead(self.part, self.size, self.spread, self._piece, refused=self.sha256 is None)
+                self._ahead.found()
                 have = 0
                 async with contextlib.aclosing(self._rehash()) as parts:
                     async for have in parts:
                         if have < self._size_of_part():
                             yield Progress("check", float(have), float(self.size), "B", self.label)
-                resumed = have > 0
+                resumed = have + self._ahead.came > 0
                 async with contextlib.aclosing(self._fill(have)) as steps:
                     async for step in steps:
                         yield step
@@ -110,12 +116,16 @@ class Fetch:
                     )
         finally:
             _reserved.pop(self.part, None)
+            if self._ahead is not None:
+                self._ahead.stop()
             if self._hasher is not None:
                 await in_thread(self._hasher.close)
             if not self._size_of_part():
                 self.discard()  # blocks were reserved, and nothing came
 
     def discard(self) -> None:
+        if self._ahead is not None:
+            self._ahead.discard()
         self.part.unlink(missing_ok=True)
         self.note.unlink(missing_ok=True)
 
@@ -144,17 +154,18 @@ class Fetch:
 
     async def _fill(self, have: int) -> AsyncGenerator[Progress, None]:
         """Connect as often as it takes until the part has its size."""
+        ahead = self._ahead_of()
         failures = 0
-        yield self._progress(have)
+        yield self._progress(have + ahead.came)
         while have < self.size:
             self._reserve(have)
             before = have
             wait: float | None = None
             try:
                 async with contextlib.aclosing(self._receive(have)) as steps:
-                    async for have in steps:
-                        yield self._progress(have)
-                problem = f"the connection ended after {have} of {self.size} bytes"
+                    async for shown in steps:
+                        yield self._progress(shown)
+                problem = f"the connection ended after {self._size_of_part()} of {self.size} bytes"
             except httpx2.TimeoutException:
                 problem = f"nothing came for {self.patience.stall_s:g} s"
             except httpx2.TransportError as error:
@@ -172,9 +183,18 @@ class Fetch:
             except NoRoom:
                 raise self._disk_full(self.size - self._size_of_part()) from None
             have = self._size_of_part()
+            while ahead.waits_for(have):
+                await asyncio.sleep(TICK_S)
+                ahead.look(have, _nothing)
+                yield self._progress(have + ahead.came)
+            alone, have = have, await in_thread(ahead.append, have)
+            self._hasher_of().follow(have)
             if have >= self.size:
                 yield self._progress(have)
                 return
+            if have > alone:
+                failures = 0
+                continue
             failures = 1 if have - before >= STEADY else failures + 1
             if wait is not None and wait > self.patience.longest_wait_s:
                 raise DownloadFailed(f"{problem} and wants to be left alone for {wait:.0f} s", hint=f"then {AGAIN}")
@@ -183,29 +203,28 @@ class Fetch:
             await asyncio.sleep(wait if wait is not None else min(30.0, self.patience.pause_s * 2 ** (failures - 1)))
 
     async def _receive(self, have: int) -> AsyncGenerator[int, None]:
-        """One connection: append to the part and yield its length. Restarts from 0 if the peer cannot continue."""
-        wanted = Wanted(self.url, self.size, self.shown, self.headers)
-        headers: dict[str, str] = {}
-        if have:
-            headers["Range"] = f"bytes={have}-"
-            if (note := self._read_note()) is not None and note.etag and STRONG_ETAG.match(note.etag):
-                headers["If-Range"] = note.etag
-        hasher = self._hasher_of()
+        """One connection, and perhaps others ahead of it: append to the part, and yield how much has come in all.
+
+        Restarts from 0 if the peer cannot continue.
+        """
+        hasher, ahead = self._hasher_of(), self._ahead_of()
         loop, over = asyncio.get_running_loop(), asyncio.Event()
 
         def opened(begin: int, etag: str | None) -> None:
             self._write_note(etag)
             if begin < have:
                 hasher.reset()
+                ahead.discard()
+            ahead.refused = ahead.refused or etag is None
 
         line = Line(
             self.client,
-            wanted,
-            headers,
+            self._wanted(),
+            self._range(have),
             self.part,
             self.patience,
             start=have,
-            end=self.size,
+            end=ahead.limit(have),
             opened=opened,
             moved=hasher.follow,
             ended=lambda: loop.call_soon_threadsafe(over.set),
@@ -217,12 +236,52 @@ class Fetch:
                     await asyncio.wait_for(over.wait(), TICK_S)
                 if self.part in _reserved:
                     _reserved[self.part] = self.size - line.have
-                yield line.have
+                ahead.look(line.have, _nothing)
+                line.limit(ahead.limit(line.have))
+                yield line.have + ahead.came
             if line.problem is not None:
                 raise line.problem
         finally:
             line.stop()
             hasher.follow(self._size_of_part())
+
+    def _piece(self, path: Path, start: int, end: int, over: Callable[[], object]) -> Line:
+        """A connection for bytes that the main one has not come to yet."""
+
+        def opened(begin: int, etag: str | None) -> None:
+            if begin != start:
+                raise CannotContinue
+
+        headers = self._range(start, end)
+        return Line(
+            self.client,
+            self._wanted(),
+            headers,
+            path,
+            self.patience,
+            start=start,
+            end=end,
+            base=start,
+            opened=opened,
+            moved=_nothing,
+            ended=over,
+        )
+
+    def _wanted(self) -> Wanted:
+        return Wanted(self.url, self.size, self.shown, self.headers)
+
+    def _range(self, start: int, end: int | None = None) -> dict[str, str]:
+        """Headers that ask for the rest, or a piece, of the file that the part is of."""
+        if not start:
+            return {}
+        headers = {"Range": f"bytes={start}-{end - 1 if end else ''}"}
+        if (note := self._read_note()) is not None and note.etag and STRONG_ETAG.match(note.etag):
+            headers["If-Range"] = note.etag
+        return headers
+
+    def _ahead_of(self) -> Ahead:
+        assert self._ahead is not None  # `run` makes it before anything else
+        return self._ahead
 
     def _hasher_of(self) -> Hasher:
         assert self._hasher is not None  # `run` makes it before anything else
@@ -264,6 +323,10 @@ class Fetch:
 
     def _progress(self, have: int) -> Progress:
         return Progress(self.stage, float(have), float(self.size), "B", self.label)
+
+
+def _nothing(*_: object) -> None:
+    """For those who look often enough not to be told."""
 
 
 def _sync(path: Path) -> None:

@@ -78,6 +78,10 @@ class Line:
     def start(self) -> None:
         self._thread.start()
 
+    def limit(self, end: int) -> None:
+        """Read no further than this: the rest comes on another way."""
+        self._end = min(self._end, end)
+
     def stop(self) -> None:
         """Touch no file from now on. Waits for a write, never for a peer."""
         with self._gate:
