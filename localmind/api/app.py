@@ -25,6 +25,7 @@ from localmind.api import (
 )
 from localmind.api.backend import Backend
 from localmind.api.body_limit import BodyLimit
+from localmind.api.mcp_route import McpRoute
 from localmind.api.security import App, Gate, Gatekeeper
 from localmind.api.streams import JSON, error_response
 from localmind.api.tidy import Tidy
@@ -96,4 +97,4 @@ def create_app(backend: Backend, keeper: Gatekeeper) -> App:
         problem_of_ours = InternalError("something went wrong in the daemon", hint="localmind doctor")
         return error_response(request.url.path, problem_of_ours)
 
-    return Gate(BodyLimit(app), keeper)
+    return Gate(BodyLimit(McpRoute(app, backend.paths)), keeper)

@@ -29,6 +29,7 @@ COMMANDS = {
     "doctor": ("localmind.cli.doctor:doctor", "Check this machine and explain what localmind found."),
     "engine": ("localmind.cli.engine:engine", "Show or rebuild the llama.cpp binding."),
     "bench": ("localmind.cli.bench:bench", "Measure how fast a model is on this machine."),
+    "mcp": ("localmind.cli.mcp:mcp", "Serve search, ask, transcribe and folders to an agent over stdio (MCP)."),
     "completion": ("localmind.cli.completion:completion", "Print the completion script of a shell."),
     "man": ("localmind.cli.man:man", "Print the manual page: localmind man | man -l -"),
     "token": ("localmind.cli.status:token", "Print the token that other programs may use."),
