@@ -52,6 +52,9 @@ class ResponseFormat(msgspec.Struct, frozen=True):
     """GBNF with a rule `root`, as llama.cpp reads it."""
 
 
+ANY_TEXT = ResponseFormat()
+
+
 class Message(msgspec.Struct, frozen=True):
     """One message as a chat template sees it."""
 

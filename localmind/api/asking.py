@@ -21,7 +21,7 @@ from localmind.api.streams import unless_gone
 from localmind.catalog import ModelSpec
 from localmind.errors import FolderNotFound, InvalidRequest
 from localmind.events import Done, Event, Passage, Sources, TextDelta
-from localmind.messages import Message, ResponseFormat, SamplingParams
+from localmind.messages import ANY_TEXT, Message, SamplingParams
 from localmind.models.made import Made
 from localmind.workers.request import Request
 
@@ -141,7 +141,7 @@ def _one(backend: Backend, target: Target, asked: Request) -> AsyncGenerator[Eve
     if asked.sampling.temperature == SamplingParams().temperature:  # nobody asked for one: facts need none
         asked = msgspec.structs.replace(asked, sampling=msgspec.structs.replace(asked.sampling, temperature=0.0))
     events = backend.grounded.answer(target.spec, asked, target.folder)
-    return _with_sources(events, in_text=target.in_text and asked.format == ResponseFormat())
+    return _with_sources(events, in_text=target.in_text and asked.format == ANY_TEXT)
 
 
 async def _with_sources(events: AsyncGenerator[Event, None], *, in_text: bool) -> AsyncGenerator[Event, None]:

@@ -76,6 +76,19 @@ class CitationFilter:
         return next((part for part in reversed(_END.split(self._said)) if part.strip(" .!?,;:")), "")
 
 
+class Untouched:
+    """In place of a CitationFilter where the answer is not prose: `[1]` may be a list of JSON."""
+
+    def __init__(self) -> None:
+        self.cited: list[int] = []
+
+    def feed(self, text: str) -> str:
+        return text
+
+    def flush(self) -> str:
+        return ""
+
+
 def sources_of(answer: str, cited: Sequence[int], passages: Sequence[Passage]) -> tuple[Passage, ...]:
     """The passages an answer rests on: those it cites, else those whose words it uses.
 

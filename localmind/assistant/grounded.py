@@ -14,13 +14,13 @@ from pathlib import Path
 import msgspec
 
 from localmind.assistant import followup
-from localmind.assistant.answer import NOT_IN_FILES, CitationFilter, declines, sources_of
+from localmind.assistant.answer import NOT_IN_FILES, CitationFilter, Untouched, declines, sources_of
 from localmind.catalog import ModelSpec
-from localmind.errors import FolderNotFound, InvalidRequest
+from localmind.errors import FolderNotFound, InvalidRequest, NotFound
 from localmind.events import Done, Event, Passage, Sources, TextDelta
 from localmind.knowledge import citations
 from localmind.knowledge.knowledge import Knowledge
-from localmind.messages import Message
+from localmind.messages import ANY_TEXT, Message
 from localmind.workers.engines import Engines
 from localmind.workers.request import Request
 
@@ -80,6 +80,9 @@ class Grounded:
         limit = asked.sampling.max_tokens or style.answer_tokens
         found = await self._found(asked.messages, style, folder)
         passages = citations.numbered(found)
+        prose = asked.format == ANY_TEXT
+        if not passages and not prose:
+            raise NotFound("nothing in your files comes near the question", hint="localmind search QUERY --explain")
         yield Sources(passages)
         if not passages:
             yield TextDelta(NOT_IN_FILES)
@@ -87,7 +90,7 @@ class Grounded:
             return
         passages = await self._fitting(spec, asked.messages, passages, style, limit)
         sampling = msgspec.structs.replace(asked.sampling, max_tokens=limit)
-        checked = CitationFilter(passages)
+        checked = CitationFilter(passages) if prose else Untouched()
         answer: list[str] = []
         messages = tuple(prompt(asked.messages, passages, style))
         events = self._engines.generate_with_progress(

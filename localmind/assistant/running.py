@@ -20,7 +20,7 @@ import msgspec
 from localmind.catalog import ModelSpec
 from localmind.errors import InternalError, InvalidRequest, LocalmindError, NotFound, ShuttingDown
 from localmind.events import Done, Event, Failed, Passage, ReasoningDelta, Sources, TextDelta
-from localmind.messages import Message, ResponseFormat, SamplingParams
+from localmind.messages import ANY_TEXT, Message, ResponseFormat, SamplingParams
 from localmind.store.threads import Threads
 from localmind.store.transcript import Attachment, Mode, Options, Turn, with_attachments
 from localmind.workers.engines import Engines
@@ -29,8 +29,6 @@ from localmind.workers.request import Request
 STORE_EVERY_S = 0.25
 ENDED_KEPT = 64
 """Answers that have ended and can still be followed to their end by whoever was cut off."""
-
-ANY_FORM = ResponseFormat()
 
 log = logging.getLogger("localmind.assistant")
 
@@ -56,7 +54,7 @@ class Question:
     """The turn that this is another wording of."""
     options: Options | None = None
     """For this question alone, over those of its thread."""
-    format: ResponseFormat = ANY_FORM
+    format: ResponseFormat = ANY_TEXT
 
 
 @dataclass(slots=True)
@@ -181,7 +179,7 @@ class Running:
         )
         return turn, thread.options
 
-    async def _begin(self, turn: Turn, spec: ModelSpec, options: Options, format: ResponseFormat = ANY_FORM) -> Turn:
+    async def _begin(self, turn: Turn, spec: ModelSpec, options: Options, format: ResponseFormat = ANY_TEXT) -> Turn:
         message_id = await asyncio.to_thread(self._threads.begin, turn.id, model=spec.name)
         thread = await asyncio.to_thread(self._threads.thread_of, message_id)
         run = Run(thread.id, turn.id, message_id, spec.name)

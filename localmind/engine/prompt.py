@@ -24,10 +24,9 @@ from localmind.engine.output.constrain import answer_constraint
 from localmind.engine.output.reader import opens
 from localmind.engine.template import BREAK, OURS, ChatTemplate
 from localmind.errors import InvalidRequest
-from localmind.messages import Message, ResponseFormat, ToolUse
+from localmind.messages import ANY_TEXT, Message, ResponseFormat, ToolUse
 
 NO_TOOLS = ToolUse()
-ANY_TEXT = ResponseFormat()
 KEPT = 32
 """Constraints that are remembered."""
 

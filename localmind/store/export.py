@@ -1,4 +1,4 @@
-"""A thread as a document to keep: Markdown for people. Pure text; what is in it was cleaned by nobody, as it was said."""
+"""A thread as a document to keep: Markdown for people. Pure text, cleaned by nobody: it is written as it was said."""
 
 import time
 

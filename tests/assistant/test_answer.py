@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localmind.assistant.answer import CitationFilter, declines, sources_of
+from localmind.assistant.answer import CitationFilter, Untouched, declines, sources_of
 from localmind.events import Passage
 
 
@@ -111,3 +111,9 @@ def test_a_model_may_decline() -> None:
     assert declines("That is not in your files.")
     assert declines("Not in the files")
     assert not declines("The key is not in your files, it is in the drawer")
+
+
+def test_an_answer_that_is_no_prose_is_left_as_it_is():
+    unchecked = Untouched()
+    assert unchecked.feed('{"rows": [1, ') + unchecked.feed("22]}") + unchecked.flush() == '{"rows": [1, 22]}'
+    assert unchecked.cited == []
