@@ -106,6 +106,8 @@ class VectorIndex:
             return await self._settle(root_id, self.models.wanted)
         except LocalmindError as error:
             self.distrust(error)
+            if self._suspect and self._clock() >= self._rebuild_at:
+                return True
             raise
 
     async def _settle(self, root_id: int, model: str) -> bool:
@@ -224,7 +226,8 @@ class VectorIndex:
         if count != expected:
             # A crash between Chroma's commit and ours leaves a few ids too many or too few.
             present = await self._call("ids", root_id, model)
-            if len(present) != count:
+            # Most of them missing is no crash: somebody lost files, and what is left beside them is not to be trusted.
+            if len(present) != count or len(present) < expected // 2:
                 return False
             await self._database.run(vector_rows.reconcile_placed, root_id, present)
         lost = 0
