@@ -168,7 +168,7 @@ def transcribed(
                 texts.append(segment.text)
                 at.seconds = segment.end
                 yield segment
-                yield Progress("transcribe", round(at.seconds, 1), round(total, 1), "s")
+                yield Progress("transcribe", round(min(at.seconds, total), 1), round(total, 1), "s")
             at.seconds = duration
     yield Progress("transcribe", round(duration, 1), round(duration, 1), "s")
     text = "".join(texts).strip()
