@@ -1,0 +1,181 @@
+"""Completion, references, vim keys, preferences: what happens between the keys and a question, without an app."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from textual.app import App, ComposeResult
+from textual.widgets import TextArea
+
+from localmind_tui.clipboard import tool_for
+from localmind_tui.completion import Completion, complete, folder_completion, pasted_path, reference_to, references
+from localmind_tui.keymap import KEYS
+from localmind_tui.preferences import Preferences
+from localmind_tui.themes import DARK, LIGHT, SIXTEEN, first_theme
+from localmind_tui.vim import Vim
+from localmind_tui.widgets.stream import TAIL_LINES, shortened
+from localmind_tui.widgets.turn import code_blocks
+
+COMMANDS = (("model", "Another model"), ("models", "All models"), ("new", "New thread"))
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "boiler.md").write_text("x")
+    (tmp_path / "a b.txt").write_text("x")
+    (tmp_path / ".hidden").write_text("x")
+    return tmp_path
+
+
+def offered(found: Completion | None) -> list[str]:
+    return [candidate.text for candidate in found.candidates] if found else []
+
+
+def test_commands_complete_on_the_first_line_only(here: Path) -> None:
+    def at(text: str, *, first: bool = True) -> list[str]:
+        return offered(complete(text, first_line=first, commands=COMMANDS, roots=(), here=here))
+
+    assert at("/mod") == ["/model ", "/models "]
+    assert at("/") == ["/model ", "/models ", "/new "]
+    assert at("/model x") == []
+    assert at("/mod", first=False) == []
+
+
+def test_files_and_folders_complete_a_directory_at_a_time(here: Path) -> None:
+    def at(text: str) -> list[str]:
+        return offered(complete(text, first_line=False, commands=(), roots=("/home/ines/samples",), here=here))
+
+    assert at("see @") == ["@notes/", "@samples/", '@"a b.txt" ']
+    assert at("see @notes/b") == ["@notes/boiler.md "]
+    assert at('see @"a ') == ['@"a b.txt" ']
+    assert at("see @.h") == ["@.hidden "]
+    assert at("mail@notes") == []
+    assert at("@nowhere/") == []
+
+
+def test_references_are_what_exists_each_once_with_what_a_sentence_puts_behind(here: Path) -> None:
+    text = 'Compare @notes/boiler.md, @"a b.txt" and @notes/boiler.md. Mail x@notes; see @missing.'
+    assert references(text, (), here) == [here / "notes/boiler.md", here / "a b.txt"]
+    assert references("@notes", (str(here / "notes"),), Path("/")) == [here / "notes"]
+
+
+def test_a_reference_made_from_a_path_is_read_back_as_that_path(here: Path) -> None:
+    for name in ("notes/boiler.md", "a b.txt"):
+        assert references(reference_to(here / name), (), Path("/")) == [here / name]
+
+
+def test_dropped_files_come_in_the_forms_that_terminals_paste(here: Path) -> None:
+    path = here / "a b.txt"
+    for form in (
+        f"'{path}'",
+        f'"{path}"',
+        str(path).replace(" ", "\\ "),
+        f"file://{str(path).replace(' ', '%20')}",
+        f"{path} ",
+    ):
+        assert pasted_path(form) == path
+    for other in ("", "hello", "two\nlines", "/nowhere/at/all", "a" * 5000, "'"):
+        assert pasted_path(other) is None
+
+
+@given(st.text())
+def test_no_text_breaks_completion_or_references(text: str) -> None:
+    complete(text, first_line=True, commands=COMMANDS, roots=("/x",), here=Path("/"))
+    references(text, ("/x",), Path("/"))
+    pasted_path(text)
+    folder_completion(text)
+    code_blocks(text)
+
+
+def test_folders_complete_for_the_folder_field(here: Path) -> None:
+    assert folder_completion(f"{here}/no") == f"{here}/notes"
+    assert folder_completion(f"{here}/") is None
+    assert folder_completion("relative") is None
+
+
+class Editor(App[None]):
+    def compose(self) -> ComposeResult:
+        yield TextArea()
+
+
+VIM = [
+    ("one two three", "0 d w", "two three", "normal"),
+    ("one two three", "0 2 d w", "three", "normal"),
+    ("one two three", "0 w D", "one ", "normal"),
+    ("one two three", "0 c w", "two three", "insert"),
+    ("one two", "b x", "one wo", "normal"),
+    ("one two", "0 e x", "on two", "normal"),
+    ("one two", "0 r O", "One two", "normal"),
+    ("one\ntwo\nthree", "g g d d", "two\nthree", "normal"),
+    ("one\ntwo\nthree", "g g d j", "three", "normal"),
+    ("one\ntwo", "g g y y p", "one\none\ntwo", "normal"),
+    ("one\ntwo", "g g d d p", "two\none", "normal"),
+    ("one", "d d", "", "normal"),
+    ("one\ntwo", "g g J", "one two", "normal"),
+    ("one", "d d u", "one", "normal"),
+    ("one", "o", "one\n", "insert"),
+    ("one", "O", "\none", "insert"),
+    ("one", "0 x P", "one", "normal"),
+    ("one two", "0 y w $ p", "one twoone ", "normal"),
+    ("one", "9 9 l x", "one", "normal"),
+    ("", "d d x p J w b e G", "", "normal"),
+]
+
+
+async def test_vim_keys_edit_as_in_vi() -> None:
+    app = Editor()
+    async with app.run_test():
+        area = app.query_one(TextArea)
+        for text, keys, result, mode in VIM:
+            area.load_text(text)
+            area.move_cursor(area.document.end)
+            vim = Vim()
+            for key in ["escape", *keys.split()]:
+                vim.key("dollar_sign" if key == "$" else key, None if len(key) > 1 else key, area)
+            assert (area.text, vim.mode) == (result, mode), keys
+
+
+def test_preferences_say_what_is_wrong_and_keep_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text(
+        '[tui]\ntheme = "nord"\nvim = "yes"\ncolour = 1\n[tui.keys]\n'
+        '"answer.stop" = "ctrl+x"\n"nonsense" = "f9"\n"help" = ""\n'
+    )
+    found = Preferences.read(path)
+    assert (found.theme, found.vim, dict(found.keys)) == ("nord", False, {"answer.stop": "ctrl+x"})
+    assert len(found.problems) == 4
+    path.write_text("not toml")
+    assert Preferences.read(path).problems
+    assert Preferences.read(tmp_path / "none.toml") == Preferences()
+
+
+@given(st.recursive(st.none() | st.booleans() | st.text(), lambda inner: st.dictionaries(st.text(), inner)))
+def test_no_table_locks_anybody_out(table: object) -> None:
+    found = Preferences.of(table)
+    assert set(found.keys) <= {key.id for key in KEYS}
+
+
+def test_the_first_theme_is_what_the_terminal_can_show() -> None:
+    assert first_theme({"COLORTERM": "truecolor"}) == DARK.name
+    assert first_theme({"TERM": "xterm-256color", "COLORFGBG": "0;15"}) == LIGHT.name
+    assert first_theme({"TERM": "linux"}) == SIXTEEN
+
+
+def test_over_ssh_the_far_clipboard_is_left_alone() -> None:
+    which = {"xclip": "/usr/bin/xclip"}.get
+    assert tool_for({"DISPLAY": ":0"}, which) == ("xclip", "-selection", "clipboard")
+    assert tool_for({"DISPLAY": ":0", "SSH_TTY": "/dev/pts/1"}, which) is None
+    assert tool_for({}, which) is None
+
+
+def test_of_a_long_open_block_the_end_is_drawn() -> None:
+    block = "\n".join(map(str, range(TAIL_LINES + 5)))
+    assert shortened(block).splitlines()[:2] == ["… 5 lines above", "5"]
+    assert shortened("a\nb") == "a\nb"
+
+
+def test_code_blocks_are_found_as_they_were_written() -> None:
+    assert code_blocks("```py\na\n\nb\n```\n~~~~\n~~~\n~~~~\n```\nopen") == ["a\n\nb\n", "~~~\n", "open"]
+    assert code_blocks("no `code` here") == []

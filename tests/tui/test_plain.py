@@ -1,0 +1,50 @@
+"""The conversation as plain lines: everything said once, nothing drawn."""
+
+from pathlib import Path
+
+import pytest
+from tui_fakes import FakeDaemon
+
+from localmind.errors import WorkerDied
+from localmind.events import Done, Passage, Sources, TextDelta
+from localmind_tui import plain
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the user types; the end of it is Ctrl+D."""
+    typed: list[str] = []
+    monkeypatch.setattr("builtins.input", lambda prompt="": typed.pop(0) if typed else (_ for _ in ()).throw(EOFError))
+    return typed
+
+
+async def test_asking_searching_and_opening_by_lines(
+    lines: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    daemon = FakeDaemon(tmp_path / "threads.db")
+    passage = Passage(1, "/f/boiler.md", 1, 9, None, None, "", 0.7)
+    daemon.say(
+        TextDelta("In \x1b[31m October"), Sources((passage,)), Done(), WorkerDied("killed", hint="localmind doctor")
+    )
+    lines += [
+        "When was \\",
+        "it serviced?",
+        "/again",
+        "/search october",
+        "/open 1",
+        "/threads",
+        "/nonsense",
+        "/quit",
+        "never",
+    ]
+    assert await plain.converse(daemon, folder=None, model=None, thread=None) == 0
+    said = capsys.readouterr().out
+    assert "In  October\nSource 1: /f/boiler.md:1-9\n" in said
+    assert "killed\nhint: localmind doctor\n" in said
+    assert "You: When was \nit serviced?" in said
+    assert "1. When was: In October" in said
+    assert "/search WORDS" in said
+    assert "\x1b" not in said
+    assert lines == ["never"]
+    assert daemon.closed
+    await daemon.stop()
