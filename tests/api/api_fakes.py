@@ -34,6 +34,7 @@ class FakeEngines:
 
     def __init__(self, *script: Event | Exception) -> None:
         self.asked: list[Request] = []
+        self.calls: list[tuple[str, dict[str, Any]]] = []
         self.open = 0
         self.live: dict[str, dict[str, Any]] = {}
         self.tally = Tally()
@@ -58,7 +59,24 @@ class FakeEngines:
         return [float(len(document)) for document in documents]
 
     async def ask(self, spec: ModelSpec, method: str, **params: Any) -> Any:
-        return f"{method} {params}"
+        """A token a word, numbered by its length."""
+        self.calls.append((method, params))
+        match method:
+            case "tokenize":
+                return [len(word) for word in params["text"].split()]
+            case "detokenize":
+                return [b"x" * token for token in params["tokens"]] if params.get("apart") else "x x"
+            case "count":
+                return sum(len(message["content"].split()) for message in params["messages"])
+            case "apply_template":
+                return {"prompt": " ".join(f"<{each['role']}> {each['content']}" for each in params["messages"])}
+        raise AssertionError(method)
+
+    async def load(self, spec: ModelSpec, keep_alive: float | None = None) -> None:
+        self.calls.append(("load", {"keep_alive": keep_alive}))
+
+    async def unload(self, spec: ModelSpec) -> None:
+        self.calls.append(("unload", {}))
 
     async def states(self) -> dict[str, dict[str, Any]]:
         return self.live
