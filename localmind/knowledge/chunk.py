@@ -31,6 +31,9 @@ RATIO_STEP, RATIO_RANGE = 0.5, (1.0, 5.0)
 SLICES, SLICE = 16, 1000
 # Longer lines are cut here first: the splitter's time grows with the square of a sentence that never ends.
 LINE_LIMIT = 20_000
+# Of a longer stretch too, which is cut behind a paragraph or line that ends after so many characters: 1,000,000 short
+# lines took minutes.
+STRETCH = 60_000
 
 
 @dataclass(slots=True, frozen=True)
@@ -151,9 +154,22 @@ def _sections(document: Extracted) -> Iterator[tuple[int | None, int, int]]:
         bounds = [(number, start, end) for number, (start, end) in enumerate(zip(document.pages, ends, strict=True), 1)]
     for page, start, end in bounds:
         for cut in _ENDLESS.finditer(document.text, start, end):
-            yield page, start, cut.end()
+            yield from _stretches(document.text, page, start, cut.end())
             start = cut.end()
-        yield page, start, end
+        yield from _stretches(document.text, page, start, end)
+
+
+def _stretches(text: str, page: int | None, start: int, end: int) -> Iterator[tuple[int | None, int, int]]:
+    """The same part in stretches that the splitter has time for."""
+    while end - start > 2 * STRETCH:
+        for mark in ("\n\n", "\n"):
+            found = text.find(mark, start + STRETCH, start + 2 * STRETCH)
+            if found >= 0:
+                break
+        cut = found + len(mark) if found >= 0 else start + 2 * STRETCH
+        yield page, start, cut
+        start = cut
+    yield page, start, end
 
 
 def _pieces(text: str, offset: int, split: Split) -> Iterator[tuple[int, int]]:
