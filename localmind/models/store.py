@@ -201,6 +201,7 @@ class Store:
         installed = self.show(name)
         others = [found for path, found in self._all() if path != self._manifest(name)]
         self._manifest(name).unlink()
+        self._known = (-1, ())
         shutil.rmtree(self.views / model_id(name), ignore_errors=True)
         # A manifest that cannot be read may need any blob, so then all stay.
         needed = {file.sha256 for other in others if other is not None for file in other.files}
@@ -286,6 +287,7 @@ class Store:
     def _note(self, installed: Installed) -> None:
         data = msgspec.json.format(msgspec.json.encode(installed), indent=1)
         write_atomic(self._manifest(installed.name), data)
+        self._known = (-1, ())  # a directory's time is too coarse to tell two changes in a row apart
 
     def _links(self, files: tuple[FileSpec, ...]) -> dict[str, int]:
         found = {file.sha256: shared_since(self.blob(file.sha256)) for file in files}

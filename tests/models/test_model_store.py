@@ -125,6 +125,26 @@ def test_a_lost_view_is_made_again(store: Store, spec: ModelSpec) -> None:
     assert (store.locate("tiny:1b") / "weights.bin").exists()
 
 
+def test_what_is_installed_is_known_at_once_however_quickly_it_changes(store: Store, spec: ModelSpec) -> None:
+    for number in range(20):
+        twin = msgspec.structs.replace(spec, name=f"twin:{number}")
+        store.install(twin, "shared")
+        assert [found.name for found in store.specs()].count(twin.name) == 1
+        store.remove(twin.name)
+        assert [found.name for found in store.specs()] == [spec.name]
+
+
+def test_pruning_takes_what_no_model_needs_and_leaves_the_rest(store: Store, spec: ModelSpec) -> None:
+    (store.partial / "a.part").write_bytes(b"12345")
+    (store.blobs / ("0" * 64)).write_bytes(b"123")
+    assert store.prune() == 8
+    assert store.verify(spec.name) == ()
+    (store.blobs / ("0" * 64)).write_bytes(b"123")
+    (store.manifests / "torn.json").write_text("{")
+    assert store.prune() == 0  # it may be the torn one's
+    assert (store.blobs / ("0" * 64)).exists()
+
+
 def test_removing_a_model_frees_its_files(store: Store, spec: ModelSpec) -> None:
     removed = store.remove("tiny:1b")
     assert (removed.freed, removed.kept) == (spec.size, ())
