@@ -130,10 +130,16 @@ class VectorCalls:
 
 def _files(directory: str) -> Any:
     import chromadb
+    from chromadb.api.shared_system_client import SharedSystemClient
 
     Path(directory).mkdir(parents=True, exist_ok=True, mode=0o700)
     settings = chromadb.config.Settings(anonymized_telemetry=False, is_persistent=True, allow_reset=False)
-    return chromadb.PersistentClient(path=directory, settings=settings)
+    try:
+        return chromadb.PersistentClient(path=directory, settings=settings)
+    except Exception:
+        # What could not be opened, on a full disk for instance, would be handed out half made the next time.
+        SharedSystemClient.clear_system_cache()
+        raise
 
 
 def _server(url: str, token: str | None) -> Any:

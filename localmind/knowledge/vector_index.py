@@ -29,8 +29,9 @@ from localmind.workers.process import WorkerCalls
 
 BATCH = 200
 TIMEOUT_S = 120.0
-# Chunks that must find themselves among their three nearest, and how many of them may fail: the search is approximate.
-CANARIES, CANARIES_LOST = 20, 1
+# Chunks that must find themselves. The search is approximate, so when one does not, so many more are asked, of which
+# as few may fail.
+CANARIES, CANARIES_MORE, CANARIES_LOST = 20, 80, 1
 # Seconds between rebuilds that are due to errors; the last one from then on.
 PATIENCE_S = (0.0, 10.0, 60.0, 600.0)
 
@@ -230,16 +231,23 @@ class VectorIndex:
             if len(present) != count or len(present) < expected // 2:
                 return False
             await self._database.run(vector_rows.reconcile_placed, root_id, present)
-        lost = 0
-        for number, vector in await self._database.run(vector_rows.sample_placed, root_id, model, CANARIES):
-            nearest = await self._call("query", root_id, model, vector=vector, k=3)
-            if not nearest or nearest[0][1] < 0.99:
-                log.warning("chunk %d does not find itself in the vector index", number)
-                lost += 1
+        lost = await self._lost_canaries(root_id, model, CANARIES)
+        if lost:
+            lost += await self._lost_canaries(root_id, model, CANARIES_MORE)
         if lost > CANARIES_LOST or (lost and lost == expected):
             return False
         self._open.add(root_id)
         return True
+
+    async def _lost_canaries(self, root_id: int, model: str, count: int) -> int:
+        """How many of `count` known chunks do not find themselves."""
+        lost = 0
+        for number, vector in await self._database.run(vector_rows.sample_placed, root_id, model, count):
+            nearest = await self._call("query", root_id, model, vector=vector, k=3)
+            if not nearest or nearest[0][1] < 0.99:
+                log.warning("chunk %d does not find itself in the vector index", number)
+                lost += 1
+        return lost
 
     def _lost(self) -> bool:
         """Whether somebody removed the files of the open generation: Chroma would go on writing to what is gone."""
