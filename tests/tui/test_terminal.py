@@ -1,11 +1,15 @@
 """The app in a real pseudo-terminal: it draws, lends the terminal to an editor, and leaves it as it was."""
 
+import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 APP = """
 import sys
@@ -80,5 +84,34 @@ def test_a_question_an_editor_and_the_way_out_in_a_real_terminal(tmp_path: Path)
         assert terminal.child.wait() == 0
         assert b"\x1b[?1049l" in left  # the alternate screen is given back
         assert b"Traceback" not in left
+    finally:
+        terminal.close()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, b"\x03\x03"])
+def test_however_it_is_left_the_draft_is_kept_and_the_terminal_given_back(tmp_path: Path, how: int | bytes) -> None:
+    environ = os.environ | {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30", "SSH_TTY": "none"}
+    note = tmp_path / "note.md"
+    note.write_text("x")
+    terminal = Terminal([sys.executable, "-c", APP, str(Path(__file__).parent), str(note)], environ)
+    try:
+        terminal.wait_for(b"ready")
+        terminal.press(b"half a thought")
+        terminal.wait_for(b"thought")
+        if isinstance(how, bytes):
+            terminal.press(how)
+        else:
+            terminal.child.send_signal(how)
+        left = terminal.rest()
+        assert terminal.child.wait() == 0
+        for given_back in (
+            b"\x1b[?1049l",
+            b"\x1b[?25h",
+            b"\x1b[?1000l",
+            b"\x1b[?2004l",
+        ):  # screen, cursor, mouse, paste
+            assert given_back in left
+        assert b"Traceback" not in left
+        assert json.loads((tmp_path / "tui.json").read_text())["drafts"] == {"": "half a thought"}
     finally:
         terminal.close()

@@ -86,10 +86,17 @@ class StreamView(Vertical):
             await self.markdown.append(block)
         if self._ended:  # `end` came while the blocks were being mounted
             return
-        open_block = self.text[self._cut :].rstrip("\n")
-        self.tail.display = bool(open_block.strip())
-        self.tail.update(Content(shortened(open_block)))
+        self._show_tail(self.text[self._cut :].rstrip("\n"))
         self._delay = min(max(FASTEST_FLUSH, BACK_OFF * (time.perf_counter() - began)), SLOWEST_FLUSH)
+
+    def _show_tail(self, open_block: str) -> None:
+        shown = bool(open_block.strip())
+        content = Content(shortened(open_block))
+        # Laying out the conversation anew costs more than all the rest, and most words begin no new line.
+        size = self.tail.size
+        same = shown and self.tail.display and content.get_height({}, size.width) == size.height
+        self.tail.display = shown
+        self.tail.update(content, layout=not same)
 
     def on_markdown_link_clicked(self, event: Markdown.LinkClicked) -> None:
         event.stop()
