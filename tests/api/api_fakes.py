@@ -1,5 +1,6 @@
 """The application over an engine that says what its script says."""
 
+import dataclasses
 import functools
 import json
 import os
@@ -36,6 +37,8 @@ class FakeEngines:
         self.asked: list[Request] = []
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.open = 0
+        self.parts: dict[str, Any] = {}
+        """Of the backend, where a test needs real ones."""
         self.live: dict[str, dict[str, Any]] = {}
         self.tally = Tally()
         self.script = script or (TextDelta("Hel"), TextDelta("lo"), Done("stop", Usage(3, 2)))
@@ -81,6 +84,9 @@ class FakeEngines:
     async def states(self) -> dict[str, dict[str, Any]]:
         return self.live
 
+    def status(self) -> list[dict[str, Any]]:
+        return [{"model": name, "state": "loaded", "load": {"n_ctx_seq": 4096}, "plan": {}} for name in self.live]
+
     def tallies(self) -> dict[str, Tally]:
         return {"smollm2:135m": self.tally}
 
@@ -124,7 +130,7 @@ def app_with(engines: FakeEngines) -> App:
         voice=missing,
         index_workers=list,
     )
-    return create_app(backend, Gatekeeper(1, "t"))
+    return create_app(dataclasses.replace(backend, **engines.parts), Gatekeeper(1, "t"))
 
 
 async def post(
