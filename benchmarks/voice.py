@@ -246,13 +246,17 @@ def speed(recognizer: Recognizer, model: WhisperModel, folder: Path) -> None:
     run("sox", *(folder / f"part{number}.wav" for number in range(6)), path)
     length = len(decode_audio(str(path))) / 16000
     for _ in range(3):
-        began = time.perf_counter()
-        plain(model, decode_audio(str(path)))
-        theirs = time.perf_counter() - began
-        began = time.perf_counter()
-        ours(recognizer, path)
-        own = time.perf_counter() - began
-        print(f"{length:.0f} s: plain {theirs / length:.4f}, worker {own / length:.4f} × real time, {own / theirs:.3f}")
+        spent = []
+        for work in (lambda: plain(model, decode_audio(str(path))), lambda: ours(recognizer, path)):
+            wall, cpu = time.perf_counter(), time.process_time()
+            work()
+            spent.append((time.perf_counter() - wall, time.process_time() - cpu))
+        (theirs, their_cpu), (own, own_cpu) = spent
+        print(
+            f"{length:.0f} s: plain {theirs / length:.4f}, worker {own / length:.4f} × real time, {own / theirs:.3f}; "
+            f"by CPU time {own_cpu / their_cpu:.3f}",
+            flush=True,
+        )
 
 
 def main() -> None:

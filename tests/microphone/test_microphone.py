@@ -1,17 +1,20 @@
 """Captures: a file at the speed of speech, the meter, and what is said where there is no microphone."""
 
 import array
+import contextlib
 import math
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from localmind.errors import AudioUnreadable, MicrophoneMissing
+from localmind.errors import AudioUnreadable, MicrophoneBusy, MicrophoneMissing
 from localmind.microphone import FileCapture, devices, loudness_db, meter, open_capture
+from localmind.microphone.background import in_background
 
 SPEECH = Path(__file__).parents[1] / "data" / "speech" / "report.mp3"
 
@@ -81,6 +84,27 @@ def test_a_microphone_that_is_not_there_is_named_with_those_that_are() -> None:
     with pytest.raises(MicrophoneMissing) as missing:
         open_capture("the microphone of the neighbours")
     assert "neighbours" in missing.value.message or not there
+
+
+async def test_a_capture_is_read_beside_the_loop_and_closing_it_is_the_end() -> None:
+    capture, levels = FileCapture(SPEECH, speed=0), list[float]()
+    count = 0
+    async with contextlib.aclosing(in_background(capture, lambda piece: levels.append(meter(piece)))) as pieces:
+        async for piece in pieces:
+            count += len(piece) == 3200
+            if count == 10:
+                capture.close()
+    assert count == len(levels) >= 10
+
+
+async def test_a_capture_that_fails_in_the_background_raises_its_error() -> None:
+    class FakeBroken(FileCapture):
+        def pieces(self) -> Iterator[bytes]:
+            yield bytes(3200)
+            raise MicrophoneBusy("unplugged")
+
+    with pytest.raises(MicrophoneBusy, match="unplugged"):
+        [piece async for piece in in_background(FakeBroken(SPEECH))]
 
 
 def test_importing_the_package_loads_no_native_code() -> None:
