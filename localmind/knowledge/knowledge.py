@@ -266,7 +266,7 @@ class Knowledge:
             raise InvalidRequest(f"limit must be from 1 to 100, not {limit}")
         filters = filters or Filters()
         filters.check()
-        roots = await self._database.run(Index.roots)
+        roots = await self._database.read(Index.roots)
         scope = Scope(tuple(root.id for root in roots), "", filters)
         if folder is not None:
             real = Path(os.path.realpath(Path(folder).expanduser()))
@@ -275,7 +275,8 @@ class Knowledge:
                 raise FolderNotFound(f"{folder} is not in a watched folder", hint=f'localmind folders add "{folder}"')
             below = real.relative_to(home.path).as_posix()
             scope = Scope((home.id,), "" if below == "." else below, filters)
-        return await self._retriever.trace(query, scope, limit, self._embedding.embedder)
+        self._searched_at = time.monotonic()
+        return await self._retriever.trace(query, scope, limit, self._answering)
 
     def use_reranker(self, rerank: Rerank | None) -> None:
         """Let a model put the best passages of every search in their last order; None: the order of the scores."""

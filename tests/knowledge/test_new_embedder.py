@@ -1,0 +1,99 @@
+"""A change of the embedder happens in the background: the old one answers until every passage has its new vector."""
+
+from typing import Any
+
+from knowledge_fakes import Household, eventually
+
+from localmind.knowledge.embedder import EmbedModel
+
+
+def asked(house: Household) -> list[str]:
+    """The models that questions were embedded with."""
+    return [str(params["model_dir"]) for params in house.embed.named("embed") if params["kind"] == "query"]
+
+
+async def test_the_old_embedder_answers_until_the_new_one_has_every_passage(house: Household) -> None:
+    old, new = house.model, EmbedModel("toy:2", house.base / "two", house.base)
+    house.options |= {"find_model": {old.name: old}.get}
+    await house.knowledge.close()
+    await house.fresh().start()
+    await house.knowledge.wait_indexed()
+    with house.knowledge.hold():
+        await house.knowledge.use_embed_model(new)
+        indexing = await house.knowledge.indexing()
+        assert (indexing.embed_model, indexing.answering_model) == ("toy:2", "toy:1")
+        assert await house.found("boiler serviced") == ["boiler.md"]
+        assert asked(house)[-1] == str(old.model_dir)
+        assert (await house.knowledge.search("boiler serviced"))[0].score > 0.3
+
+    async def changed() -> bool:
+        return (await house.knowledge.indexing()).answering_model == "toy:2"
+
+    await eventually(changed)
+    assert await house.found("boiler serviced") == ["boiler.md"]
+    assert asked(house)[-1] == str(new.model_dir)
+    assert len({collection for _, collection in house.store.places}) == 1, "the old vectors are gone"
+
+
+async def test_a_change_that_was_interrupted_goes_on_with_the_old_embedder_answering(house: Household) -> None:
+    old, new = house.model, EmbedModel("toy:2", house.base / "two", house.base)
+    with house.knowledge.hold():
+        await house.knowledge.use_embed_model(new)
+        await house.knowledge.close()
+    house.options |= {"embed_model": new, "find_model": {old.name: old}.get}
+    knowledge = house.fresh()
+    with knowledge.hold():
+        await knowledge.start()
+        assert (await knowledge.indexing()).answering_model == "toy:1"
+        assert await house.found("guest house Pri Lipi") == ["trip/plan.txt"]
+    await knowledge.wait_indexed()
+
+    async def changed() -> bool:
+        return (await knowledge.indexing()).answering_model == "toy:2"
+
+    await eventually(changed)
+
+
+async def test_without_the_old_embedder_keywords_and_the_new_vectors_answer(house: Household) -> None:
+    with house.knowledge.hold():
+        await house.knowledge.use_embed_model(EmbedModel("toy:2", house.base / "two", house.base))
+        indexing = await house.knowledge.indexing()
+        assert indexing.answering_model == "toy:2"
+        assert await house.found("boiler serviced") == ["boiler.md"]
+
+
+def test_a_question_passes_between_two_batches_of_a_long_list() -> None:
+    import threading
+
+    from knowledge_fakes import FakeReply
+
+    from localmind.knowledge.urgent import UrgentWorker
+
+    order: list[Any] = []
+    begun, sent, done = threading.Event(), threading.Event(), threading.Event()
+
+    class Reply(FakeReply):
+        def result(self, value: Any = None) -> None:
+            order.append(value)
+            if len(order) == 4:
+                done.set()
+
+    def long(params: dict[str, Any], reply: Any) -> str:
+        begun.set()
+        assert sent.wait(10)
+        worker.let_urgent_pass()
+        return str(params["name"])
+
+    def short(params: dict[str, Any], reply: Any) -> str:
+        return "question"
+
+    worker = UrgentWorker({"long": long, "short": short}, lambda method, params: method == "short")
+    worker.call("long", {"name": "first list"}, Reply())
+    assert begun.wait(10)
+    worker.call("long", {"name": "second list"}, Reply())
+    worker.call("short", {}, Reply())
+    worker.call("short", {}, Reply())
+    sent.set()
+    assert done.wait(10)
+    assert order == ["question", "question", "first list", "second list"]
+    worker.close()
