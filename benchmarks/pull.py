@@ -30,13 +30,12 @@ def serve(path: Path) -> None:
     """The hub: a listing and one file, with ranges, by sendfile. Says how many bytes it sent, on request."""
     size, digest = path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest()
     sent, limit = [0], [0]
+    lfs = {"sha256": digest, "size": size, "pointerSize": 134}
     listing = json.dumps(
         {
             "id": REPO,
             "sha": COMMIT,
-            "siblings": [
-                {"rfilename": FILE, "size": size, "blobId": "b" * 40, "lfs": {"sha256": digest, "size": size}}
-            ],
+            "siblings": [{"rfilename": FILE, "size": size, "blobId": "b" * 40, "lfs": lfs}],
         }
     ).encode()
     listener = socket.create_server(("127.0.0.1", 0))
@@ -127,7 +126,7 @@ def ask(url: str, target: str) -> int:
 
 
 def killed_at_90_percent(which: str, url: str, home: Path, size: int) -> int:
-    """Bytes that the run after a kill -9 at 90 % fetches."""
+    """Bytes that the run after a kill -9 at 90 % fetches; a tenth of the file had never been sent."""
     ask(url, f"/sent?{size * 9 // 10}")
     running = child(which, url, home)
     seen = 0
@@ -177,7 +176,8 @@ def main() -> None:
                 print(f"{which:8} {statistics.median(found):7.0f} MB/s  ({', '.join(f'{one:.0f}' for one in found)})")
             for which in speeds:
                 again = killed_at_90_percent(which, url, Path(place) / f"{which}-killed", size)
-                print(f"{which:8} {again / (1 << 20):7.1f} MiB again after kill -9 at 90 % of {size >> 20} MiB")
+                twice = (again - size // 10) / (1 << 20)
+                print(f"{which:8} {twice:7.1f} MiB fetched twice after kill -9 at 90 % of {size >> 20} MiB")
         finally:
             server.kill()
             server.wait()
