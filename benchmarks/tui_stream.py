@@ -183,14 +183,12 @@ async def key_to_screen(count: int = 40) -> float:
 def first_paint() -> float:
     """Milliseconds from the start of Python to a drawn screen, in a process of its own."""
     code = (
-        "import asyncio, os, sys, time\n"
+        "import os\n"
         "from localmind.paths import Paths\n"
         "from localmind.client import AsyncClient\n"
         "from localmind_tui.app import LocalmindApp\n"
-        "from pathlib import Path\n"
-        "class App(LocalmindApp):\n"
-        "    def on_ready(self): os._exit(0)\n"
-        "App(AsyncClient(Paths.find())).run(headless=True)\n"
+        "LocalmindApp.on_ready = lambda self: os._exit(0)\n"  # a class below it would look for app.tcss elsewhere
+        "LocalmindApp(AsyncClient(Paths.find())).run(headless=True)\n"
     )
     took = []
     for _ in range(5):

@@ -1,0 +1,136 @@
+"""Every screen as it is drawn, in three sizes and two themes, against pictures that were looked at.
+
+One run of the app a screen: starting it takes longer than drawing it. After a wanted change:
+`pytest tests/tui/test_pictures.py --snapshot-update`, and look at what changed.
+"""
+
+from pathlib import Path
+
+from pytest_textual_snapshot import SVGImageExtension
+from syrupy.assertion import SnapshotAssertion
+from textual.widgets import Input, OptionList
+from tui_driver import Driver, Start
+from tui_fakes import STATUS, FakeDaemon
+
+from localmind.events import Done, Passage, Progress, ReasoningDelta, Sources, TextDelta
+from localmind.messages import Timings, Usage
+
+SIZES = ((80, 24), (120, 36), (180, 50))
+THEMES = ("localmind-dark", "localmind-light")
+PASSAGES = (
+    Passage(1, "/home/ines/samples/home/boiler.md", 6, 10, None, "Service", "Serviced on 9 October 2026.", 0.7),
+    Passage(2, "/home/ines/samples/home/rent.pdf", 1, 3, 2, None, "The rent covers the heating.", 0.6),
+)
+ANSWER = """The boiler was serviced on **9 October 2026** [1].
+
+1. The filter was cleaned.
+2. The *pump* was replaced.
+
+```python
+def due(year: int) -> bool:
+    return year % 2 == 0
+```
+
+| part | euros |
+|---|---|
+| pump | 148 |
+"""
+
+
+async def pictures(driver: Driver, snapshot: SnapshotAssertion) -> None:
+    """The screen as it is now, in every size and theme."""
+    drawn = snapshot.use_extension(SVGImageExtension)
+    driver.composer.cursor_blink = False
+    for each in driver.app.screen.query(Input):
+        each.cursor_blink = False
+    driver.app.clear_notifications()
+    for size in SIZES:
+        await driver.pilot.resize_terminal(*size)
+        for theme in THEMES:
+            driver.app.theme = theme
+            await driver.pilot.pause()
+            await driver.pilot.wait_for_scheduled_animations()
+            name = f"{size[0]}x{size[1]}-{theme.removeprefix('localmind-')}"
+            assert driver.app.export_screenshot() == drawn(name=name)
+
+
+async def talk(driver: Driver) -> None:
+    events = (
+        ReasoningDelta("Let me look."),
+        *(TextDelta(line) for line in ANSWER.splitlines(keepends=True)),
+        Sources(PASSAGES),
+        Done("stop", Usage(957, 120), Timings(5, 400, 3000), "smollm2:135m"),
+    )
+    await driver.settled("When was the boiler serviced?", *events)
+    await driver.until(lambda: driver.header.state == "ready")
+
+
+async def test_an_empty_thread(start: Start, snapshot: SnapshotAssertion) -> None:
+    async with start() as driver:
+        await pictures(driver, snapshot)
+
+
+async def test_a_conversation(start: Start, snapshot: SnapshotAssertion) -> None:
+    async with start() as driver:
+        await talk(driver)
+        driver.type("And @")
+        driver.composer.put("And what did it cost?")
+        await pictures(driver, snapshot)
+
+
+async def test_an_answer_in_focus_with_its_passages_beside(start: Start, snapshot: SnapshotAssertion) -> None:
+    async with start() as driver:
+        await talk(driver)
+        await driver.press("f5", "ctrl+up")
+        await pictures(driver, snapshot)
+
+
+async def test_the_threads(start: Start, snapshot: SnapshotAssertion) -> None:
+    async with start() as driver:
+        await talk(driver)
+        await driver.press("f2")
+        driver.app.screen.query_one(Input).value = "boiler"
+        await driver.until(lambda: driver.app.screen.query_one(OptionList).option_count == 3)
+        await pictures(driver, snapshot)
+
+
+async def test_the_models(start: Start, snapshot: SnapshotAssertion) -> None:
+    async with start() as driver:
+        await driver.press("f3")
+        await driver.until(lambda: driver.app.screen.query_one(OptionList).option_count == 4)
+        await driver.press("j", "p")
+        await driver.until(lambda: "qwen3:4b" in driver.daemon.pulls)
+        driver.daemon.pulls["qwen3:4b"].put_nowait(Progress("fetch", 625e6, 2497e6, "B", rate=11e6, eta_s=170))
+        listed = driver.app.screen.query_one(OptionList)
+        await driver.until(lambda: "25 %" in str(listed.get_option_at_index(1).prompt))
+        await pictures(driver, snapshot)
+
+
+async def test_the_folders(start: Start, snapshot: SnapshotAssertion, tmp_path: Path) -> None:
+    daemon = FakeDaemon(tmp_path / "threads.db")
+    daemon.folders[0]["errors"] = [("broken.pdf", "not a PDF")]
+    daemon.folders.append(daemon.folders[0] | {"path": "/home/ines/notes", "state": "reading"})
+    async with start(daemon) as driver:
+        await driver.press("f4")
+        await driver.until(lambda: driver.app.screen.query_one(OptionList).option_count == 2)
+        await driver.until(lambda: driver.app.screen.query_one(OptionList).has_focus)
+        await driver.until(lambda: "not a PDF" in str(driver.app.screen.query_one("#why").render()))
+        await pictures(driver, snapshot)
+    await daemon.stop()
+
+
+async def test_help(start: Start, snapshot: SnapshotAssertion) -> None:
+    async with start() as driver:
+        await driver.press("f1")
+        await pictures(driver, snapshot)
+
+
+async def test_the_first_run(start: Start, snapshot: SnapshotAssertion, tmp_path: Path) -> None:
+    daemon = FakeDaemon(tmp_path / "threads.db", status=STATUS | {"folders": []})
+    daemon.models[0]["installed"] = False
+    async with start(daemon, greeted=False) as driver:
+        await driver.until(lambda: driver.app.screen.query("#pull"))
+        model = driver.app.screen.query_one("#model")
+        await driver.until(lambda: "qwen3:4b" in str(model.render()))
+        await pictures(driver, snapshot)
+    await daemon.stop()
