@@ -103,8 +103,9 @@ class Loader:
         options: Options,
         command: Sequence[str] | None = None,
         died: Callable[[str], None] = lambda name: None,
+        kills: Callable[[], int | None] = oom_kills,
     ) -> None:
-        """`died` hears the name of a model whose worker has ended unasked."""
+        """`died` hears the name of a model whose worker has ended unasked; `kills` are the kernel's, for memory."""
         self._catalog = catalog
         self._store = store
         self._memory = memory
@@ -114,6 +115,7 @@ class Loader:
         self._options = options
         self._command = command
         self._died = died
+        self._kills = kills
         self.entries: dict[str, Loaded] = {}
 
     def entry(self, spec: ModelSpec) -> Loaded:
@@ -192,7 +194,7 @@ class Loader:
     # --- one worker
 
     def _note_death(self, entry: Loaded, death: Death) -> None:
-        if death.signal_name == "SIGKILL" and death.hung is None and _for_memory(entry.oom_kills):
+        if death.signal_name == "SIGKILL" and death.hung is None and self._for_memory(entry.oom_kills):
             entry.rung += 1
         self._died(entry.spec.name)
 
@@ -207,11 +209,11 @@ class Loader:
         started: list[WorkerProcess] = []
 
         async def try_load(plan: Plan) -> LoadReport:
-            entry.oom_kills = oom_kills()
+            entry.oom_kills = self._kills()
             try:
                 worker, report = await self._try(entry, label, path, replace(laying, plan=plan))
             except WorkerDied as problem:
-                if signal_in(problem.message) == "SIGKILL" and _for_memory(entry.oom_kills):
+                if signal_in(problem.message) == "SIGKILL" and self._for_memory(entry.oom_kills):
                     raise NoRoom(f"{label} was ended by the kernel for want of memory") from problem
                 raise
             started.append(worker)
@@ -274,6 +276,11 @@ class Loader:
             "draft_model": str(self._draft_path()) if self._drafted(spec) else None,
         }
 
+    def _for_memory(self, before: int | None) -> bool:
+        """Whether a SIGKILL was the kernel's for want of memory; where it keeps no count, that is the likeliest."""
+        now = self._kills()
+        return before is None or now is None or now > before
+
     def _drafted(self, spec: ModelSpec) -> bool:
         return self._options.draft_model is not None and spec == self._catalog.get(self._default)
 
@@ -286,9 +293,3 @@ def here(store: Store, spec: ModelSpec) -> ModelSpec:
     if store.get(spec.name) is None:
         raise ModelNotInstalled(f"{spec.name} is not on this machine yet", hint=f"localmind models pull {spec.name}")
     return spec
-
-
-def _for_memory(before: int | None) -> bool:
-    """Whether a SIGKILL came from the kernel for want of memory; where it keeps no count, that is the likeliest."""
-    now = oom_kills()
-    return before is None or now is None or now > before

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from localmind.errors import Cancelled, InternalError, LocalmindError, to_wire
+from localmind.errors import Cancelled, InternalError, LocalmindError, NoRoom, to_wire
 from localmind.workers.channel import Call, Cancel, Channel, Error, Heartbeat, Item, Ready, Result
 
 HEARTBEAT_S = 1.0
@@ -139,9 +139,11 @@ class BlockingWorker:
 
 
 def as_typed(problem: Exception) -> LocalmindError:
-    """A LocalmindError as it is; anything else, logged with its trace, as an InternalError."""
+    """A LocalmindError as it is, a lack of memory as NoRoom; anything else, logged with its trace, as InternalError."""
     if isinstance(problem, LocalmindError):
         return problem
+    if isinstance(problem, MemoryError):
+        return NoRoom(f"memory ran out: {problem}" if str(problem) else "memory ran out")
     log.exception("unforeseen error in a worker", exc_info=problem)
     return InternalError(f"{type(problem).__name__}: {problem}", hint="localmind doctor")
 

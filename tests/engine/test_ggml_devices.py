@@ -55,6 +55,8 @@ def test_a_full_device_is_told_apart_from_a_broken_file() -> None:
         "ggml_vulkan: Device memory allocation failed: ErrorOutOfDeviceMemory",
         "allocating 512.00 MiB on device 0: cudaMalloc failed: out of memory",
         "alloc_tensor_range: failed to allocate Vulkan0 buffer of size 1000",
+        "llama_model_load: error loading model: mmap failed: Cannot allocate memory",
+        "gguf_read_emplace_helper: encountered bad_alloc error while reading value for key 'tokenizer.ggml.tokens'",
     )
     assert all(ALLOCATION.search(line) for line in full)
     assert not ALLOCATION.search("tensor 'blk.0.attn_k.weight' data is not within the file bounds")

@@ -25,8 +25,10 @@ LOAD_MODES = {
     (False, True): native.LLAMA_LOAD_MODE_MLOCK,
 }
 """By use_mmap and use_mlock."""
-ALLOCATION = re.compile(r"(failed|unable) to allocate|out of memory|OutOf(Device|Host)Memory|Malloc failed", re.I)
-"""How llama.cpp and its backends say that a device is full."""
+ALLOCATION = re.compile(
+    r"(failed to|unable to|cannot) allocate|out of memory|OutOf(Device|Host)Memory|Malloc failed|bad_alloc", re.I
+)
+"""How llama.cpp, its backends, C++ and mmap say that main memory or a device is full."""
 
 
 class Model:
