@@ -91,7 +91,7 @@ class Conversation(Screen[None]):
         self.mode = memory.mode if memory.mode in ("files", "chat") else "files"
         self.watch_mode(self.mode)
         self.composer.asked = memory.history
-        self._keep_link()
+        self.call_after_refresh(self._keep_link)  # the first picture comes before anything is loaded for it
         self.call_later(self.open, self._first_thread or None)
 
     async def on_unmount(self) -> None:

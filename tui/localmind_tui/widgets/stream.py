@@ -94,7 +94,8 @@ class StreamView(Vertical):
         content = Content(shortened(open_block))
         # Laying out the conversation anew costs more than all the rest, and most words begin no new line.
         size = self.tail.size
-        same = shown and self.tail.display and content.get_height({}, size.width) == size.height
+        drawn = shown and self.tail.display and size.width > 0  # no width: it has not been laid out yet
+        same = drawn and content.get_height({}, size.width) == size.height
         self.tail.display = shown
         self.tail.update(content, layout=not same)
 
