@@ -267,9 +267,9 @@ def gather(
         found.add(tuple(row))
     best = [*list(keyword)[:DEPTH_NEIGHBOURS], *(number for number, _ in dense[:DEPTH_NEIGHBOURS])]
     places = [found.places[number] for number in best if number in found.places]
-    beside = {(file_id, at + step) for file_id, at in places for step in (-1, 1)} - set(found.at)
-    if beside:
-        wanted = ", ".join(f"({int(file_id)}, {int(ordinal)})" for file_id, ordinal in beside)
+    beside = {(file_id, at + step) for file_id, at in places for step in (-1, 1)}
+    if missing := beside - set(found.at):
+        wanted = ", ".join(f"({int(file_id)}, {int(ordinal)})" for file_id, ordinal in missing)
         where, values = condition(index, scope)
         rows = index.db.execute(
             f"WITH beside (file_id, ordinal) AS (VALUES {wanted}) SELECT chunk.id, chunk.file_id, chunk.ordinal, page"
@@ -280,9 +280,11 @@ def gather(
         for row in rows:
             found.add(tuple(row))
     if vector is not None:
-        near = [number for number in found.places if number not in found.similarities and number not in keyword]
-        unknown = [number for number in list(keyword)[: 2 * DEPTH_NEIGHBOURS] if number not in found.similarities]
-        found.similarities |= _similarities(index, [*near, *unknown], vector, model)
+        wanted_ids = {
+            *(found.at[place] for place in beside if place in found.at),
+            *list(keyword)[: 2 * DEPTH_NEIGHBOURS],
+        }
+        found.similarities |= _similarities(index, sorted(wanted_ids - set(found.similarities)), vector, model)
     return found
 
 

@@ -46,8 +46,10 @@ class Query:
 
     @property
     def keyword_weight(self) -> float:
-        """Of the keyword scores, against 1 for similarities."""
-        return WEIGHT_EXACT if self.exact else WEIGHT_PROSE
+        """Of the keyword scores, against 1 for similarities: the more of the question is identifiers, the more. One
+        name in a long question of prose says less than what the rest of it means (measured)."""
+        share = len(self.exact) / max(1, len(self.terms))
+        return WEIGHT_PROSE + (WEIGHT_EXACT - WEIGHT_PROSE) * share**2
 
     @property
     def match(self) -> str | None:
@@ -118,20 +120,21 @@ Place = tuple[int, int]
 """(file id, ordinal) of a chunk: neighbours differ by one in the second."""
 
 
-def pooled(scores: Mapping[Place, float]) -> dict[Place, float]:
-    """Each score with its part of the better neighbour's."""
+def pooled(scores: Mapping[Place, float], places: Iterable[Place] | None = None) -> dict[Place, float]:
+    """Each score with its part of the better neighbour's; a place without a score of its own may have that part."""
     return {
-        (file, at): score + NEIGHBOUR * max(0.0, scores.get((file, at - 1), 0.0), scores.get((file, at + 1), 0.0))
-        for (file, at), score in scores.items()
+        (file, at): scores.get((file, at), 0.0)
+        + NEIGHBOUR * max(0.0, scores.get((file, at - 1), 0.0), scores.get((file, at + 1), 0.0))
+        for file, at in (scores if places is None else places)
     }
 
 
 def fuse(keyword: Mapping[Place, float], similarity: Mapping[Place, float], weight: float) -> dict[Place, float]:
     """Place → score, best first, of every chunk that has a keyword score or a similarity."""
-    words = pooled(keyword)
+    places = {**similarity, **keyword}
+    words, near = pooled(keyword, places), pooled(similarity, places)
     best = max(words.values(), default=0.0) or 1.0
-    near = pooled(similarity)
-    scores = {place: near.get(place, 0.0) + weight * words.get(place, 0.0) / best for place in {**near, **words}}
+    scores = {place: near[place] + weight * words[place] / best for place in places}
     return dict(sorted(scores.items(), key=lambda pair: -pair[1]))
 
 
