@@ -24,7 +24,8 @@ def _text(data: bytes) -> bytes:
 
 
 def _texts(count: int, draw: random.Random) -> bytes:
-    return struct.pack("<IIQ", 9, 8, count) + b"".join(_text(b"x" * draw.randrange(1, 14)) for _ in range(count))
+    texts = (_text(b"%d" % number + b"x" * draw.randrange(1, 9)) for number in range(count))
+    return struct.pack("<IIQ", 9, 8, count) + b"".join(texts)
 
 
 def _numbers(kind: int, count: int) -> bytes:

@@ -19,6 +19,7 @@ from localmind.models.gguf_layers import layer_facts
 from localmind.models.gguf_reader import ARRAY, F32, SCALARS, STRING, U16, U32, Array, HeaderReader
 
 MAGIC = b"GGUF"
+TOKENS = "tokenizer.ggml.tokens"
 VERSIONS = (2, 3)
 MAX_KEYS = 1 << 10
 MAX_TENSORS = 1 << 16
@@ -200,7 +201,7 @@ def _value(reader: HeaderReader, key: str) -> Any:
     if kind == STRING:
         return reader.template() if TEMPLATE.match(key) else reader.text()
     if kind == ARRAY:
-        return reader.array()
+        return reader.array(distinct=key == TOKENS)  # llama.cpp aborts on a token that is there twice
     raise reader.broken(f"holds a value of the unknown type {kind}")
 
 
@@ -276,7 +277,7 @@ def _summary(header: Header, label: str) -> GgufFacts:
         number,
     )
     window, context = number("attention.sliding_window"), number("context_length") or 2048
-    tokens = meta.get("tokenizer.ggml.tokens")
+    tokens = meta.get(TOKENS)
     most = max(by_type, key=lambda kind: by_type[kind], default=0)
     name = meta.get("general.name")
     return GgufFacts(

@@ -32,6 +32,9 @@ U16, U32, F32, STRING, ARRAY = 2, 4, 6, 8, 9
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 WIDTHS = {kind: struct.calcsize(code) for kind, code in SCALARS.items()}
 
+MAX_DISTINCT = 1_000_000
+"""Tokens. The largest vocabularies in use have 262,144."""
+
 _CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x9f]")
 """Of ASCII and of Latin 1 as UTF-8 has them, without tab and line ends."""
 
@@ -119,14 +122,18 @@ class HeaderReader:
             raise self.broken("has a template with control characters")
         return data[:KEPT_TEXT].decode("utf-8", "replace")
 
-    def array(self) -> Array:
+    def array(self, *, distinct: bool = False) -> Array:
+        """A list. `distinct`: its texts must differ from one another, but for empty ones."""
         kind = int(self.number("I"))
         if kind == STRING:
             length = self.count(MAX_ELEMENTS, 8, "elements in a list")
             self._elements -= length
             if self._elements < 0:
                 raise self.broken("has a header too long to be a model's")
-            self._skip_texts(length)
+            if distinct:
+                self._distinct_texts(length)
+            else:
+                self._skip_texts(length)
             return Array(kind, length)
         if kind == ARRAY:
             raise self.broken("has a list of lists")
@@ -154,6 +161,21 @@ class HeaderReader:
             window, pos, end = self._window, self._pos, len(self._window)
             last = end - 8
         self._pos = pos
+
+    def _distinct_texts(self, length: int) -> None:
+        """Step over a vocabulary and compare its tokens, by hashes of 64 bits: they may be many and long."""
+        if length > MAX_DISTINCT:
+            raise self.broken(f"has a vocabulary of {length} tokens")
+        seen: set[int] = set()
+        empty = 0
+        for _ in range(length):
+            text = self.take(self.count(MAX_TEXT, 1, "bytes in a text"))
+            if text:
+                seen.add(hash(text))
+            else:
+                empty += 1
+        if len(seen) + empty < length:
+            raise self.broken("has a token twice in its vocabulary")
 
     def _cut(self) -> ModelFileBroken:
         if self.size > MAX_HEADER:

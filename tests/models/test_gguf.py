@@ -216,8 +216,15 @@ def test_noise_after_the_magic_is_survived(tmp_path, data) -> None:
 
 def test_a_large_vocabulary_over_many_windows_is_read_right(path: Path) -> None:
     rng = random.Random(3)
-    tokens = ["x" * rng.randrange(0, 60) for _ in range(60_000)]
+    tokens = ["" if n % 100 == 0 else f"{n}" + "x" * rng.randrange(0, 60) for n in range(60_000)]
     facts = facts_of(path, whole_file(META | {"tokenizer.ggml.tokens": ListOf(8, tokens)}))
     assert facts.n_vocab == 60_000
     assert facts.has_template
     assert facts.n_tensors == 3
+
+
+def test_a_vocabulary_with_a_token_twice_is_refused_for_llama_cpp_aborts_on_it(path):
+    tokens = [f"token {n}" for n in range(100)]
+    assert facts_of(path, whole_file(META | {"tokenizer.ggml.tokens": ListOf(8, ["", "", *tokens])})).n_vocab == 102
+    with pytest.raises(ModelFileBroken, match="a token twice"):
+        facts_of(path, whole_file(META | {"tokenizer.ggml.tokens": ListOf(8, [*tokens, "token 7"])}))
