@@ -23,16 +23,14 @@ from localmind_tui.attaching import attach
 from localmind_tui.commands import COMMANDS
 from localmind_tui.completion import Candidate, Completion, complete, references
 from localmind_tui.desk import Desk
-from localmind_tui.editor import launch_for
 from localmind_tui.following import follow
 from localmind_tui.keymap import bindings
 from localmind_tui.said import Exchange, exchanges
 from localmind_tui.screens.asking import Confirm
 from localmind_tui.widgets.composer import Completions, Composer
-from localmind_tui.widgets.fence import CopyLabel
 from localmind_tui.widgets.header import Header
 from localmind_tui.widgets.sidebar import Sidebar
-from localmind_tui.widgets.sources import SourcesView, passage_text
+from localmind_tui.widgets.sources import passage_text
 from localmind_tui.widgets.transcript import Transcript
 from localmind_tui.widgets.turn import TurnView
 
@@ -246,73 +244,6 @@ class Conversation(Screen[None]):
             self._reader.cancel()
             await asyncio.gather(self._reader, return_exceptions=True)
             self._reader = None
-
-    # -- what turns ask for
-
-    @on(TurnView.Asked)
-    @work(group="asking")
-    async def _asked(self, event: TurnView.Asked) -> None:
-        turn = event.turn
-        try:
-            match event.what:
-                case "copy":
-                    await self.copy(event.text)
-                case "edit":
-                    self._beside = turn.question.turn
-                    self.composer.put(turn.question.content)
-                    self.composer.focus()
-                    self._show_composer()
-                case "again":
-                    begun = await self.desk.daemon.post(
-                        f"/messages/{(turn.said or turn.question).id}/again", {"model": self.model}
-                    )
-                    await self.open(begun["thread"]["id"])
-                case "choose":
-                    await self.desk.daemon.post(f"/messages/{event.message}/choose")
-                    await self.open(self._key, around=event.message)
-                case "delete":
-                    if await self.confirm("Delete this question and all that follows it, for good?"):
-                        await self.desk.daemon.delete(f"/messages/{turn.question.id}")
-                        await self.open(self._key)
-        except LocalmindError as problem:
-            self.complain(problem)
-
-    @on(TurnView.Move)
-    def _move(self, event: TurnView.Move) -> None:
-        turns = self.transcript.turns
-        place = turns.index(event.turn)
-        wanted = {"next": place + 1, "previous": place - 1, "first": 0, "last": len(turns) - 1}.get(event.where)
-        if wanted is None or wanted >= len(turns):
-            self.composer.focus()
-        elif wanted < 0:
-            self.transcript.ask_more()
-        else:
-            turns[wanted].focus()
-            turns[wanted].scroll_visible(animate=False)
-            if wanted == 0 and event.where == "first":
-                self.transcript.scroll_home(animate=False)
-            self.show_passages()
-
-    @on(SourcesView.Opened)
-    async def _open_source(self, event: SourcesView.Opened) -> None:
-        if event.what == "copy":
-            await self.copy(event.passage.place)
-            return
-        try:
-            self.desk.launch(launch_for(event.passage, self.desk.environ))
-        except LocalmindError as problem:
-            self.complain(problem)
-
-    @on(SourcesView.Marked)
-    def _mark_source(self, event: SourcesView.Marked) -> None:
-        panel = self.query_one("#passages")
-        if panel.display and self.focused is not None and isinstance(self.focused, SourcesView):
-            self.query_one("#passages-text", Static).update(passage_text([event.passage], self._roots))
-            panel.scroll_home(animate=False)
-
-    @on(CopyLabel.Wanted)
-    async def _copy_block(self, event: CopyLabel.Wanted) -> None:
-        await self.copy(event.code)
 
     # -- what is typed
 
