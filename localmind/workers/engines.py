@@ -1,7 +1,7 @@
 """The models that are loaded, each in an engine worker of its own, as everybody else asks them.
 
 It turns a name and a request into events and knows no HTTP. Who is in memory is the ledger's affair (residence.py),
-how a worker comes to hold a model loading.py's; a model that lives elsewhere is asked through `Elsewhere`.
+how a worker comes to hold a model loading.py's, what a name means names.py's, and models elsewhere are outside.py's.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import msgspec
 
 from localmind.catalog import Catalog, ModelSpec
 from localmind.durations import FOREVER
-from localmind.errors import InvalidRequest, LocalmindError, QueueFull, Refused, ShuttingDown, TimedOut, WorkerFailure
+from localmind.errors import InvalidRequest, LocalmindError, QueueFull, ShuttingDown, TimedOut, WorkerFailure
 from localmind.events import Done, Event, Progress, decode
 from localmind.machine.amounts import Bytes
 from localmind.machine.devices import Machine
@@ -27,7 +27,9 @@ from localmind.models.store import Store
 from localmind.workers.elsewhere import Elsewhere, RemoteModel
 from localmind.workers.kept import Kept
 from localmind.workers.laying import measuring
-from localmind.workers.loading import Loaded, Loader, Options, here
+from localmind.workers.loading import Loaded, Loader, Options
+from localmind.workers.names import Names
+from localmind.workers.outside import Outside
 from localmind.workers.process import StreamResult
 from localmind.workers.request import Request
 from localmind.workers.residence import Residence
@@ -36,12 +38,6 @@ from localmind.workers.tally import Tally, Watch
 log = logging.getLogger("localmind.workers")
 
 __all__ = ["Engines", "Options"]
-
-DEFAULT_NAMES = frozenset({"", "default"})
-"""Names by which a client means "whatever you have"."""
-
-GUESSED_BYTES = 3
-"""UTF-8 bytes of a token, rather too few."""
 
 STATE_TIMEOUT_S = 2.0
 """A worker answers between two steps; whoever looks at it from outside does not wait for a long one."""
@@ -73,11 +69,11 @@ class Engines:
         and `kept_file` remembers pins and the like. `elsewhere` are models of other machines.
         """
         self.elsewhere = elsewhere
-        self._tallies: dict[str, Tally] = {}
+        self._outside = Outside(elsewhere)
+        self._names = Names(catalog, store, self._outside, default_model)
         self._catalog = catalog
         self._store = store
         self._memory = memory
-        self._default = default_model
         self._hold = hold
         self._kept = Kept(kept_file)
         self._loader = Loader(
@@ -97,51 +93,24 @@ class Engines:
             self.residence.keep(name, seconds)
 
     def resolve(self, name: str | None) -> ModelSpec:
-        """The installed chat model of that name. Raises ModelNotFound, ModelNotInstalled or InvalidRequest."""
-        wanted = self._default if name is None or name.strip().lower() in DEFAULT_NAMES else name
-        if (remote := self._remote(wanted)) is not None:
-            return remote
-        spec = self._catalog.find(wanted)
-        if spec.role != "chat":
-            raise InvalidRequest(f"{spec.name} is a model for {spec.role}, not for chat", hint="localmind models list")
-        return here(self._store, spec)
+        """The chat model of that name, here or elsewhere. Raises ModelNotFound, ModelNotInstalled or InvalidRequest."""
+        return self._names.chat(name)
 
     def loadable(self, name: str | None) -> ModelSpec:
         """The installed model of that name that an engine worker can hold, for chat or for vectors."""
-        wanted = self._default if name is None or name.strip().lower() in DEFAULT_NAMES else name
-        spec = self._catalog.find(wanted)
-        if spec.format != "gguf":
-            raise InvalidRequest(f"{spec.name} is no GGUF: it comes and goes by itself", hint="localmind models list")
-        return here(self._store, spec)
+        return self._names.loadable(name)
 
     def embedder(self, name: str | None) -> ModelSpec:
-        """The installed model of that name that can turn text into vectors; without a name the first there is."""
-        if name is None or name.strip().lower() in DEFAULT_NAMES:
-            of_role = self._catalog.of_role("embed")
-            return here(
-                self._store, next((spec for spec in of_role if self._store.get(spec.name) is not None), of_role[0])
-            )
-        if (remote := self._remote(name)) is not None:
-            return remote
-        spec = self._catalog.find(name)
-        if spec.role not in ("embed", "chat"):
-            raise InvalidRequest(f"{spec.name} is a model for {spec.role}", hint="localmind models list")
-        return here(self._store, spec)
-
-    def _remote(self, name: str) -> RemoteModel | None:
-        return self.elsewhere.find(name) if self.elsewhere is not None else None
+        """The model of that name that can turn text into vectors; without a name the first that is installed."""
+        return self._names.embedder(name)
 
     def permit_files(self, spec: ModelSpec) -> None:
         """Raises Refused when passages of the user's files would leave this machine without a second yes."""
-        if isinstance(spec, RemoteModel) and not spec.reads_files:
-            raise Refused(
-                f"{spec.name} runs at {spec.host}, and passages of your files would leave this machine",
-                hint=f"ask a model of this machine, or set `files = true` in settings.toml's [remotes.{spec.remote}]",
-            )
+        self._outside.permit_files(spec)
 
     def installed(self) -> list[str]:
         """Ids of the chat models whose files are here."""
-        return [spec.name for spec in self._catalog.of_role("chat") if self._store.get(spec.name) is not None]
+        return self._names.installed()
 
     def status(self) -> list[dict[str, Any]]:
         """One entry a model that has been asked for: state, worker, plan, the canary's figures, deaths, its bytes."""
@@ -233,7 +202,7 @@ class Engines:
         """What each model's engine has done so far."""
         for entry in self._loader.entries.values():
             entry.tally.deaths = entry.supervisor.died
-        return self._tallies | {name: entry.tally for name, entry in self._loader.entries.items()}
+        return self._outside.tallies | {name: entry.tally for name, entry in self._loader.entries.items()}
 
     def memory(self, spec: ModelSpec) -> dict[str, str] | None:
         """The kind of the model's memory as its latest load found it, now or earlier; None before the first."""
@@ -250,7 +219,7 @@ class Engines:
     async def generate_with_progress(self, spec: ModelSpec, request: Request) -> AsyncGenerator[Event, None]:
         """The same, saying first what it waits for when the model is not in memory yet."""
         if isinstance(spec, RemoteModel):
-            async with contextlib.aclosing(self._asked_elsewhere(spec, request)) as answers:
+            async with contextlib.aclosing(self._outside.generate(spec, request)) as answers:
                 async for answer in answers:
                     yield answer
             return
@@ -283,24 +252,6 @@ class Engines:
         finally:
             watch.end()
 
-    async def _asked_elsewhere(self, spec: RemoteModel, request: Request) -> AsyncGenerator[Event, None]:
-        assert self.elsewhere is not None
-        watch = Watch(self._tallies.setdefault(spec.name, Tally()))
-        yield Progress("remote", 1.0, 1.0, "", spec.notice)
-        try:
-            async with contextlib.aclosing(self.elsewhere.generate(spec, request)) as events:
-                async for event in events:
-                    if isinstance(event, Done):
-                        watch.done(event)
-                    else:
-                        watch.piece()
-                    yield event
-        except LocalmindError as problem:
-            watch.failed(problem.code)
-            raise
-        finally:
-            watch.end()
-
     async def ask(self, spec: ModelSpec, method: str, **params: Any) -> Any:
         """The answer to one of the worker's short calls: embed, rerank, apply_template, tokenize, adapters…"""
         if isinstance(spec, RemoteModel):
@@ -313,20 +264,20 @@ class Engines:
     async def count(self, spec: ModelSpec, messages: Sequence[Message]) -> int:
         """Tokens of the prompt that these messages become; a high guess for a model elsewhere."""
         if isinstance(spec, RemoteModel):
-            return sum(len(message.content.encode()) // GUESSED_BYTES + 16 for message in messages)
+            return self._outside.count(messages)
         return int(await self.ask(spec, "count", messages=msgspec.to_builtins(messages)))
 
     async def embed(self, spec: ModelSpec, texts: Sequence[str]) -> tuple[list[bytes], int]:
         """A unit vector a text, float32 little-endian, and how many tokens they had together."""
-        if isinstance(spec, RemoteModel) and self.elsewhere is not None:
-            return await self.elsewhere.embed(spec, texts)
+        if isinstance(spec, RemoteModel):
+            return await self._outside.embed(spec, texts)
         answer = await self.ask(spec, "embed", texts=list(texts), normalize=True)
         return answer["vectors"], int(answer["tokens"])
 
     async def rerank(self, spec: ModelSpec, query: str, documents: Sequence[str]) -> list[float]:
         """How well each document fits the query; higher is better."""
-        if isinstance(spec, RemoteModel) and self.elsewhere is not None:
-            return await self.elsewhere.rerank(spec, query, documents)
+        if isinstance(spec, RemoteModel):
+            return await self._outside.rerank(spec, query, documents)
         answer = await self.ask(spec, "rerank", query=query, documents=list(documents))
         return [float(score) for score in answer["scores"]]
 
