@@ -23,6 +23,8 @@ from localmind.workers.runtime import BlockingWorker, Reply, WorkerMain
 SECONDS = 60.0
 # A child is replaced after so many files: parsers leak.
 FILES_A_CHILD = 500
+# A child that had nothing to read for so many seconds ends: it holds 100 MB, and a new one starts in half a second.
+REST_S = 20.0
 # -P keeps the current directory, which may be a folder of the user's, off the import path.
 COMMAND = (sys.executable, "-P", "-m", "localmind.knowledge.extract_child")
 
@@ -143,11 +145,13 @@ class ExtractCalls:
 class Lanes:
     """A WorkerMain of two independent readers, so that a long document never stands before a short note.
 
-    Parameter `lane` of a call, 0 or 1, says which one reads; each has its own thread and its own child.
+    Parameter `lane` of a call, 0 or 1, says which one reads; each has its own thread and its own child,
+    which ends when there was nothing to read for `rest_s` seconds.
     """
 
-    def __init__(self) -> None:
-        self._lanes = [BlockingWorker({"extract": ExtractCalls().extract}) for _ in range(2)]
+    def __init__(self, command: Sequence[str] = COMMAND, *, rest_s: float = REST_S) -> None:
+        readers = [ExtractCalls(command) for _ in range(2)]
+        self._lanes = [BlockingWorker({"extract": one.extract}, rest=one.close, rest_s=rest_s) for one in readers]
 
     def call(self, method: str, params: dict[str, Any], reply: Reply) -> None:
         self._lanes[int(params.get("lane") or 0) % len(self._lanes)].call(method, params, reply)

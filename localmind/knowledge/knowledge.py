@@ -284,7 +284,7 @@ class Knowledge:
 
     async def chunks(self, ids: Sequence[int]) -> list[Passage]:
         """Chunks one by one, as a stage of a search found them."""
-        return await self._database.run(single, ids)
+        return await self._database.read(single, ids)
 
     async def why(self, path: Path) -> str:
         """In a sentence: is this path indexed, and if not, by which rule."""

@@ -102,12 +102,12 @@ class Retriever:
         trace = Trace(parse(text), ms=clock.ms)
         vector = await self._embed(text, embedder)
         clock.lap("embed")
-        frequency = await self._database.run(frequencies, trace.query)
-        keyword = await self._database.run(keyword_scores, trace.query, frequency, scope, DEPTH_KEYWORD)
+        frequency = await self._database.read(frequencies, trace.query)
+        keyword = await self._database.read(keyword_scores, trace.query, frequency, scope, DEPTH_KEYWORD)
         clock.lap("keyword")
         dense = await self._dense(vector, scope) if vector is not None else []
         clock.lap("dense")
-        found = await self._database.run(gather, keyword, dense, vector, self._vectors.model, scope)
+        found = await self._database.read(gather, keyword, dense, vector, self._vectors.model, scope)
         weight = trace.query.keyword_weight
         order = [
             found.at[place]
@@ -116,7 +116,7 @@ class Retriever:
         ]
         if trace.query.required:
             order = [number for number in order if number in keyword]
-        candidates = await self._database.run(judge, trace.query, frequency, order[:DEPTH_JUDGED], found, self.floor)
+        candidates = await self._database.read(judge, trace.query, frequency, order[:DEPTH_JUDGED], found, self.floor)
         kept = above(candidates, self.floor)
         clock.lap("fuse")
         groups = widened(group(kept, max(limit, RERANKED) if self.rerank else limit), found.neighbour)
@@ -124,7 +124,7 @@ class Retriever:
         trace.fused, trace.shown = order, [one.chunk_id for one in kept]
         trace.evidence = max((one.evidence for one in candidates), default=0.0)
         trace.floor = self.floor.answer
-        trace.passages = await self._database.run(passages, groups)
+        trace.passages = await self._database.read(passages, groups)
         trace.unranked = [one.chunk_id for one in trace.passages]
         clock.lap("read")
         if self.rerank is not None and len(trace.passages) > 1:
@@ -154,14 +154,14 @@ class Retriever:
 
     async def _dense(self, vector: bytes, scope: Scope) -> list[tuple[int, float]]:
         if scope.narrow:
-            exact = await self._database.run(exact_scores, vector, scope, self._vectors.model)
+            exact = await self._database.read(exact_scores, vector, scope, self._vectors.model)
             if exact is not None:
                 return exact[:DEPTH_DENSE]
         found: list[tuple[int, float]] = []
         for root_id in scope.roots:
             found += await self._vectors.query(root_id, vector, DEPTH_FILTERED if scope.narrow else DEPTH_DENSE)
         if scope.narrow:
-            inside = await self._database.run(ids_inside, [number for number, _ in found], scope)
+            inside = await self._database.read(ids_inside, [number for number, _ in found], scope)
             found = [pair for pair in found if pair[0] in inside]
         return sorted(found, key=lambda pair: -pair[1])[:DEPTH_DENSE]
 

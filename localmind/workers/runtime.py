@@ -98,10 +98,20 @@ class ChannelReply:
 
 
 class BlockingWorker:
-    """A WorkerMain of plain functions that run one after another on one thread."""
+    """A WorkerMain of plain functions that run one after another on one thread.
 
-    def __init__(self, methods: dict[str, Callable[[dict[str, Any], Reply], Any]]) -> None:
+    `rest`, if given, runs on that thread when nothing was asked for `rest_s` seconds, and at the end.
+    """
+
+    def __init__(
+        self,
+        methods: dict[str, Callable[[dict[str, Any], Reply], Any]],
+        *,
+        rest: Callable[[], None] | None = None,
+        rest_s: float = 20.0,
+    ) -> None:
         self._methods = methods
+        self._rest, self._rest_s = rest, rest_s
         self._calls: queue.SimpleQueue[tuple[str, dict[str, Any], Reply] | None] = queue.SimpleQueue()
         self._started = 0.0
         self._thread = threading.Thread(target=self._run, name="calls", daemon=True)
@@ -123,8 +133,16 @@ class BlockingWorker:
     def close(self) -> None:
         self._calls.put(None)
 
+    def _next(self) -> tuple[str, dict[str, Any], Reply] | None:
+        if self._rest is not None:
+            try:
+                return self._calls.get(timeout=self._rest_s)
+            except queue.Empty:
+                self._rest()
+        return self._calls.get()
+
     def _run(self) -> None:
-        while (entry := self._calls.get()) is not None:
+        while (entry := self._next()) is not None:
             method, params, reply = entry
             if reply.cancelled:
                 reply.fail(Cancelled("cancelled before it started"))
@@ -136,6 +154,8 @@ class BlockingWorker:
                 reply.fail(as_typed(problem))
             finally:
                 self._started = 0.0
+        if self._rest is not None:
+            self._rest()
 
 
 def as_typed(problem: Exception) -> LocalmindError:

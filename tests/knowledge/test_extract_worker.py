@@ -1,16 +1,18 @@
 """The extract worker outlives every document: crashes, hangs, bombs and files that are not what they seem."""
 
 import os
+import queue
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from knowledge_fakes import FakeReply
 
 from localmind.errors import ExtractFailed
-from localmind.knowledge.extract_worker import ExtractCalls
+from localmind.knowledge.extract_worker import ExtractCalls, Lanes
 
 Extract = Callable[..., dict[str, Any]]
 
@@ -120,3 +122,34 @@ def test_documents_after_a_broken_one_are_read(real: ExtractCalls, tmp_path: Pat
         ask(real, tmp_path / "bad.pdf", "pdf")
     (tmp_path / "good.md").write_text("# Fine\n\nwords\n")
     assert ask(real, tmp_path / "good.md", "markdown")["chunks"][0][6] == "Fine"
+
+
+class FakeQueuedReply(FakeReply):
+    """Results go into a queue."""
+
+    def __init__(self) -> None:
+        self.results: queue.Queue[Any] = queue.Queue()
+
+    def result(self, value: Any = None) -> None:
+        self.results.put(value)
+
+
+def test_children_without_work_end_and_the_next_file_gets_a_new_one() -> None:
+    command = (sys.executable, str(Path(__file__).with_name("bad_child.py")))
+    lanes = Lanes(command, rest_s=0.5)
+    reply = FakeQueuedReply()
+
+    def read(lane: int) -> int:
+        lanes.call("extract", {"path": "fine", "kind": "text", "lane": lane}, reply)
+        return int(reply.results.get(timeout=20)["skip"].removeprefix("fine by "))
+
+    last = []
+    try:
+        for lane in (0, 1):
+            first = psutil.Process(read(lane))
+            first.wait(timeout=20)
+            last.append(psutil.Process(read(lane)))
+            assert last[-1] != first
+    finally:
+        lanes.close()
+    assert psutil.wait_procs(last, timeout=20)[1] == []

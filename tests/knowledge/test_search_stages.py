@@ -1,6 +1,8 @@
 """Filters, what each stage found, reranking: searches of a whole index on toy workers."""
 
+import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -8,8 +10,10 @@ import pytest
 from knowledge_fakes import Household
 
 from localmind.errors import InvalidRequest, WorkerDied
+from localmind.knowledge.index import Index
 from localmind.knowledge.scope import Filters, _matcher, parse_date
 from localmind.knowledge.search import Floor
+from localmind.store.connection import transaction
 
 NOTES = {
     "notes/may.md": "# May\n\nThe beekeepers met at the quarry in May.\n",
@@ -51,6 +55,27 @@ async def notes(tmp_path: Path) -> AsyncIterator[Household]:
 )
 async def test_filters_keep_what_they_name(notes: Household, filters: Filters, expected: list[str]) -> None:
     assert sorted(await notes.found("where did the beekeepers meet", filters=filters)) == expected
+
+
+async def test_a_search_does_not_wait_for_what_is_being_stored(notes: Household) -> None:
+    begun, stored = threading.Event(), threading.Event()
+
+    def store_slowly(index: Index) -> None:
+        with transaction(index.db):
+            index.set_meta("slow", "yes")
+            begun.set()
+            stored.wait(30)
+
+    writing = asyncio.create_task(notes.knowledge._database.run(store_slowly))
+    try:
+        assert await asyncio.to_thread(begun.wait, 10)
+        async with asyncio.timeout(10):
+            assert await notes.found("beekeepers at the quarry")
+            assert await notes.found("beekeepers at the quarry", filters=Filters(glob="*.md"))
+        assert not writing.done()
+    finally:
+        stored.set()
+        await writing
 
 
 async def test_a_type_that_nothing_has_is_refused_with_those_that_exist(notes: Household) -> None:
