@@ -4,6 +4,7 @@ Pure and frozen, no I/O. They are msgspec structs rather than dataclasses becaus
 cross process borders as msgpack and HTTP as JSON, and msgspec checks types while decoding.
 """
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -107,6 +108,14 @@ class SamplingParams(msgspec.Struct, frozen=True):
     """Pairs of token id and what is added to its logit."""
     logprobs: int | None = None
     """None: not wanted. Else the number of alternatives beside the chosen token's own, 0 to 20."""
+    stated: tuple[str, ...] = ()
+    """Fields that were asked for at the very value of their default: elsewhere, other defaults hold."""
+
+
+def stated(asked: Mapping[str, Any]) -> tuple[str, ...]:
+    """`SamplingParams.stated` of what somebody asked for; None is not asked for."""
+    fields = zip(SamplingParams.__struct_fields__, SamplingParams.__struct_defaults__, strict=True)
+    return tuple(name for name, default in fields if default is not None and asked.get(name) == default)
 
 
 class Usage(msgspec.Struct, frozen=True):

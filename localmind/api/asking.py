@@ -138,8 +138,9 @@ def _one(backend: Backend, target: Target, asked: Request) -> AsyncGenerator[Eve
         return backend.engines.generate(target.spec, asked)
     if not asked.messages:
         raise InvalidRequest("a model's files answer conversations only", hint="use a chat route, or the plain model")
-    if asked.sampling.temperature == SamplingParams().temperature:  # nobody asked for one: facts need none
-        asked = msgspec.structs.replace(asked, sampling=msgspec.structs.replace(asked.sampling, temperature=0.0))
+    params = asked.sampling
+    if params.temperature == SamplingParams().temperature and "temperature" not in params.stated:  # facts need none
+        asked = msgspec.structs.replace(asked, sampling=msgspec.structs.replace(params, temperature=0.0))
     events = backend.grounded.answer(target.spec, asked, target.folder)
     return _with_sources(events, in_text=target.in_text and asked.format == ANY_TEXT)
 

@@ -13,7 +13,7 @@ from fastapi import Request as HttpRequest
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from localmind.errors import InvalidRequest
-from localmind.messages import Priority, ResponseFormat, SamplingParams
+from localmind.messages import Priority, ResponseFormat, SamplingParams, stated
 
 MOST_CHOICES = 16
 MOST_STOPS = 64
@@ -28,6 +28,7 @@ PRIORITY_HEADER = "x-localmind-priority"
 
 Stop = Annotated[str, Field(min_length=1, max_length=1000)]
 _d = SamplingParams()
+SAMPLED = set(SamplingParams.__struct_fields__)
 
 
 class Lora(BaseModel):
@@ -115,6 +116,7 @@ class GenerationFields(BaseModel):
             mirostat_eta=_or(self.mirostat_eta, _d.mirostat_eta),
             logit_bias=biases(self.logit_bias),
             logprobs=logprobs,
+            stated=stated(self.model_dump(include=SAMPLED)),
         )
 
     def constraint(self, response_format: Mapping[str, Any] | None = None) -> ResponseFormat:

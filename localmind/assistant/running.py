@@ -20,7 +20,7 @@ import msgspec
 from localmind.catalog import ModelSpec
 from localmind.errors import InternalError, InvalidRequest, LocalmindError, NotFound, ShuttingDown
 from localmind.events import Done, Event, Failed, Passage, ReasoningDelta, Sources, TextDelta
-from localmind.messages import ANY_TEXT, Message, ResponseFormat, SamplingParams
+from localmind.messages import ANY_TEXT, Message, ResponseFormat, SamplingParams, stated
 from localmind.store.threads import Threads
 from localmind.store.transcript import Attachment, Mode, Options, Turn, with_attachments
 from localmind.workers.engines import Engines
@@ -335,9 +335,8 @@ def _over(options: Options, more: Options | None) -> Options:
 def _sampling(options: Options, temperature: float | None) -> SamplingParams:
     chosen = {"temperature": options.temperature if options.temperature is not None else temperature}
     chosen |= {"top_p": options.top_p, "max_tokens": options.max_tokens}
-    return msgspec.structs.replace(
-        SamplingParams(), **{name: value for name, value in chosen.items() if value is not None}
-    )
+    given = {name: value for name, value in chosen.items() if value is not None}
+    return msgspec.structs.replace(SamplingParams(stated=stated(given)), **given)
 
 
 def _merged(events: Sequence[Event], position: int) -> tuple[int, Event]:

@@ -1,6 +1,6 @@
 """A Request as the body that an OpenAI-compatible server takes.
 
-Only what differs from our defaults is sent, so that the server's own defaults for its model hold. What such a server
+Only what was asked for is sent, so that the server's own defaults for its model hold in all else. What such a server
 would silently ignore although it changes the answer is refused here.
 """
 
@@ -27,6 +27,7 @@ SAMPLING = {
     "min_tokens": "min_tokens",
     "ignore_eos": "ignore_eos",
     "typical_p": "typical_p",
+    "repeat_penalty": "repeat_penalty",
     "xtc_probability": "xtc_probability",
     "xtc_threshold": "xtc_threshold",
     "mirostat": "mirostat",
@@ -63,14 +64,16 @@ def body_of(model: RemoteModel, request: Request) -> tuple[str, dict[str, Any]]:
 
 def _sampling(params: SamplingParams) -> dict[str, Any]:
     found = {
-        there: value for here, there in SAMPLING.items() if (value := getattr(params, here)) != getattr(_defaults, here)
+        there: value
+        for here, there in SAMPLING.items()
+        if (value := getattr(params, here)) != getattr(_defaults, here) or here in params.stated
     }
     if params.stop:
         found["stop"] = list(params.stop)
     if params.logit_bias:
         found["logit_bias"] = {str(token): max(-100.0, min(100.0, bias)) for token, bias in params.logit_bias}
-    if params.repeat_penalty != _defaults.repeat_penalty:  # llama.cpp's name, and vLLM's
-        found |= {"repeat_penalty": params.repeat_penalty, "repetition_penalty": params.repeat_penalty}
+    if "repeat_penalty" in found:  # llama.cpp's name, and vLLM's
+        found["repetition_penalty"] = params.repeat_penalty
     return found
 
 

@@ -22,7 +22,7 @@ from localmind.errors import (
     RemoteUnreachable,
 )
 from localmind.events import Done, Event, ReasoningDelta, TextDelta, ToolCallDelta
-from localmind.messages import Message, ResponseFormat, SamplingParams, Tool, ToolCall, ToolUse, Usage
+from localmind.messages import Message, ResponseFormat, SamplingParams, Tool, ToolCall, ToolUse, Usage, stated
 from localmind.remotes.body import body_of
 from localmind.remotes.reading import Reader
 from localmind.remotes.remotes import Remotes
@@ -184,6 +184,11 @@ async def test_a_body_holds_what_was_asked_and_no_default() -> None:
         assert body["messages"][1] == {"role": "tool", "content": "3", "tool_call_id": "c1"}
         assert body["response_format"]["json_schema"]["schema"] == {"type": "object"}
         assert body["chat_template_kwargs"] == {"enable_thinking": False}
+        same = SamplingParams(top_p=0.95, stated=stated({"temperature": 0.8, "top_p": 0.95, "top_k": None, "seed": 3}))
+        sent = body_of(model, Request(messages=HELLO.messages, sampling=same))[1]
+        assert (sent["temperature"], sent["top_p"], "top_k" in sent) == (0.8, 0.95, False), (
+            "as asked, not as over there"
+        )
         assert body_of(model, Request(infill=Infill("a", "b")))[1]["suffix"] == "b"
         for refused in (Request(prompt="x", adapters=(("tone", 1.0),)), Request(format=ResponseFormat(grammar="root"))):
             with pytest.raises(InvalidRequest):
