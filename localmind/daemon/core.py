@@ -184,8 +184,9 @@ class Core:
         return EmbedModel(name, self._store.locate(name), self._paths.converted_dir, threads)
 
     async def _forget_prefixes(self) -> None:
-        """Prompts kept over a restart hold passages of files; a model that is loaded goes on with what it has."""
+        """Prompts that are kept hold passages of files: those of models that are gone, then those of live ones."""
         await asyncio.to_thread(shutil.rmtree, self._paths.cache / "prefixes", ignore_errors=True)
+        await self._engines.forget_prompts()
 
     def _text_embedder(self) -> Embedder | None:
         """The embedder as the API asks it for vectors of other people's texts."""

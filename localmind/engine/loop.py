@@ -107,7 +107,7 @@ class Loop:
             window=backend.window,
             prefill_budget=lambda rows: self._timing.budget(rows, self._scheduler.cells_used),
         )
-        self._memory = Memory(backend, self._scheduler, shelf, self.call_soon)
+        self.memory = Memory(backend, self._scheduler, shelf, self.call_soon)
         self._costs: Cost = interpolated(backend.decode_costs) if backend.decode_costs else lambda rows: float(rows)
         self.speculates = limits.speculate and backend.kind == "any_prefix" and bool(backend.decode_costs)
         """For requests from now on; never for a memory that cannot give up cells again."""
@@ -145,7 +145,7 @@ class Loop:
         with self._wake:
             if self._stopping:
                 raise ShuttingDown("the engine is stopping")
-            waiting = self._scheduler.queued + self._memory.fetching + len(self._commands.submits)
+            waiting = self._scheduler.queued + self.memory.fetching + len(self._commands.submits)
             if waiting >= self._limits.max_queued:
                 raise QueueFull(f"{waiting} requests are waiting already", hint="localmind status")
             self._numbers += 1
@@ -221,21 +221,21 @@ class Loop:
             self._fail(self._generations[number].sequence, ShuttingDown("the engine is stopping"))
         self._deliver()
         self._outbox.close(DELIVERY_S)
-        self._memory.apply(self._scheduler.step())  # nobody is left to evaluate, but copies may still be due
-        self._memory.close()
+        self.memory.apply(self._scheduler.step())  # nobody is left to evaluate, but copies may still be due
+        self.memory.close()
         self._backend.close()
         self._ended.set()
 
     def _take_commands(self) -> bool:
         with self._wake:
             while not (self._commands or self._stopping) and self._scheduler.idle:
-                if not self._wake.wait(IDLE_S if self._memory.unwritten else None):
-                    self._commands.calls.append(self._memory.write_one)
+                if not self._wake.wait(IDLE_S if self.memory.unwritten else None):
+                    self._commands.calls.append(self.memory.write_one)
             commands, self._commands = self._commands, _Commands()
             # Submitted under the same lock that `submit` counts with, so the bound of the queue is exact.
             for generation in commands.submits:
                 self._generations[generation.sequence.number] = generation
-                self._memory.admit(generation.sequence)
+                self.memory.admit(generation.sequence)
             stopping = self._stopping
         for sequence in commands.cancels:
             self._fail(sequence, Cancelled("the request was cancelled"))
@@ -254,7 +254,7 @@ class Loop:
         step = self._scheduler.step()
         began = time.monotonic()
         self._watch_parking(step, began)
-        rows = self._memory.apply(step)
+        rows = self.memory.apply(step)
         if not rows:
             return
         self._step_started = began
@@ -365,7 +365,7 @@ class Loop:
         """Take a sequence out, in whatever state. None if it had ended already."""
         generation = self._generations.pop(sequence.number, None)
         if generation is not None:
-            self._memory.finish(sequence, keep=keep)
+            self.memory.finish(sequence, keep=keep)
             generation.close()
         return generation
 
@@ -394,7 +394,7 @@ class Loop:
         error = InternalError(f"llama.cpp failed to evaluate the request (code {code})", hint="localmind doctor")
         for row in rows:
             self._fail(row.sequence, error, keep=False)
-        self._memory.resync()
+        self.memory.resync()
 
     def _state(self) -> dict[str, Any]:
-        return report.state(self._scheduler, self._backend, self._totals, self._timing, self._memory.fetching)
+        return report.state(self._scheduler, self._backend, self._totals, self._timing, self.memory.fetching)

@@ -89,6 +89,19 @@ class Memory:
         else:
             sequence.state = State.FREE
 
+    def forget(self, then: Callable[[], None]) -> None:
+        """Drop every kept beginning, here and on disk, then call `then`. What is being answered goes on and is not
+        written to disk later."""
+        for sequence in self._scheduler.pool.idle:
+            self._scheduler.pool.forget(sequence)
+        for sequence in (*self._fetching.values(), *self._scheduler.active):
+            sequence.disk_key = ""
+        self._resident.clear()
+        if self._shelf is not None:
+            self._shelf.clear(then)
+        else:
+            then()
+
     # --- steps
 
     def apply(self, step: Step) -> tuple[Row, ...]:

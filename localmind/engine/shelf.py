@@ -94,6 +94,11 @@ class Shelf:
         tokens = tokens[:]
         self._work.put(lambda: then(self._write(tokens, state)))
 
+    def clear(self, then: Callable[[], None]) -> None:
+        """Delete every state, also those still being written, and say when they are gone."""
+        self._work.put(self._clear)
+        self._work.put(then)
+
     def close(self, timeout: float) -> None:
         """Finish what was asked for, within `timeout` seconds; a file that is not whole by then is not there."""
         self._work.put(None)
@@ -133,6 +138,13 @@ class Shelf:
             self._entries.pop(name, None)
             self._tree.remove(name)
         self._delete(self._path(name))
+
+    def _clear(self) -> None:
+        with self._lock:
+            self._entries, self._tree = {}, PrefixTree()
+        # Whoever wants everything forgotten may have removed the whole directory.
+        for path in private_dir(self._directory).iterdir():
+            self._delete(path)
 
     def _read(self, name: str) -> "tuple[array[int], Any]":
         path = self._path(name)

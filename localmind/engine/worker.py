@@ -83,6 +83,8 @@ class EngineWorker:
     def call(self, method: str, params: dict[str, Any], reply: Reply) -> None:
         if method == "state":
             self._state(reply)
+        elif method == "forget":
+            self._forget_prompts(reply)
         elif method in self.METHODS:
             self._desk.submit(self._answer, method, params, reply)
         else:
@@ -316,6 +318,13 @@ class EngineWorker:
             reply.result({"sequences": [], "queued": 0, "running": 0, "cells_used": 0, "n_ctx": 0, "n_ctx_seq": 0})
         else:
             self._loop.inspect(reply.result)
+
+    def _forget_prompts(self, reply: Reply) -> None:
+        """Drop what is kept of prompts. Not behind the desk: a model that is still loading keeps nothing yet."""
+        if (loop := self._loop) is None:
+            reply.result()
+        else:
+            loop.call_soon(lambda: loop.memory.forget(reply.result))
 
     METHODS: ClassVar[dict[str, Callable[["EngineWorker", dict[str, Any], Reply], None]]] = {
         "load": _load,

@@ -42,6 +42,9 @@ __all__ = ["Engines", "Options"]
 STATE_TIMEOUT_S = 2.0
 """A worker answers between two steps; whoever looks at it from outside does not wait for a long one."""
 
+FORGET_TIMEOUT_S = 30.0
+"""Forgetting waits for the step under way and deletes files; nobody waits for it to answer."""
+
 
 class Engines:
     """All engine workers of the daemon."""
@@ -197,6 +200,17 @@ class Engines:
         except (TimedOut, ShuttingDown, WorkerFailure):
             return None
         return state
+
+    async def forget_prompts(self) -> None:
+        """Every live worker drops the beginnings of prompts that it keeps, in memory and on disk."""
+        live = [entry for entry in self._loader.entries.values() if entry.supervisor.pid is not None]
+        await asyncio.gather(*(self._forget_prompts(entry) for entry in live))
+
+    async def _forget_prompts(self, entry: Loaded) -> None:
+        try:
+            await entry.supervisor.call("forget", timeout=FORGET_TIMEOUT_S)
+        except (TimedOut, ShuttingDown, WorkerFailure) as problem:
+            log.warning("%s may keep beginnings of prompts: %s", entry.spec.name, problem.message)
 
     def tallies(self) -> dict[str, Tally]:
         """What each model's engine has done so far."""

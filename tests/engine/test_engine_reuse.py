@@ -96,6 +96,10 @@ class FakeShelf:
         self.stored.append(list(tokens))
         then(f"stored{len(self.stored)}")
 
+    def clear(self, then: Callable[[], None]) -> None:
+        self.stored.clear()
+        then()
+
     def close(self, timeout: float) -> None:
         self.closed = True
 
@@ -186,3 +190,26 @@ def test_stopping_writes_the_prefixes_of_what_ran_and_of_what_was_kept(loops):
     assert all(len(tokens) >= 300 for tokens in shelf.stored)
     assert shelf.closed
     assert backend.closed
+
+
+def test_forgetting_spares_the_answer_under_way_but_its_prompt_is_not_written_either(loops):
+    backend = FakeBackend(b"x" * 100, n_ctx=2048)
+    shelf = FakeShelf()
+    gate = Gate(backend)
+    loop = Loop(backend, shelf=shelf)
+    done, running = FakeSink(), FakeSink()
+    loop.submit(ask(300, ord("d"), max_tokens=1), done)
+    gate.open()
+    done.wait()
+    gate = Gate(backend)
+    sequence = loop.submit(ask(400, ord("r")), running)
+    while sequence.state is not State.DECODE:
+        gate.await_step()
+        gate.let_one_pass()
+    forgotten = threading.Event()
+    loop.call_soon(lambda: loop.memory.forget(forgotten.set))
+    gate.open()
+    assert forgotten.wait(WAIT)
+    assert running.wait().answer == "x" * 100
+    assert loop.stop(WAIT)
+    assert shelf.stored == []

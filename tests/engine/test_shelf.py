@@ -232,3 +232,21 @@ def test_a_state_too_large_for_memory_is_answered_like_one_that_is_gone(place, m
 
     monkeypatch.setattr(numpy, "empty", no_memory)
     assert shelf.load(name) == (array("i"), None)
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_a_cleared_shelf_keeps_nothing_from_before_and_goes_on_keeping(place, removed):
+    shelf = Waiting(place)
+    shelf.store(tokens(100), state(500))
+    if removed:
+        shutil.rmtree(place)
+    done: queue.SimpleQueue[str] = queue.SimpleQueue()
+    shelf.shelf.store(tokens(90, first=8), state(500), done.put)
+    shelf.shelf.clear(lambda: done.put("cleared"))
+    done.get(timeout=WAIT)
+    assert done.get(timeout=WAIT) == "cleared"
+    assert shelf.files() == []
+    assert shelf.find(tokens(100)) == shelf.find(tokens(90, first=8)) == ("", 0)
+    name = shelf.store(tokens(100), state(500))
+    assert shelf.find(tokens(100)) == (name, 100)
+    assert len(shelf.files()) == 1

@@ -74,6 +74,29 @@ def test_prompts_are_found_again_on_the_disk(opened: OpenWorker, tmp_path: Path)
     assert reply.value["cache"]["source"] == "disk"
 
 
+@pytest.mark.parametrize("kind", ["llama", "hybrid"])
+def test_prompts_that_were_to_be_forgotten_are_neither_in_memory_nor_on_disk(
+    opened: OpenWorker, tmp_path: Path, kind: str
+) -> None:
+    caller, _ = opened(kind, PLAN, cache_dir=str(tmp_path), prefix_disk_mb=64, prefix_ram_mb=64)
+
+    def cached() -> int:
+        sampling = {"temperature": 0.0, "max_tokens": 2, "ignore_eos": True}
+        reply = caller.start("generate", prompt="the water of people " * 90, sampling=sampling).wait()
+        return int(reply.value["usage"]["cached_tokens"])
+
+    cached()
+    assert cached() > 0
+    caller.ask("forget")
+    assert cached() == 0
+    caller.ask("forget")
+    caller.ask("cool")  # writes what is worth keeping
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    caller.ask("forget")
+    caller.ask("warm")
+    assert cached() == 0
+
+
 def test_adapters_are_still_there(opened: OpenWorker, tmp_path: Path) -> None:
     caller, _ = opened("llama")
     path = random_gguf.write_lora(tmp_path / "lora.gguf")

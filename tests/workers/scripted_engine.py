@@ -32,6 +32,7 @@ def generate(params: dict[str, Any], reply: Reply) -> dict[str, Any]:
 
 
 METHODS = {
+    "forget": lambda params, reply: loaded.update(forgot=loaded.get("forgot", 0) + 1),
     "cool": lambda params, reply: None,
     "warm": lambda params, reply: None,
     "load": load,

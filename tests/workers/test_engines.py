@@ -56,6 +56,15 @@ async def test_a_load_is_told_what_the_user_set(engines: Engines, starter_store:
     assert engines.status()[0]["memory"] == engines.memory(spec)
 
 
+async def test_live_workers_forget_their_prompts_and_nobody_is_woken_for_it(engines: Engines) -> None:
+    await engines.forget_prompts()
+    assert await engines.states() == {}
+    spec = engines.resolve(None)
+    await engines.load(spec)
+    await engines.forget_prompts()
+    assert (await engines.states())[spec.name]["loaded_with"]["forgot"] == 1
+
+
 async def test_every_kind_of_event_comes_back_and_is_counted(engines: Engines) -> None:
     spec = engines.resolve("smollm2")
     asked = Request(messages=HELLO, tools=ToolUse((Tool("f"),)), priority="background", explain=True)
