@@ -28,6 +28,9 @@ FOUND_S = 3600
 ERASES_WORDS = sqlite3.sqlite_version_info >= (3, 42)
 # KiB of pages that a connection for searches keeps: the inner pages of the full-text index of 100,000 chunks.
 READER_CACHE = 24_000
+# Pages of the log (4 KiB each) before they are written into the database: a first read writes the same pages of the
+# full-text index again and again, and with SQLite's own 1000 each of them goes to the database more often.
+LOG_PAGES = 4000
 
 
 @dataclass(slots=True, frozen=True)
@@ -72,6 +75,7 @@ class Index:
         self.db = open_database(path, MIGRATIONS, synchronous="NORMAL")
         if ERASES_WORDS:
             self.db.execute("INSERT INTO chunk_fts (chunk_fts, rank) VALUES ('secure-delete', 1)")
+        self.db.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
         if new:
             # So that the file can shrink in small steps. It takes effect at a VACUUM, which is free while it is empty.
             self.db.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -239,27 +243,26 @@ class Index:
             "SELECT id, text_hash, text, heading FROM chunk WHERE file_id = ? ORDER BY ordinal DESC", (file_id,)
         ):
             old[row["text_hash"], row["text"], row["heading"]].append(row["id"])
+        moved, new = [], []
         for ordinal, piece in enumerate(chunks):
             digest = text_hash(embedded_text(piece.heading, piece.text))
-            span = (piece.char_start, piece.char_end, piece.line_start, piece.line_end, piece.page)
-            same = old.get((digest, piece.text, piece.heading))
-            if same:
-                self.db.execute(
-                    "UPDATE chunk SET ordinal = ?, char_start = ?, char_end = ?, line_start = ?, line_end = ?,"
-                    " page = ?, extra = ? WHERE id = ?",
-                    (ordinal, *span, piece.extra, same.pop()),
-                )
-                continue
-            stored = self.db.execute(
-                "SELECT 1 FROM vector WHERE text_hash = ? AND model = ?", (digest, model)
-            ).fetchone()
-            self.db.execute(
-                "INSERT INTO chunk (file_id, root_id, ordinal, path, heading, text, text_hash, char_start, char_end,"
-                " line_start, line_end, page, extra, stage, edited)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (file_id, root_id, ordinal, path, piece.heading, piece.text, digest, *span, piece.extra,
-                 STORED if stored else NO_VECTOR, edited),
-            )  # fmt: skip
+            span = (piece.char_start, piece.char_end, piece.line_start, piece.line_end, piece.page, piece.extra)
+            if same := old.get((digest, piece.text, piece.heading)):
+                moved.append((ordinal, *span, same.pop()))
+            else:
+                new.append((file_id, root_id, ordinal, path, piece.heading, piece.text, digest, *span, digest, model,
+                            STORED, NO_VECTOR, edited))  # fmt: skip
+        self.db.executemany(
+            "UPDATE chunk SET ordinal = ?, char_start = ?, char_end = ?, line_start = ?, line_end = ?, page = ?,"
+            " extra = ? WHERE id = ?",
+            moved,
+        )
+        self.db.executemany(
+            "INSERT INTO chunk (file_id, root_id, ordinal, path, heading, text, text_hash, char_start, char_end,"
+            " line_start, line_end, page, extra, stage, edited) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+            " iif(EXISTS (SELECT 1 FROM vector WHERE text_hash = ? AND model = ?), ?, ?), ?)",
+            new,
+        )
         leftover = [(chunk_id,) for ids in old.values() for chunk_id in ids]
         self.db.executemany("DELETE FROM chunk WHERE id = ?", leftover)
 
