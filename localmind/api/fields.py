@@ -196,10 +196,10 @@ def biases(value: dict[str, Any] | list[Any] | None) -> tuple[tuple[int, float],
             raise InvalidRequest(f"logit_bias: {str(token)[:40]} is not a token id of this model")
         if bias is False:
             found[int(token)] = NEVER
-        elif isinstance(bias, bool) or not isinstance(bias, int | float) or not math.isfinite(bias):
+        elif isinstance(bias, bool) or not isinstance(bias, int | float) or not abs(bias) < math.inf:
             raise InvalidRequest(f"logit_bias: the bias of token {token} is not a number")
         else:
-            found[int(token)] = max(NEVER, min(-NEVER, float(bias)))
+            found[int(token)] = float(max(NEVER, min(-NEVER, bias)))
     return tuple(found.items())
 
 

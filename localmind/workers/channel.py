@@ -15,6 +15,8 @@ from typing import Any, cast
 
 import msgspec
 
+from localmind.errors import InvalidRequest
+
 MAX_FRAME = 64 * 1024 * 1024
 """Bytes. A batch of 10,000 embeddings of 384 floats is 15 MB; a PDF's text is capped far below."""
 
@@ -73,8 +75,14 @@ _decoder: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Frame)
 
 
 def pack(frame: Frame) -> bytes:
-    """A frame as bytes, header included. Raises ProtocolViolation for one that is too long to be read back."""
-    body = _encoder.encode(frame)
+    """A frame as bytes, header included. Raises ProtocolViolation for one that is too long to be read back, and
+    InvalidRequest for values that JSON can hold and UTF-8 or 64 bits cannot: a client cut an emoji in two."""
+    try:
+        body = _encoder.encode(frame)
+    except UnicodeEncodeError as problem:
+        raise InvalidRequest("the text has half a character in it (a lone surrogate), which is no UTF-8") from problem
+    except OverflowError as problem:
+        raise InvalidRequest("an integer is beyond 64 bits") from problem
     if len(body) > MAX_FRAME:
         raise ProtocolViolation(f"a frame of {len(body)} bytes is over the limit of {MAX_FRAME}")
     return len(body).to_bytes(HEADER, "big") + body
