@@ -4,7 +4,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+from textual.widgets import OptionList
+
+from localmind_tui.app import LocalmindApp
 from localmind_tui.keymap import KEYS, PLACES, bindings
+from localmind_tui.screens.asking import Confirm, Prompt
+from localmind_tui.screens.chat import ChatScreen
+from localmind_tui.screens.first_run import FirstRun
+from localmind_tui.screens.folders import FoldersScreen
+from localmind_tui.screens.help import HelpScreen
+from localmind_tui.screens.models import ModelsScreen
+from localmind_tui.screens.threads import ThreadsScreen
+from localmind_tui.widgets.composer import Composer
+from localmind_tui.widgets.sources import SourcesView
+from localmind_tui.widgets.turn import TurnView
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,3 +42,32 @@ def test_the_documentation_lists_every_key_as_the_help_does() -> None:
 def test_importing_the_package_does_not_import_textual() -> None:
     code = "import sys, localmind_tui; sys.exit(any(name.split('.')[0] in {'textual', 'rich'} for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_every_key_does_something_where_it_is_bound() -> None:
+    places: dict[str, tuple[type, ...]] = {
+        "app": (LocalmindApp,),
+        "chat": (ChatScreen,),
+        "composer": (Composer,),
+        "turn": (TurnView,),
+        "sources": (SourcesView,),
+        "threads": (ThreadsScreen,),
+        "models": (ModelsScreen,),
+        "folders": (FoldersScreen,),
+        "list": (ModelsScreen, FoldersScreen, HelpScreen),
+        "window": (ThreadsScreen, ModelsScreen, FoldersScreen, HelpScreen, FirstRun, Confirm, Prompt),
+        "confirm": (Confirm,),
+    }
+    assert set(places) == set(PLACES)
+
+    def does(kind: type, name: str) -> bool:
+        in_a_list = kind in (ModelsScreen, FoldersScreen) and name == "action_select"
+        return callable(getattr(OptionList if in_a_list else kind, name, None))
+
+    idle = [
+        f"{key.id}: {kind.__name__} has no {key.action}"
+        for key in KEYS
+        for kind in places[key.where]
+        if not does(kind, "action_" + key.action.partition("(")[0])
+    ]
+    assert idle == []

@@ -1,9 +1,10 @@
-"""Every screen as it is drawn, in three sizes and two themes, against pictures that were looked at.
+"""Every screen as it is drawn, against pictures that were looked at; the conversation in more sizes and themes.
 
 One run of the app a screen: starting it takes longer than drawing it. After a wanted change:
 `pytest tests/tui/test_pictures.py --snapshot-update`, and look at what changed.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_textual_snapshot import SVGImageExtension
@@ -15,8 +16,10 @@ from tui_fakes import STATUS, FakeDaemon
 from localmind.events import Done, Passage, Progress, ReasoningDelta, Sources, TextDelta
 from localmind.messages import Timings, Usage
 
-SIZES = ((80, 24), (120, 36), (180, 50))
-THEMES = ("localmind-dark", "localmind-light")
+DARK, LIGHT = "localmind-dark", "localmind-light"
+EACH = ((80, 24, DARK), (80, 24, LIGHT), (120, 36, DARK), (120, 36, LIGHT))
+SMALL = ((80, 24, DARK),)
+"""For windows: they look the same in a larger terminal, with more around them."""
 PASSAGES = (
     Passage(1, "/home/ines/samples/home/boiler.md", 6, 10, None, "Service", "Serviced on 9 October 2026.", 0.7),
     Passage(2, "/home/ines/samples/home/rent.pdf", 1, 3, 2, None, "The rent covers the heating.", 0.6),
@@ -37,21 +40,20 @@ def due(year: int) -> bool:
 """
 
 
-async def pictures(driver: Driver, snapshot: SnapshotAssertion) -> None:
-    """The screen as it is now, in every size and theme."""
+async def pictures(driver: Driver, snapshot: SnapshotAssertion, looks: Sequence[tuple[int, int, str]] = SMALL) -> None:
+    """The screen as it is now, in some sizes and themes."""
     drawn = snapshot.use_extension(SVGImageExtension)
     driver.composer.cursor_blink = False
     for each in driver.app.screen.query(Input):
         each.cursor_blink = False
     driver.app.clear_notifications()
-    for size in SIZES:
-        await driver.pilot.resize_terminal(*size)
-        for theme in THEMES:
-            driver.app.theme = theme
-            await driver.pilot.pause()
-            await driver.pilot.wait_for_scheduled_animations()
-            name = f"{size[0]}x{size[1]}-{theme.removeprefix('localmind-')}"
-            assert driver.app.export_screenshot() == drawn(name=name)
+    for width, height, theme in looks:
+        await driver.pilot.resize_terminal(width, height)
+        driver.app.theme = theme
+        await driver.pilot.pause()
+        await driver.pilot.wait_for_scheduled_animations()
+        name = f"{width}x{height}-{theme.removeprefix('localmind-')}"
+        assert driver.app.export_screenshot() == drawn(name=name)
 
 
 async def talk(driver: Driver) -> None:
@@ -67,7 +69,7 @@ async def talk(driver: Driver) -> None:
 
 async def test_an_empty_thread(start: Start, snapshot: SnapshotAssertion) -> None:
     async with start() as driver:
-        await pictures(driver, snapshot)
+        await pictures(driver, snapshot, EACH)
 
 
 async def test_a_conversation(start: Start, snapshot: SnapshotAssertion) -> None:
@@ -75,14 +77,14 @@ async def test_a_conversation(start: Start, snapshot: SnapshotAssertion) -> None
         await talk(driver)
         driver.type("And @")
         driver.composer.put("And what did it cost?")
-        await pictures(driver, snapshot)
+        await pictures(driver, snapshot, EACH)
 
 
 async def test_an_answer_in_focus_with_its_passages_beside(start: Start, snapshot: SnapshotAssertion) -> None:
     async with start() as driver:
         await talk(driver)
         await driver.press("f5", "ctrl+up")
-        await pictures(driver, snapshot)
+        await pictures(driver, snapshot, ((120, 36, DARK), (180, 50, LIGHT)))
 
 
 async def test_the_threads(start: Start, snapshot: SnapshotAssertion) -> None:

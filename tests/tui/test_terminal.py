@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -37,9 +38,11 @@ class Terminal:
         self.seen = b""
 
     def wait_for(self, text: bytes) -> None:
-        """Read until `text` was written after the last key. The timeout of the test is the limit."""
+        """Read until `text` was written after the last key."""
+        deadline = time.monotonic() + 40
         while text not in self.seen:
-            select.select([self._screen], [], [])
+            readable, _, _ = select.select([self._screen], [], [], max(0.0, deadline - time.monotonic()))
+            assert readable, f"{text!r} does not come after {self.seen[-3000:]!r}"
             self.seen += os.read(self._screen, 65536)
 
     def press(self, keys: bytes) -> None:
@@ -65,14 +68,21 @@ def test_a_question_an_editor_and_the_way_out_in_a_real_terminal(tmp_path: Path)
     note = tmp_path / "note.md"
     note.write_text("x\n" * 20)
     editor = tmp_path / "my-editor"
-    editor.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/opened\necho EDITOR-IS-HERE\n')
+    editor.write_text(
+        f'#!/bin/sh\necho "$@" > {tmp_path}/opened\necho EDITOR-IS-HERE\n'
+        'case "$1" in *question.md) grep -q "^draft$" "$1" && echo "written elsewhere" > "$1";; esac\n'
+    )
     editor.chmod(0o755)
     environ = os.environ | {"EDITOR": str(editor), "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
     environ.pop("VISUAL", None)
     terminal = Terminal([sys.executable, "-c", APP, str(Path(__file__).parent), str(note)], environ)
     try:
         terminal.wait_for(b"ready")
-        terminal.press(b"What is it?\r")
+        terminal.press(b"draft")
+        terminal.wait_for(b"draft")
+        terminal.press(b"\x07")  # Ctrl+G
+        terminal.wait_for(b"written elsewhere")
+        terminal.press(b"\r")
         terminal.wait_for(b"note.md:7-9")
         terminal.press(b"\x0f\r")  # Ctrl+O and, with no pause, Enter
         terminal.wait_for(b"EDITOR-IS-HERE")

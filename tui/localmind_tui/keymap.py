@@ -41,6 +41,9 @@ PLACES = {
     "threads": "In the list of threads",
     "models": "In the list of models",
     "folders": "In the list of folders",
+    "list": "In the lists of models and folders, and in help",
+    "window": "In a window over the conversation",
+    "confirm": "When asked yes or no",
 }
 
 KEYS = (
@@ -118,6 +121,14 @@ KEYS = (
     ),
     Key("folder.only", "enter", "select", "ask only it", "Ask only this folder; again: all of them", "folders", True),
     Key("folder.remove", "D", "remove", "remove", "Stop watching it and forget what was read", "folders", True),
+    Key("threads.next", "down", "mark(1)", "", "Go to the next one; letters go to the search", "threads"),
+    Key("threads.previous", "up", "mark(-1)", "", "Go to the one before", "threads"),
+    Key("list.next", "j", "mark(1)", "", "Go to the next one", "list"),
+    Key("list.previous", "k", "mark(-1)", "", "Go to the one before", "list"),
+    Key("list.close", "q", "leave", "", "Close the list", "list"),
+    Key("window.close", "escape", "leave", "close", "Close it and change nothing", "window", True),
+    Key("confirm.yes", "y,enter", "answer(True)", "yes", "Yes", "confirm"),
+    Key("confirm.no", "n,q", "answer(False)", "no", "No", "confirm"),
 )
 
 

@@ -8,11 +8,13 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from localmind_tui.keymap import bindings
+
 
 class Confirm(ModalScreen[bool]):
     """`y` or Enter is yes; anything that leaves is no."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [("y,enter", "answer(True)", "yes"), ("n,escape,q", "answer(False)", "no")]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("confirm"), *bindings("window")]
 
     def __init__(self, question: str) -> None:
         super().__init__()
@@ -26,11 +28,14 @@ class Confirm(ModalScreen[bool]):
     def action_answer(self, answer: bool) -> None:
         self.dismiss(answer)
 
+    def action_leave(self) -> None:
+        self.dismiss(False)
+
 
 class Prompt(ModalScreen[str | None]):
     """Enter gives the line, Esc gives None."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [("escape", "leave", "leave")]
+    BINDINGS = bindings("window")
 
     def __init__(self, title: str, value: str, placeholder: str = "") -> None:
         super().__init__()

@@ -342,7 +342,8 @@ class ChatScreen(Conversation):
     async def run_quit(self, rest: str) -> None:
         self.app.action_leave()  # type: ignore[attr-defined]
 
-    def edit_in_editor(self) -> None:
+    @on(Composer.EditorWanted)
+    def _edit_in_editor(self) -> None:
         """Lend the terminal to the editor, with the question in a private file."""
         try:
             command = editor_command(self.desk.environ)

@@ -5,11 +5,10 @@ chosen, since both take their time.
 """
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
@@ -19,6 +18,7 @@ from localmind.errors import DaemonUnreachable, LocalmindError
 from localmind.events import Failed
 from localmind_tui import format
 from localmind_tui.desk import Desk
+from localmind_tui.keymap import bindings
 from localmind_tui.models import Model, best, models_of
 from localmind_tui.pulling import Pulling
 from localmind_tui.screens.folders import FolderSuggester
@@ -33,7 +33,7 @@ GREETING = (
 class FirstRun(ModalScreen[str | None]):
     """Left with the model that was chosen, or None."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [("escape", "leave", "skip")]
+    BINDINGS = bindings("window")
     AUTO_FOCUS = "#pull"
 
     def __init__(self, desk: Desk, pulling: Pulling) -> None:

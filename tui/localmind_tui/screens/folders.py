@@ -40,12 +40,7 @@ class FolderSuggester(Suggester):
 class FoldersScreen(ModalScreen[str | None]):
     """Left with the folder that shall be asked alone, or "" for all of them."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *bindings("folders"),
-        ("escape,q", "leave", "close"),
-        ("j", "mark(1)", ""),
-        ("k", "mark(-1)", ""),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("folders"), *bindings("list"), *bindings("window")]
 
     def __init__(self, desk: Desk, only: str | None) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from localmind_tui.keymap import KEYS, PLACES
+from localmind_tui.keymap import KEYS, PLACES, bindings
 
 ABOUT = {
     "chat": (
@@ -34,7 +34,7 @@ ADVICE = 'Another key for anything: in settings.toml, [tui.keys], a line such as
 class HelpScreen(ModalScreen[None]):
     """Closes with F1, Esc or q. `where` is what had the focus."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [("escape,f1,q", "dismiss", "close")]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("list"), *bindings("window")]
 
     def __init__(self, where: str, chosen: Mapping[str, str]) -> None:
         super().__init__()
@@ -47,6 +47,12 @@ class HelpScreen(ModalScreen[None]):
             yield Static(ABOUT.get(self._where, ABOUT["chat"]), markup=False)
             yield Static(self.table(), id="keys")
             yield Static(ADVICE, id="advice", markup=False)
+
+    def action_mark(self, step: int) -> None:
+        self.query_one("#help").scroll_relative(y=step, animate=False)
+
+    def action_leave(self) -> None:
+        self.dismiss()
 
     def table(self) -> Table:
         """The keymap as a grid whose second column wraps, the place in focus first."""

@@ -31,12 +31,7 @@ EVERY_S = 0.5
 class ModelsScreen(ModalScreen[str | None]):
     """Left with the name of the model that shall answer."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *bindings("models"),
-        ("escape,q", "leave", "close"),
-        ("j", "mark(1)", ""),
-        ("k", "mark(-1)", ""),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("models"), *bindings("list"), *bindings("window")]
 
     def __init__(self, desk: Desk, pulling: Pulling, current: str | None) -> None:
         super().__init__()

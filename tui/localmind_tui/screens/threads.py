@@ -45,12 +45,7 @@ class Wanted:
 class ThreadsScreen(ModalScreen[Wanted | None]):
     """The search has the focus; the arrows move the mark in the list below it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *bindings("threads"),
-        ("escape", "leave", "close"),
-        ("down", "mark(1)", ""),
-        ("up", "mark(-1)", ""),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("threads"), *bindings("window")]
 
     def __init__(self, desk: Desk) -> None:
         super().__init__()

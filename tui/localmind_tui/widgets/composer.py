@@ -58,6 +58,9 @@ class Composer(TextArea):
 
         text: str
 
+    class EditorWanted(Message):
+        """The user wants to write the question in an editor of their own."""
+
     def __init__(
         self,
         completions: Completions,
@@ -167,6 +170,9 @@ class Composer(TextArea):
     def action_send(self) -> None:
         if text := self.text.strip():
             self.post_message(self.Sent(text))
+
+    def action_editor(self) -> None:
+        self.post_message(self.EditorWanted())
 
     def action_newline(self) -> None:
         self.insert("\n")

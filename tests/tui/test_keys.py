@@ -1,0 +1,98 @@
+"""Keys and the mouse on the conversation and over it, where no other test presses them."""
+
+from textual.command import CommandList, CommandPalette
+from textual.events import MouseScrollUp
+from textual.widgets import Input, OptionList
+from tui_driver import Driver, Start
+
+from localmind.events import Done, Passage, Sources, TextDelta
+from localmind_tui.widgets.sidebar import Sidebar
+from localmind_tui.widgets.transcript import Transcript
+
+LONG = "\n\n".join(f"Paragraph {number}." for number in range(60))
+SOURCE = Passage(1, "/home/ines/samples/boiler.md", 6, 10, None, "Service", "Serviced in October.", 0.7)
+
+
+def view(driver: Driver) -> Transcript:
+    return driver.chat.query_one(Transcript)
+
+
+def at_end(driver: Driver) -> bool:
+    return view(driver).scroll_y == view(driver).max_scroll_y > 0
+
+
+async def test_pages_and_the_wheel_scroll_away_from_a_growing_answer_and_back_to_its_end(start: Start) -> None:
+    async with start() as driver:
+        turn = await driver.ask("Tell me much")
+        driver.daemon.say(TextDelta(LONG + "\n\n"))
+        await driver.until(lambda: at_end(driver))
+        await driver.press("pageup")
+        await driver.until(lambda: not at_end(driver))
+        stayed = view(driver).scroll_y
+        before = view(driver).max_scroll_y
+        driver.daemon.say(TextDelta(LONG), Done())
+        await driver.until(lambda: turn.state != "streaming" and view(driver).max_scroll_y > before)
+        assert view(driver).scroll_y == stayed
+        while not at_end(driver):
+            await driver.press("pagedown")
+        # the mouse does the same, over the text
+        view(driver).post_message(MouseScrollUp(view(driver), 5, 5, 0, -1, 0, False, False, False))
+        await driver.until(lambda: not at_end(driver))
+
+
+async def test_the_list_of_threads_comes_and_goes_and_a_click_opens_one(start: Start) -> None:
+    async with start(size=(140, 36)) as driver:
+        await driver.settled("About bees", TextDelta("Hives."), Done())
+        first = driver.chat._key
+        await driver.press("ctrl+n")
+        await driver.settled("About heat", TextDelta("A boiler."), Done())
+        sidebar = driver.chat.query_one(Sidebar)
+        shown = sidebar.display
+        await driver.press("ctrl+b")
+        await driver.until(lambda: sidebar.display is not shown)
+        await driver.press("ctrl+b")
+        await driver.until(lambda: sidebar.display and sidebar.option_count == 2)
+        await driver.pilot.click(sidebar, offset=(4, 1 + sidebar.threads.index(first)))
+        await driver.until(lambda: driver.chat._key == first and "Hives." in driver.turns[0].answer)
+
+
+async def test_s_leads_to_the_sources_and_i_back_to_the_question(start: Start) -> None:
+    async with start() as driver:
+        turn = await driver.settled("When?", TextDelta("In October [1]."), Sources((SOURCE,)), Done())
+        await driver.press("ctrl+up", "s")
+        await driver.until(lambda: turn.sources.has_focus)
+        await driver.press("y")
+        await driver.until(lambda: driver.app.clipboard == SOURCE.place)
+        await driver.press("ctrl+up", "i")
+        await driver.until(lambda: driver.composer.has_focus)
+
+
+async def test_the_palette_finds_a_command_by_its_words_and_runs_it(start: Start) -> None:
+    async with start() as driver:
+        await driver.press("ctrl+p")
+        await driver.until(lambda: isinstance(driver.app.screen, CommandPalette))
+        driver.app.screen.query_one(Input).value = "files and plain chat"
+        found = driver.app.screen.query_one(CommandList)
+        await driver.until(lambda: found.option_count and "mode —" in str(found.get_option_at_index(0).prompt))
+        assert driver.chat.mode == "files"
+        await driver.press("enter")
+        await driver.until(lambda: driver.chat.mode == "chat" and driver.app.screen is driver.chat)
+
+
+async def test_letters_move_in_lists_and_in_help_and_q_closes_them(start: Start) -> None:
+    async with start() as driver:
+        await driver.press("f3")
+        await driver.until(lambda: driver.app.screen.query(OptionList) and driver.app.screen is not driver.chat)
+        listed = driver.app.screen.query_one(OptionList)
+        await driver.until(lambda: listed.highlighted == 0)
+        await driver.press("j")
+        assert listed.highlighted == 1
+        await driver.press("q")
+        await driver.until(lambda: driver.app.screen is driver.chat)
+        await driver.press("f1")
+        await driver.until(lambda: driver.app.screen.query("#help"))
+        box = driver.app.screen.query_one("#help")
+        await driver.press("j", "j", "k")
+        await driver.until(lambda: box.scroll_y == 1)
+        await driver.press("q")
+        await driver.until(lambda: driver.app.screen is driver.chat)
