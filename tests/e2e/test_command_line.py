@@ -66,8 +66,8 @@ def test_an_answer_is_kept_in_a_thread_that_can_be_gone_on_with_and_found_again(
 def test_a_question_without_log_is_kept_nowhere_and_brings_its_file(served: Home, tmp_path: Path) -> None:
     before = served.cli("threads", "list", "--json").stdout
     (tmp_path / "note.txt").write_text("The password of the garden gate is quokka.")
-    asked = ("ask", "--no-log", "--stats", "-f", str(tmp_path / "*.txt"), "What is the password of the garden gate?")
-    answer = served.cli(*asked)
+    asked = ("ask", "--no-log", "--stats", "--temperature", "0", "--max-tokens", "24", "-f", str(tmp_path / "*.txt"))
+    answer = served.cli(*asked, "What is the password of the garden gate?")
     assert "quokka" in answer.stdout, answer.stderr
     assert re.search(r"\d+ prompt tokens .* tokens in .* first after", answer.stderr)
     assert served.cli("threads", "list", "--json").stdout == before
@@ -85,11 +85,18 @@ def test_an_answer_keeps_to_a_schema_and_comes_as_events_when_asked(served: Home
 
 def test_an_interrupted_answer_stops_and_keeps_what_came(served: Home) -> None:
     words = [sys.executable, "-m", "localmind", "ask", "--chat", "--raw", "Tell a very long story about the sea."]
-    process = subprocess.Popen(words, env=served.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A shell that starts the tests in the background has them, and all they start, ignore Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(
+            words, env=served.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert process.stdout is not None
     assert process.stdout.read(1)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     found = re.search(r"localmind threads show (\S+)", said)
     assert found, said
