@@ -103,7 +103,7 @@ def test_a_draft_model_guesses_on_the_engines_thread_and_changes_no_text(
 
     monkeypatch.setattr(DraftModel, "draft", watched)
     monkeypatch.setattr(DraftModel, "drafting", lambda model, count: 0.0)
-    monkeypatch.setattr(Loaded, "_measure_costs", lambda loaded: {1: 10.0, 16: 12.0})
+    monkeypatch.setattr(Loaded, "_costs", lambda loaded: {1: 10.0, 16: 12.0})
     caller = opened("llama", draft_model=str(tiny_model("llama")))
     reply = caller.start("generate", prompt="the water of people", sampling=GREEDY).wait()
     assert reply.text == plain
