@@ -132,6 +132,8 @@ class Engines:
                 "prefill_tok_s": entry.tally.prefill_tok_s,
                 "decode_tok_s": entry.tally.decode_tok_s,
                 "running": 0,
+                "waiting": 0,
+                "stage": "cold",  # a file that is broken never gets as far as the ledger
                 **booked.get(entry.spec.name, {}),
             }
             for entry in self._loader.entries.values()
