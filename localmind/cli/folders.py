@@ -63,10 +63,12 @@ def list_(as_json: bool) -> None:
 @click.option("--follow", "-f", is_flag=True, help="Go on until everything is indexed (or Ctrl-C).")
 def status(as_json: bool, follow: bool) -> None:
     """Show how far indexing is, how fast, and which files could not be read."""
+    if follow and as_json:
+        raise click.UsageError("--follow and --json do not go together.")
     with connect() as client:
         found = client.get("/folders")
         last: list[str] = []
-        while follow and not as_json and any(entry["state"] in ("reading", "embedding") for entry in found["folders"]):
+        while follow and any(entry["state"] in ("reading", "embedding") for entry in found["folders"]):
             lines = [_line(entry) for entry in found["folders"]]
             for line in lines:
                 if line not in last:

@@ -22,6 +22,7 @@ from localmind_tui.completion import folder_completion
 from localmind_tui.desk import Desk
 from localmind_tui.keymap import bindings
 from localmind_tui.screens.asking import Confirm
+from localmind_tui.widgets.listing import move_mark
 
 EVERY_S = 0.7
 PROBLEMS_SHOWN = 4
@@ -138,11 +139,7 @@ class FoldersScreen(ModalScreen[str | None]):
         self.dismiss("" if path == self._only else path)
 
     def action_mark(self, step: int) -> None:
-        listed = self.query_one(OptionList)
-        if step > 0:
-            listed.action_cursor_down()
-        else:
-            listed.action_cursor_up()
+        move_mark(self.query_one(OptionList), step)
 
     def action_add(self) -> None:
         box = self.query_one(Input)

@@ -24,6 +24,7 @@ from localmind_tui.keymap import bindings
 from localmind_tui.models import Model, models_of
 from localmind_tui.pulling import Pulling
 from localmind_tui.screens.asking import Confirm
+from localmind_tui.widgets.listing import move_mark
 
 EVERY_S = 0.5
 
@@ -153,11 +154,7 @@ class ModelsScreen(ModalScreen[str | None]):
             self.notify(f"{model.name} does not answer questions; it is used where it is needed.", markup=False)
 
     def action_mark(self, step: int) -> None:
-        listed = self.query_one(OptionList)
-        if step > 0:
-            listed.action_cursor_down()
-        else:
-            listed.action_cursor_up()
+        move_mark(self.query_one(OptionList), step)
 
     def action_pull(self) -> None:
         if (model := self.marked) is None:

@@ -20,6 +20,7 @@ from localmind_tui import format
 from localmind_tui.desk import Desk
 from localmind_tui.keymap import bindings
 from localmind_tui.screens.asking import Confirm, Prompt
+from localmind_tui.widgets.listing import move_mark
 
 LISTED = 200
 TYPING_PAUSE_S = 0.12
@@ -121,11 +122,7 @@ class ThreadsScreen(ModalScreen[Wanted | None]):
         return self._found[place] if place is not None and place < len(self._found) else None
 
     def action_mark(self, step: int) -> None:
-        listed = self.query_one(OptionList)
-        if step > 0:
-            listed.action_cursor_down()
-        else:
-            listed.action_cursor_up()
+        move_mark(self.query_one(OptionList), step)
 
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
