@@ -2,7 +2,7 @@
 
 import logging
 
-from fastapi import FastAPI, Request
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
@@ -12,6 +12,7 @@ from localmind import __version__
 from localmind.api import (
     anthropic,
     embeddings,
+    fim,
     llamacpp,
     lmstudio,
     metrics,
@@ -25,6 +26,7 @@ from localmind.api import (
 )
 from localmind.api.backend import Backend
 from localmind.api.body_limit import BodyLimit
+from localmind.api.documented import Documented
 from localmind.api.mcp_route import McpRoute
 from localmind.api.security import App, Gate, Gatekeeper
 from localmind.api.streams import JSON, error_response
@@ -43,6 +45,7 @@ NO_TELEMETRY: TelemetryConfig = {
 DIALECTS = (
     openai_chat,
     openai_text,
+    fim,
     openai_responses,
     openai_models,
     embeddings,
@@ -60,7 +63,7 @@ log = logging.getLogger("localmind.api")
 
 def create_app(backend: Backend, keeper: Gatekeeper) -> App:
     """The ASGI application."""
-    app = FastAPI(title="localmind", version=__version__, docs_url=None, redoc_url=None, telemetry=NO_TELEMETRY)
+    app = Documented(title="localmind", version=__version__, docs_url=None, redoc_url=None, telemetry=NO_TELEMETRY)
     app.add_middleware(Tidy)
     for dialect in DIALECTS:
         app.include_router(dialect.router(backend))
@@ -89,6 +92,7 @@ def create_app(backend: Backend, keeper: Gatekeeper) -> App:
             error = InvalidRequest(f"{request.method} {request.url.path}: {problem.detail}")
         response = error_response(request.url.path, error)
         response.status_code = problem.status_code
+        response.headers.update(problem.headers or {})
         return response
 
     @app.exception_handler(Exception)

@@ -4,6 +4,7 @@ A slot here is a sequence of the engine that is being served; there is no fixed 
 choose one. Reading any of it loads nothing.
 """
 
+from pathlib import PurePath
 from typing import Any
 
 from fastapi import APIRouter
@@ -26,13 +27,14 @@ def router(backend: Backend) -> APIRouter:
     async def props(model: str = "default") -> Response:
         """The properties of a model, as llama.vscode budgets with them."""
         card = await card_named(backend, model if model else "default")
+        file = PurePath(card.spec.files[0].name).name if card.spec.files else card.name  # where it lies is nobody's
         settings = {"n_ctx": card.context, "id": 0, "id_task": -1, "is_processing": False, "params": {}}
         return JSON(
             {
                 "default_generation_settings": settings,
                 "total_slots": SLOTS,
                 "model_alias": card.name,
-                "model_path": card.spec.files[0].name if card.spec.files else card.name,
+                "model_path": file,
                 "chat_template": card.traits.template or "",
                 "modalities": {"vision": False, "audio": False},
                 "bos_token": "",
@@ -53,7 +55,9 @@ def router(backend: Backend) -> APIRouter:
     async def adapters(model: str = "default") -> Response:
         """The adapters by number. The scale is 0 for all: here a request chooses, with `lora`."""
         found = await backend.engines.adapters((await target_of(backend, model)).spec)
-        return JSON([{"id": number, "path": each["path"], "scale": 0.0} for number, each in enumerate(found)])
+        return JSON(
+            [{"id": number, "path": PurePath(each["path"]).name, "scale": 0.0} for number, each in enumerate(found)]
+        )
 
     return routes
 
