@@ -1,5 +1,6 @@
 """The application: every dialect's routes behind the gate, and one form for every error."""
 
+import asyncio
 import logging
 
 from fastapi import Request
@@ -63,7 +64,7 @@ log = logging.getLogger("localmind.api")
 
 def create_app(backend: Backend, keeper: Gatekeeper) -> App:
     """The ASGI application."""
-    app = Documented(title="localmind", version=__version__, docs_url=None, redoc_url=None, telemetry=NO_TELEMETRY)
+    app = Documented(title="localmind", version=__version__, openapi_url=None, telemetry=NO_TELEMETRY)
     app.add_middleware(Tidy)
     for dialect in DIALECTS:
         app.include_router(dialect.router(backend))
@@ -72,6 +73,11 @@ def create_app(backend: Backend, keeper: Gatekeeper) -> App:
     async def health() -> Response:
         """Public: says only that the daemon answers."""
         return JSON({"status": "ok"})
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> Response:
+        """What can be asked here. Made in a thread at the first request: it takes longer than a token."""
+        return JSON(await asyncio.to_thread(app.openapi))
 
     @app.exception_handler(LocalmindError)
     async def ours(request: Request, problem: LocalmindError) -> Response:
