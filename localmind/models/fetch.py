@@ -217,14 +217,15 @@ class Fetch:
                 ahead.discard()
             ahead.refused = ahead.refused or etag is None
 
+        end = ahead.limit(have)
         line = Line(
             self.client,
             self._wanted(),
-            self._range(have),
+            self._range(have, end if end < self.size else None),
             self.part,
             self.patience,
             start=have,
-            end=ahead.limit(have),
+            end=end,
             opened=opened,
             moved=hasher.follow,
             ended=lambda: loop.call_soon_threadsafe(over.set),

@@ -8,6 +8,7 @@ Whoever started a line may stop it at any moment; after `stop` it touches no fil
 import contextlib
 import errno
 import hashlib
+import io
 import os
 import socket
 import threading
@@ -15,12 +16,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import httpx2
 
 from localmind.errors import DownloadFailed, LocalmindError
+from localmind.models.body import pieces, socket_of
 from localmind.models.peer import Busy, Wanted, asked, first_byte, other_size, strong_etag
+from localmind.models.room import begin_writing
 
 HASH_STEP = 1 << 20
 HASH_LAG = 1 << 22
@@ -106,7 +109,7 @@ class Line:
 
     def _receive(self) -> None:
         with asked(self._client, self._wanted, self._headers, httpx2.Timeout(self._patience.stall_s)) as answer:
-            self._socket = _socket_of(answer)
+            self._socket = socket_of(answer)
             begin = first_byte(answer, self._wanted, self.have)
             with self._gate:
                 if self._stopped:
@@ -129,8 +132,8 @@ class Line:
             if os.fstat(out).st_size > self.have - self._base:
                 os.ftruncate(out, self.have - self._base)
         os.lseek(out, self.have - self._base, os.SEEK_SET)
-        for chunk in answer.iter_raw():
-            rest = memoryview(chunk)[: max(0, self._end - self.have)]
+        for chunk in pieces(answer, self._patience.stall_s):
+            rest = chunk[: max(0, self._end - self.have)]
             if len(rest) < len(chunk) and self._end == self._wanted.size:
                 raise other_size(self._wanted, "more")
             while rest:
@@ -141,6 +144,7 @@ class Line:
                 rest = rest[count:]
                 self.have += count
             if self.have - told >= HASH_LAG:
+                begin_writing(out, told - self._base, self.have - told)
                 told = self.have
                 self._moved(self.have)
             if self.have >= self._end and self._end < self._wanted.size:
@@ -197,8 +201,8 @@ class Hasher:
         self._thread.join()
 
     def _run(self) -> None:
-        source: IO[bytes] | None = None
-        hashed = self._digest
+        source: io.FileIO | None = None
+        hashed, buffer = self._digest, memoryview(bytearray(HASH_STEP))
         try:
             while True:
                 with self._news:
@@ -210,14 +214,14 @@ class Hasher:
                     # After a beginning anew it may be another file of the same name.
                     if source is not None:
                         source.close()
-                    source, hashed = self._path.open("rb", buffering=0), digest
+                    source, hashed = io.FileIO(self._path), digest
                 source.seek(at)
-                chunk = source.read(min(HASH_STEP, upto - at))
-                digest.update(chunk)
+                count = source.readinto(buffer[: upto - at])
+                digest.update(buffer[:count])
                 with self._news:
                     if digest is self._digest:
-                        self._done = at + len(chunk)
-                        if not chunk:
+                        self._done = at + count
+                        if not count:
                             self._upto = self._done  # it is shorter than we were told
                         self._news.notify_all()
         except OSError as problem:
@@ -255,9 +259,3 @@ def _write_failed(path: Path, problem: OSError) -> Exception:
     if problem.errno in (errno.ENOSPC, errno.EDQUOT):
         return NoRoom()
     return DownloadFailed(f"writing {path} failed: {problem.strerror}", hint="localmind doctor")
-
-
-def _socket_of(answer: httpx2.Response) -> socket.socket | None:
-    stream = answer.extensions.get("network_stream")
-    found = stream.get_extra_info("socket") if stream is not None else None
-    return found if isinstance(found, socket.socket) else None

@@ -126,7 +126,7 @@ async def test_slow_connections_add_up_and_the_file_is_whole(client, tmp_path) -
 
 async def test_a_quick_connection_stays_alone(client, tmp_path) -> None:
     with running(FakeThrottle(3_000_000)) as server:
-        await run(fetch_of(server, client, tmp_path, Spread(lines=3, piece=300_000, below=1_000_000, after_s=0.1)))
+        await run(fetch_of(server, client, tmp_path, Spread(lines=3, piece=300_000, below=50_000, after_s=0.1)))
     assert server.asked == [""]
     assert (tmp_path / "f.part").read_bytes() == BODY
 
