@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy
 import psutil
 
-from localmind.knowledge import vector_rows
+from localmind.knowledge import fulltext, vector_rows
 from localmind.knowledge.embedder import EmbedModel
 from localmind.knowledge.index import Index, embedded_text, text_hash
 from localmind.knowledge.knowledge import Knowledge
@@ -236,6 +236,7 @@ def fill(index: Index, root_id: int, chunks: int) -> None:
             (file_id, root_id, number % 20, f"d/{file_id}.md", text, digest),
         )
         index.db.execute("INSERT OR REPLACE INTO vector VALUES (?, 'embedder', ?)", (digest, vector.tobytes()))
+    fulltext.add(index.db, "file_id <= ? AND path LIKE 'd/%'", (file_id,))
     index.db.execute("COMMIT")
 
 

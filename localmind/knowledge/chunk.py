@@ -7,6 +7,7 @@ neighbours therefore gives back the exact text, which is how search widens a pas
 """
 
 import bisect
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -16,9 +17,10 @@ from typing import Any
 from localmind.knowledge.extract import Extracted
 from localmind.knowledge.formats.code import grammar
 from localmind.knowledge.language import extra_words
+from localmind.knowledge.tokens import Tokens
 
 # Part of a file's recipe: raise it when the same text would be cut elsewhere.
-VERSION = 2
+VERSION = 3
 
 # Tokens of the embedder aimed at and allowed. MiniLM was trained on 128 and reads 256; half of what it reads says one
 # thing where the whole says three, and search joins neighbours again (figures: docs/knowledge.md).
@@ -28,7 +30,7 @@ CHARACTERS = 450
 # Characters a token, by steps: a small edit must not move every border of a document.
 RATIO_STEP, RATIO_RANGE = 0.5, (1.0, 5.0)
 # The sample that is counted for it: so many slices of so many characters, spread over the document.
-SLICES, SLICE = 16, 1000
+SLICES, SLICE = 8, 400
 # Longer lines are cut here first: the splitter's time grows with the square of a sentence that never ends.
 LINE_LIMIT = 20_000
 # Of a longer stretch too, which is cut behind a paragraph or line that ends after so many characters: 1,000,000 short
@@ -62,58 +64,39 @@ def splitter(tokenizer_file: Path | None, kind: str = "plain") -> Split:
 
     Markdown is cut at its headings, source code at its definitions, everything else at paragraphs and sentences.
 
-    Splitting by tokens takes 18 s a megabyte, by characters 0.3 s (measured). So the size in characters
-    is chosen by how many of them make a token in this document, all pieces are counted in one pass
-    (0.9 s a megabyte), and only those that came out too long are split by tokens.
+    Splitting by tokens takes 18 s a megabyte, by characters 0.3 s (measured). So the size in characters is chosen
+    by how many of them make a token in this document, and a piece that came out too long is split once more
+    by how many make one in it.
     """
     import semantic_text_splitter as library
 
     language = grammar(kind)
     cls: Any = library.MarkdownSplitter if kind == "markdown" else library.TextSplitter
     if language is not None:
-        cls = _Code(language)
-    by_characters = cls(CHARACTERS, trim=False)
+        cls = functools.partial(library.CodeSplitter, language)
     if tokenizer_file is None:
+        by_characters = cls(CHARACTERS, trim=False)
         return lambda text: by_characters.chunk_indices(text)
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(tokenizer_file))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    by_tokens = cls.from_huggingface_tokenizer(tokenizer, TOKENS, trim=False)
+    tokens = Tokens(tokenizer_file)
 
     def split(text: str) -> Iterator[tuple[int, str]]:
         stride = max(SLICE, len(text) // SLICES)
         sample = "\n".join(text[start : start + SLICE] for start in range(0, len(text), stride))
-        ratio = len(sample) / max(1, len(tokenizer.encode(sample, add_special_tokens=False).ids))
+        ratio = len(sample) / max(1, *tokens.counts([sample]))
         ratio = min(max(ratio // RATIO_STEP * RATIO_STEP, RATIO_RANGE[0]), RATIO_RANGE[1])
-        pieces = cls(int(TOKENS * ratio), trim=False).chunk_indices(text)
-        counted = tokenizer.encode_batch_fast([piece for _, piece in pieces], add_special_tokens=False)
-        for (start, piece), encoding in zip(pieces, counted, strict=True):
-            if len(encoding.ids) <= TOKENS_LIMIT:
+        return fitting(text, int(TOKENS * ratio))
+
+    def fitting(text: str, characters: int) -> Iterator[tuple[int, str]]:
+        pieces = cls(characters, trim=False).chunk_indices(text)
+        for (start, piece), count in zip(pieces, tokens.counts([piece for _, piece in pieces]), strict=True):
+            # A single character may be many tokens, and cannot be cut.
+            if count <= TOKENS_LIMIT or len(piece) == 1:
                 yield start, piece
             else:
-                for inner, part in by_tokens.chunk_indices(piece):
+                for inner, part in fitting(piece, max(1, len(piece) * TOKENS // count)):
                     yield start + inner, part
 
     return split
-
-
-class _Code:
-    """CodeSplitter with its grammar, called like the other two classes."""
-
-    def __init__(self, language: Any) -> None:
-        self._language = language
-
-    def __call__(self, capacity: int, *, trim: bool) -> Any:
-        import semantic_text_splitter as library
-
-        return library.CodeSplitter(self._language, capacity, trim=trim)
-
-    def from_huggingface_tokenizer(self, tokenizer: Any, capacity: int, *, trim: bool) -> Any:
-        import semantic_text_splitter as library
-
-        return library.CodeSplitter.from_huggingface_tokenizer(self._language, tokenizer, capacity, trim=trim)
 
 
 def chunk(document: Extracted, split: Split) -> list[Chunk]:

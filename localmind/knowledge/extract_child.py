@@ -9,6 +9,7 @@ without following a link, without waiting on a FIFO, and checks that it still li
 import contextlib
 import dataclasses
 import hashlib
+import operator
 import os
 import re
 import signal
@@ -76,9 +77,12 @@ def extract_file(request: dict[str, Any]) -> dict[str, Any]:
     document = extract(data, kind)
     tokenizer = Path(request["tokenizer"]) if request.get("tokenizer") else None
     split = splitter_for(tokenizer, kind)
-    result["chunks"] = [dataclasses.astuple(piece) for piece in chunking.chunk(document, split)]
+    result["chunks"] = [_fields(piece) for piece in chunking.chunk(document, split)]
     return result
 
+
+# dataclasses.astuple copies every string: a tenth of the whole time.
+_fields = operator.attrgetter(*(field.name for field in dataclasses.fields(chunking.Chunk)))
 
 _splitters: dict[tuple[Path | None, str], chunking.Split] = {}
 

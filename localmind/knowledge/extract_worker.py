@@ -22,7 +22,7 @@ from localmind.workers.runtime import BlockingWorker, Reply, WorkerMain
 
 SECONDS = 60.0
 # A child is replaced after so many files: parsers leak.
-FILES_A_CHILD = 500
+FILES_A_CHILD = 2000
 # A child that had nothing to read for so many seconds ends: it holds 100 MB, and a new one starts in half a second.
 REST_S = 20.0
 # -P keeps the current directory, which may be a folder of the user's, off the import path.

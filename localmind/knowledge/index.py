@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from localmind.knowledge import fulltext
 from localmind.knowledge.chunk import Chunk
 from localmind.knowledge.scan import Entry, Known
 from localmind.knowledge.tables import MIGRATIONS, NO_VECTOR, STORED
@@ -122,7 +123,7 @@ class Index:
     def remove_root(self, root_id: int) -> None:
         """Forget the root with all that came from it; vectors nobody else needs go when traces are removed."""
         with transaction(self.db):
-            self.db.execute("DELETE FROM chunk WHERE root_id = ?", (root_id,))
+            fulltext.delete_root(self.db, root_id)
             self.db.execute("DELETE FROM file WHERE root_id = ?", (root_id,))
             self.db.execute("DELETE FROM root WHERE id = ?", (root_id,))
             # Its collection is dropped as a whole.
@@ -178,15 +179,18 @@ class Index:
             # Two files may have swapped names: free all the old names first.
             for file_id, _ in pairs:
                 self.db.execute("UPDATE file SET relpath = char(0) || id WHERE id = ?", (file_id,))
+                fulltext.remove(self.db, "file_id = ?", (file_id,))
             for file_id, entry in pairs:
                 self.db.execute("UPDATE file SET relpath = ? WHERE id = ?", (entry.relpath, file_id))
                 self.db.execute("UPDATE chunk SET path = ? WHERE file_id = ?", (entry.relpath, file_id))
+            for file_id, _ in pairs:
+                fulltext.add(self.db, "file_id = ?", (file_id,))
 
     def forget(self, file_ids: Iterable[int]) -> None:
         """Remove files that are gone."""
         with transaction(self.db):
             for file_id in file_ids:
-                self.db.execute("DELETE FROM chunk WHERE file_id = ?", (file_id,))
+                fulltext.delete(self.db, "file_id = ?", (file_id,))
                 self.db.execute("DELETE FROM file WHERE id = ?", (file_id,))
 
     def fail(self, root_id: int, entry: Entry, recipe: str, reason: str, *, again: bool = False) -> None:
@@ -232,39 +236,43 @@ class Index:
              self._clock()),
         ).fetchone()  # fmt: skip
         if not keep:
-            self.db.execute("DELETE FROM chunk WHERE file_id = ?", (row["id"],))
+            fulltext.delete(self.db, "file_id = ?", (row["id"],))
         return int(row["id"])
 
     def _put_chunks(
         self, root_id: int, file_id: int, path: str, chunks: Sequence[Chunk], model: str, edited: int
     ) -> None:
-        old: dict[tuple[bytes, str, str | None], list[int]] = defaultdict(list)
+        # Equal in all that is searched: such a chunk keeps its id, and with it its vector and its words.
+        old: dict[tuple[bytes, str, str | None, str], list[int]] = defaultdict(list)
         for row in self.db.execute(
-            "SELECT id, text_hash, text, heading FROM chunk WHERE file_id = ? ORDER BY ordinal DESC", (file_id,)
+            "SELECT id, text_hash, text, heading, extra FROM chunk WHERE file_id = ? ORDER BY ordinal DESC", (file_id,)
         ):
-            old[row["text_hash"], row["text"], row["heading"]].append(row["id"])
+            old[row["text_hash"], row["text"], row["heading"], row["extra"]].append(row["id"])
         moved, new = [], []
         for ordinal, piece in enumerate(chunks):
             digest = text_hash(embedded_text(piece.heading, piece.text))
-            span = (piece.char_start, piece.char_end, piece.line_start, piece.line_end, piece.page, piece.extra)
-            if same := old.get((digest, piece.text, piece.heading)):
+            span = (piece.char_start, piece.char_end, piece.line_start, piece.line_end, piece.page)
+            if same := old.get((digest, piece.text, piece.heading, piece.extra)):
                 moved.append((ordinal, *span, same.pop()))
             else:
-                new.append((file_id, root_id, ordinal, path, piece.heading, piece.text, digest, *span, digest, model,
-                            STORED, NO_VECTOR, edited))  # fmt: skip
+                new.append((file_id, root_id, ordinal, path, piece.heading, piece.text, digest, *span, piece.extra,
+                            digest, model, STORED, NO_VECTOR, edited))  # fmt: skip
+        for ids in old.values():
+            for chunk_id in ids:
+                fulltext.delete(self.db, "id = ?", (chunk_id,))
         self.db.executemany(
-            "UPDATE chunk SET ordinal = ?, char_start = ?, char_end = ?, line_start = ?, line_end = ?, page = ?,"
-            " extra = ? WHERE id = ?",
+            "UPDATE chunk SET ordinal = ?, char_start = ?, char_end = ?, line_start = ?, line_end = ?, page = ?"
+            " WHERE id = ?",
             moved,
         )
+        newest = self.db.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'chunk'").fetchone()[0]
         self.db.executemany(
             "INSERT INTO chunk (file_id, root_id, ordinal, path, heading, text, text_hash, char_start, char_end,"
             " line_start, line_end, page, extra, stage, edited) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
             " iif(EXISTS (SELECT 1 FROM vector WHERE text_hash = ? AND model = ?), ?, ?), ?)",
             new,
         )
-        leftover = [(chunk_id,) for ids in old.values() for chunk_id in ids]
-        self.db.executemany("DELETE FROM chunk WHERE id = ?", leftover)
+        fulltext.add(self.db, "file_id = ? AND id > ?", (file_id, newest))
 
     def chunks(self) -> int:
         """Of all roots."""

@@ -24,6 +24,7 @@ _RUN = re.compile(
     "\U00020000-\U0003134f"
     "]+"
 )
+_HUMP = re.compile("[a-z][A-Z]")
 _CAMEL = re.compile(r"\b[A-Za-z]*[a-z][A-Z][A-Za-z]*\b")
 _CAMEL_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
@@ -97,8 +98,9 @@ def runs(text: str) -> Iterator[str]:
 
 def extra_words(text: str) -> str:
     """What the index gets beside the text: pairs of characters, and the parts of camelCase names."""
-    words = [pair for run in runs(text) for pair in pairs(run)]
-    words += [part for name in dict.fromkeys(_CAMEL.findall(text)) for part in _CAMEL_PART.findall(name)]
+    words = [] if text.isascii() else [pair for run in runs(text) for pair in pairs(run)]
+    if _HUMP.search(text):
+        words += [part for name in dict.fromkeys(_CAMEL.findall(text)) for part in _CAMEL_PART.findall(name)]
     return " ".join(words)[:EXTRA_LIMIT]
 
 

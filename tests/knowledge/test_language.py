@@ -89,8 +89,9 @@ def test_a_quotation_in_chinese_must_stand_there_in_order(index: Index) -> None:
 
 
 def test_deleted_text_leaves_the_full_text_index_consistent(index: Index) -> None:
-    index.db.execute("DELETE FROM chunk WHERE path = 'guolu.md'")
-    index.db.execute("UPDATE chunk SET path = 'moved.md' WHERE path = 'huayuan.md'")
+    files = {row["relpath"]: row["id"] for row in index.db.execute("SELECT id, relpath FROM file")}
+    index.forget([files["guolu.md"]])
+    index.move([(files["huayuan.md"], Entry("moved.md", "markdown", 1, 1, 1, 1))])
     index.db.execute("INSERT INTO chunk_fts (chunk_fts, rank) VALUES ('integrity-check', 1)")
     assert found(index, "锅炉") == []
     assert found(index, "西红柿") == ["moved.md"]
