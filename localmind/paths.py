@@ -80,6 +80,11 @@ class Paths:
         return self.config / "token"
 
     @property
+    def port_file(self) -> Path:
+        """The TCP port of the running daemon, for clients that cannot use its socket."""
+        return self.run / "port"
+
+    @property
     def settings_file(self) -> Path:
         return self.config / "settings.toml"
 

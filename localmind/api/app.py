@@ -29,6 +29,7 @@ from localmind.api.backend import Backend
 from localmind.api.body_limit import BodyLimit
 from localmind.api.documented import Documented
 from localmind.api.mcp_route import McpRoute
+from localmind.api.native import proof
 from localmind.api.security import App, Gate, Gatekeeper
 from localmind.api.streams import JSON, error_response
 from localmind.api.tidy import Tidy
@@ -68,6 +69,7 @@ def create_app(backend: Backend, keeper: Gatekeeper) -> App:
     app.add_middleware(Tidy)
     for dialect in DIALECTS:
         app.include_router(dialect.router(backend))
+    app.include_router(proof.router(keeper.token))
 
     @app.get("/health")
     async def health() -> Response:

@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse
 
 from localmind.api.error_forms import form_of, headers_of
 from localmind.api.peers import Peer
+from localmind.client.proof import PATH as PROOF
 from localmind.errors import ForbiddenOrigin, LocalmindError, TooManyGuesses, Unauthorized, WrongHost, row
 from localmind.paths import private_dir, write_atomic
 
@@ -29,7 +30,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 PEER_KEY = "localmind.peer"
 """Where the server puts a callable that returns the Peer of the connection."""
 
-PUBLIC_PATHS = frozenset({"/health"})
+PUBLIC_PATHS = frozenset({"/health", PROOF})
 """Say nothing about the user; the Host and Origin rules hold for them too."""
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")

@@ -7,13 +7,13 @@ for. Calls raise LocalmindError subclasses only; closing an iterator hangs up.
 import asyncio
 import contextlib
 import json
-import socket
 import urllib.parse
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from localmind.client.proof import proving_pool
 from localmind.client.start import ensure_daemon
-from localmind.client.wire import API, by_tcp, event, raise_for, unreachable, went_away
+from localmind.client.wire import API, by_tcp, event, raise_for, unreachable, uses_tcp, went_away
 from localmind.events import Event
 from localmind.paths import Paths
 
@@ -130,12 +130,16 @@ class AsyncClient:
     def _connected(self) -> "httpx2.AsyncClient":
         import httpx2
 
-        base, headers, socket_path = "http://localhost", dict[str, str](), str(self.paths.socket)
-        if not hasattr(socket, "AF_UNIX"):
-            port, headers = by_tcp(self.paths)
-            base, socket_path = f"http://127.0.0.1:{port}", ""
-        transport = httpx2.AsyncHTTPTransport(verify=False, uds=socket_path or None)
-        return httpx2.AsyncClient(base_url=base + API, headers=headers, timeout=None, transport=transport)
+        if not uses_tcp():
+            transport = httpx2.AsyncHTTPTransport(verify=False, uds=str(self.paths.socket))
+            return httpx2.AsyncClient(base_url="http://localhost" + API, timeout=None, transport=transport)
+        port, token = by_tcp(self.paths)
+        transport = httpx2.AsyncHTTPTransport(verify=False)
+        transport._pool = proving_pool(port, token)  # httpx2 has no argument for it
+        headers = {"Authorization": f"Bearer {token}"}
+        return httpx2.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}{API}", headers=headers, timeout=None, transport=transport
+        )
 
     @contextlib.contextmanager
     def _reaching(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ import os
 import socket
 from pathlib import Path
 
+from localmind.client.proof import ProvenConnection
 from localmind.errors import DaemonUnreachable, LocalmindError, from_wire
 from localmind.events import Event, decode
 from localmind.paths import Paths
@@ -31,21 +32,25 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock = sock
 
 
-def by_tcp(paths: Paths) -> tuple[int, dict[str, str]]:
-    """Port and headers for a system without unix sockets."""
+def uses_tcp() -> bool:
+    """Where there are no unix sockets, or the user wants it: LOCALMIND_TRANSPORT=tcp."""
+    return not hasattr(socket, "AF_UNIX") or os.environ.get("LOCALMIND_TRANSPORT") == "tcp"
+
+
+def by_tcp(paths: Paths) -> tuple[int, str]:
+    """Port and token of the daemon that runs, or ran last. Whoever has the port must prove itself first."""
     try:
-        token = paths.token_file.read_text("utf-8").strip()
-    except OSError as problem:
-        raise DaemonUnreachable("no token yet: the daemon has never run here", hint="localmind serve") from problem
-    return int(os.environ.get("LOCALMIND_PORT", "11411")), {"Authorization": f"Bearer {token}"}
+        return int(paths.port_file.read_text("ascii")), paths.token_file.read_text("ascii").strip()
+    except (OSError, ValueError) as problem:
+        raise DaemonUnreachable("no daemon runs here", hint="localmind serve") from problem
 
 
 def connection(paths: Paths, timeout: float | None = None) -> tuple[http.client.HTTPConnection, dict[str, str]]:
     """A connection to the daemon of this home, not yet opened, and the headers it needs."""
-    if hasattr(socket, "AF_UNIX"):
+    if not uses_tcp():
         return UnixConnection(paths.socket, timeout), {}
-    port, headers = by_tcp(paths)
-    return http.client.HTTPConnection("127.0.0.1", port, timeout=timeout), headers
+    port, token = by_tcp(paths)
+    return ProvenConnection(port, token, timeout), {"Authorization": f"Bearer {token}"}
 
 
 def raise_for(status: int, body: bytes) -> None:

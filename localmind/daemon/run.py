@@ -25,7 +25,7 @@ from localmind.daemon.lock import only_daemon
 from localmind.daemon.server import Server
 from localmind.daemon.sockets import names_of, other_listeners, tcp_listeners, unix_listener
 from localmind.errors import PermissionRefused, PortTaken
-from localmind.paths import Paths, private_dir
+from localmind.paths import Paths, private_dir, write_atomic
 from localmind.settings import Settings
 
 LOG_BYTES = 10 * 1024 * 1024
@@ -59,8 +59,10 @@ def run(
         if settings.tcp:
             try:
                 listeners += tcp_listeners(port)
+                write_atomic(private_dir(paths.run) / paths.port_file.name, f"{port}\n".encode())
+                closing.callback(paths.port_file.unlink, missing_ok=True)
             except PortTaken as problem:
-                if not background:
+                if not background or not listeners:
                     raise
                 tcp_problem = problem.message
                 log.warning("%s; editors cannot reach this daemon", problem.message)

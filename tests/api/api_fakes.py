@@ -108,12 +108,12 @@ class FakeEngines:
 
 
 @functools.cache
-def app_with(engines: FakeEngines) -> App:
+def app_with(engines: FakeEngines, port: int = 1) -> App:
     """The application, made once for an engine: building it takes longer than most answers."""
     missing = cast(Any, None)
     backend = Backend(
         paths=missing,
-        port=1,
+        port=port,
         tcp_problem=None,
         second=None,
         catalog=catalog.Catalog(catalog.bundled()),
@@ -130,7 +130,7 @@ def app_with(engines: FakeEngines) -> App:
         voice=missing,
         index_workers=list,
     )
-    return create_app(dataclasses.replace(backend, **engines.parts), Gatekeeper(1, "t"))
+    return create_app(dataclasses.replace(backend, **engines.parts), Gatekeeper(port, "t"))
 
 
 async def post(
