@@ -61,6 +61,8 @@ class Generation:
     """Of tokens whose text is still held back."""
     started: float = 0.0
     first_token: float = 0.0
+    spoke: bool = False
+    """The first text is on its way."""
     parked_since: float = 0.0
     parked: float = 0.0
     drafted: int = 0

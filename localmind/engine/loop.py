@@ -21,7 +21,7 @@ from localmind.engine.backend import Backend
 from localmind.engine.generation import Ask, Generation, Sink
 from localmind.engine.memory import Memory
 from localmind.engine.native_thread import NativeThread
-from localmind.engine.outbox import Delivery, Outbox
+from localmind.engine.outbox import Delivery, Outbox, Text
 from localmind.engine.scheduler import Scheduler
 from localmind.engine.sequence import Row, State, Step, new_sequence
 from localmind.engine.sequence import Sequence as TokenSequence
@@ -337,7 +337,8 @@ class Loop:
 
     def _say(self, generation: Generation, text: str) -> None:
         logprobs, generation.logprobs = tuple(generation.logprobs), []
-        self._deliveries.append(partial(generation.sink.text, text, logprobs))
+        self._deliveries.append(Text(generation.sink, text, logprobs, first=not generation.spoke))
+        generation.spoke = True
 
     def _deliver(self) -> None:
         if self._deliveries:
