@@ -51,9 +51,12 @@ class Card:
 
     @property
     def capabilities(self) -> list[str]:
-        """In Ollama's words. Every chat model takes tools: where a template knows none, the engine describes them."""
+        """In Ollama's words. Every chat model of this machine takes tools: where a template knows none, the engine
+        describes them."""
         if self.spec.role == "embed":
             return ["embedding"]
+        if isinstance(self.spec, RemoteModel) and not self.spec.tools:
+            return ["completion"]  # its server does not say more
         thinking = ["thinking"] if self.traits.thinks else []
         if self.files:
             return ["completion", *thinking]
@@ -101,7 +104,7 @@ async def _plain(backend: Backend) -> list[Card]:
     found = await asyncio.gather(*(asyncio.to_thread(_card, backend, spec, loaded) for spec in specs))
     listed = [card for card in found if card is not None]
     if backend.engines.elsewhere is not None:
-        listed += [remote_card(model) for model in backend.engines.elsewhere.models()]
+        listed += [remote_card(model) for model in backend.engines.elsewhere.models() if model.role in LISTED]
     by_name = {card.name: card for card in listed}
     return listed + [as_made(by_name[made.base], made) for made in backend.made.list() if made.base in by_name]
 

@@ -52,7 +52,7 @@ def entry(card: Card) -> dict[str, Any]:
         "meta": {
             "n_ctx": card.context,
             "n_ctx_train": card.traits.context,
-            "n_params": card.traits.parameters,
+            "n_params": card.traits.parameters or None,
             "size": card.size,
             "capabilities": card.capabilities,
         },

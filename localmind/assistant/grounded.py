@@ -48,8 +48,9 @@ class Style:
     @classmethod
     def of(cls, spec: ModelSpec) -> "Style":
         """Below a billion parameters a model does not follow the wish to cite: numbers and file names of the
-        prompt turn up in its answer as if they were facts."""
-        if spec.parameters < 1_000_000_000:
+        prompt turn up in its answer as if they were facts. Of one that lives elsewhere nobody may know the size (0): such
+        servers are for large ones."""
+        if 0 < spec.parameters < 1_000_000_000:
             return cls(cites=False, passages=3, answer_tokens=120)
         return cls(cites=True, passages=6, answer_tokens=600)
 

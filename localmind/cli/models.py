@@ -39,7 +39,7 @@ def list_(here: bool, use: str | None, as_json: bool) -> None:
     """List the catalog and what is on this machine."""
     with connect() as client:
         listed = client.get("/models")
-    remote = listed["remote"] if not here and use in (None, "chat") else []
+    remote = [m for m in listed["remote"] if not here and use in (None, m["role"])]
     found = listed["models"]
     found = [m for m in found if (m["installed"] or not here) and (use is None or use in (m["role"], *m["uses"]))]
     if as_json:
@@ -57,7 +57,7 @@ def list_(here: bool, use: str | None, as_json: bool) -> None:
             )
             for m in found
         ]
-        + [(m["name"], "chat", "-", "-", f"no: asking it leaves this machine for {m['host']}") for m in remote],
+        + [(m["name"], m["role"], "-", "-", f"no: asking it leaves this machine for {m['host']}") for m in remote],
     )
 
 

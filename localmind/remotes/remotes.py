@@ -11,7 +11,6 @@ import math
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,6 +29,7 @@ from localmind.errors import (
 )
 from localmind.events import Event
 from localmind.remotes.body import body_of
+from localmind.remotes.entries import model_of
 from localmind.remotes.reading import Reader, data_of, said
 from localmind.settings import Remote
 from localmind.workers.elsewhere import RemoteModel
@@ -42,9 +42,6 @@ LIST_S = 5.0
 LISTED_FOR_S = 60.0
 MOST_BODY = 64 << 20
 MOST_MODELS = 1000
-UNKNOWN_CONTEXT = 8192
-UNKNOWN_SIZE = 10**10
-"""Parameters of a model whose server does not tell: it is asked as those are that follow instructions."""
 
 
 @dataclass(slots=True)
@@ -202,29 +199,8 @@ def _client(remote: Remote) -> httpx2.AsyncClient:
     )
 
 
-def _model(server: Server, name: str, told: Mapping[str, Any] = MappingProxyType({})) -> RemoteModel:
-    """`told` is its entry in the server's list."""
-    meta = told.get("meta")
-    lengths = (
-        told.get("max_model_len"),
-        *(meta.get(key) for key in ("n_ctx", "n_ctx_train") if isinstance(meta, dict)),
-    )
-    return RemoteModel(
-        name=f"{server.name}/{name}",
-        role="chat",
-        format="gguf",
-        family="remote",
-        licence="LicenseRef-remote",
-        parameters=UNKNOWN_SIZE,
-        context=next((each for each in lengths if isinstance(each, int) and each > 0), UNKNOWN_CONTEXT),
-        quantisation="remote",
-        sources=(),
-        remote=server.name,
-        model=name,
-        host=server.host,
-        reads_files=server.remote.files,
-        owner=str(told.get("owned_by") or ""),
-    )
+def _model(server: Server, name: str, told: Mapping[str, Any] | None = None) -> RemoteModel:
+    return model_of(server.name, server.host, server.remote, name, told)
 
 
 async def _whole(reply: httpx2.Response) -> bytes:

@@ -20,6 +20,8 @@ class RemoteModel(ModelSpec, frozen=True, kw_only=True):
     """The user has said that passages of files may be sent there."""
     owner: str = ""
     """What kind of server it is, in its own words."""
+    tools: bool | None = None
+    """Whether it takes tools; None where its server does not say. Unknown `parameters` are 0."""
 
     def __post_init__(self) -> None:
         """Nothing of it lies on this machine, so there is nothing to check."""

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from remote_server import FakeRemote, delta, serving, sse
 
+from localmind.api.cards import remote_card
+from localmind.api.ollama.forms import details
 from localmind.errors import (
     ContextTooLong,
     InvalidRequest,
@@ -154,6 +156,35 @@ async def test_models_are_listed_with_what_the_server_says_of_them() -> None:
         assert remotes.status()[0]["problem"] == f"127.0.0.1:{remote.port} sent no list of models"
         assert remotes.find("smollm2:135m") is None
         assert remotes.find("hf.co/org/repo") is None
+
+
+@pytest.mark.parametrize(
+    ("entry", "role", "tools", "parameters"),
+    [
+        ({"id": "Qwen/Qwen3-32B", "owned_by": "vllm"}, "chat", None, 0),
+        ({"id": "nomic-embed-text-v1.5.Q8_0.gguf", "meta": {"n_params": 136727040}}, "embed", None, 136727040),
+        ({"id": "BAAI/bge-m3", "capabilities": ["embed"]}, "embed", None, 0),
+        ({"id": "bge-m3"}, "embed", None, 0),
+        ({"id": "BAAI/bge-reranker-v2-m3"}, "rerank", None, 0),
+        ({"id": "whisper-1"}, "speech", None, 0),
+        ({"id": "my-own", "type": "embeddings"}, "embed", None, 0),
+        ({"id": "embedded-systems-chat", "type": "llm", "capabilities": ["tool_use"]}, "chat", True, 0),
+        ({"id": "m", "capabilities": {"completion_chat": True, "function_calling": False}}, "chat", False, 0),
+        ({"id": "m", "supported_parameters": ["tools", "top_p"]}, "chat", True, 0),
+        ({"id": "m", "meta": {"capabilities": ["completion", "tools"], "n_params": True}}, "chat", True, 0),
+        ({"id": "m", "meta": 3, "capabilities": 4, "type": None, "max_model_len": -1}, "chat", None, 0),
+    ],
+)
+async def test_what_a_model_elsewhere_is_for_is_read_or_guessed_and_nothing_else_is_claimed(
+    entry: dict[str, Any], role: str, tools: bool | None, parameters: int
+) -> None:
+    async with opened(FakeRemote(listed={"data": [entry]})) as (remotes, _):
+        await remotes.list_all()
+        (model,) = remotes.models()
+    assert (model.role, model.tools, model.parameters) == (role, tools, parameters)
+    card = remote_card(model)
+    assert ("tools" in card.capabilities) == (tools is True)
+    assert details(card)["parameter_size"] in ("", "136.73M")
 
 
 async def test_vectors_come_in_their_order_and_of_length_one() -> None:

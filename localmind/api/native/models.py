@@ -36,7 +36,13 @@ def router(backend: Backend) -> APIRouter:
         """The catalog, and what of it is on this machine; under `remote` what the servers of the settings have."""
         remotes = backend.engines.elsewhere
         remote = [
-            {"name": model.name, "host": model.host, "files": model.reads_files, "context": model.context}
+            {
+                "name": model.name,
+                "role": model.role,
+                "host": model.host,
+                "files": model.reads_files,
+                "context": model.context,
+            }
             for model in (remotes.models() if remotes is not None else ())
         ]
         return JSON({"models": [_listed(backend, spec) for spec in backend.catalog.models], "remote": remote})

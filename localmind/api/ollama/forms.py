@@ -150,7 +150,7 @@ def details(card: Card) -> dict[str, Any]:
         "format": card.spec.format,
         "family": card.traits.architecture,
         "families": [card.traits.architecture],
-        "parameter_size": human(card.traits.parameters),
+        "parameter_size": human(card.traits.parameters) if card.traits.parameters else "",
         "quantization_level": card.traits.quantisation,
     }
 
