@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from localmind.engine.backend import Backend
+from localmind.engine.pool import SAVING
 from localmind.engine.prefix_tree import common_length
 from localmind.engine.scheduler import Scheduler
 from localmind.engine.sequence import Clear, Restore, Row, Save, Sequence, Share, State, Step
@@ -21,6 +22,9 @@ LEAST_FETCHED = 64
 
 LEAST_WRITTEN = 256
 """Tokens below which a prefix is evaluated sooner than it is read."""
+
+MOST_FRESH_STARTS = 8
+"""Times in a worker's life that its memory is cleared since a step could not be carried out; then requests fail."""
 
 MOST_WRITTEN_AT_END = 8
 CLOSE_S = 1.5
@@ -40,6 +44,7 @@ class Memory:
         self._scheduler = scheduler
         self._shelf = shelf
         self._call_soon = call_soon
+        self._fresh_starts = 0
         self._fetching: dict[int, Sequence] = {}
         self._resident: dict[str, Sequence] = {}
         """States on disk that are in the pool or in main memory as well."""
@@ -105,7 +110,32 @@ class Memory:
     # --- steps
 
     def apply(self, step: Step) -> tuple[Row, ...]:
-        """Do what the step wants done. Returns the rows that may be evaluated: those whose memory is as expected."""
+        """Do what the step wants done. Returns the rows that may be evaluated: those whose memory is as expected.
+
+        Raises only with the memory empty and the ledger knowing it.
+        """
+        try:
+            restored = self._carry_out(step)
+        except Exception:
+            # Of what the ledger has booked, some is done and some is not, and nobody can say of what cells.
+            log.exception("the memory did not become what the step wants: all of it is cleared and evaluated again")
+            self._start_over()
+            self._fresh_starts += 1
+            if self._fresh_starts > MOST_FRESH_STARTS:
+                raise
+            return ()
+        finally:
+            for gone in self._scheduler.pool.dropped:
+                if gone.disk_key is not None:
+                    self._resident.pop(gone.disk_key, None)
+            self._scheduler.pool.dropped.clear()
+        if not restored:
+            return step.rows
+        lost = self.resync()
+        return tuple(row for row in step.rows if row.sequence not in lost)
+
+    def _carry_out(self, step: Step) -> bool:
+        """Whether states were restored."""
         restored = False
         for action in step.actions:
             match action:
@@ -126,14 +156,23 @@ class Memory:
                         log.warning("llama.cpp took no copy of %d cells back", source.stored)
                     if drop:
                         source.saved = None
-        for gone in self._scheduler.pool.dropped:
-            if gone.disk_key is not None:
-                self._resident.pop(gone.disk_key, None)
-        self._scheduler.pool.dropped.clear()
-        if not restored:
-            return step.rows
-        lost = self.resync()
-        return tuple(row for row in step.rows if row.sequence not in lost)
+        return restored
+
+    def _start_over(self) -> None:
+        """Empty the native memory and the ledger of it; requests go on from their tokens, copies in RAM are kept."""
+        pool = self._scheduler.pool
+        for sequence in pool.idle:
+            if sequence.slot >= 0 or sequence.saved is SAVING:
+                pool.forget(sequence)
+        for sequence in self._scheduler.running:
+            sequence.saved = None  # one that was to be restored in this step
+            self._scheduler.lost(sequence)
+        for sequence in self._scheduler.active:
+            if sequence.saved is SAVING:
+                pool.unsaved(sequence)
+        pool.actions.clear()  # slots are emptied here, all of them
+        for slot in range(self._backend.n_slots):
+            self._backend.clear(slot, 0)
 
     def resync(self) -> set[Sequence]:
         """Compare every running sequence with the native memory; those that differ are evaluated again."""

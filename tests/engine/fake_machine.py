@@ -46,10 +46,11 @@ class Machine:
         expected_tokens: int = 512,
         seed: int = 0,
         trouble: float = 0.0,
+        backend: type[FakeBackend] = FakeBackend,
     ) -> None:
         """`trouble`: how often the native side refuses to save or to restore."""
         self.chance = random.Random(seed)
-        self.backend = FakeBackend(n_ctx=n_cells, n_batch=n_batch, n_slots=n_slots, n_outputs=n_outputs, kind=kind)
+        self.backend = backend(n_ctx=n_cells, n_batch=n_batch, n_slots=n_slots, n_outputs=n_outputs, kind=kind)
         self.backend.window = self.backend.memory.window = window
         self.backend.refuse_save = self.backend.refuse_restore = lambda: self.chance.random() < trouble
         self.scheduler = Scheduler(
