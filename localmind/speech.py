@@ -14,6 +14,11 @@ SAMPLE_RATE = 16_000
 """Samples a second of everything that is sent to be heard: one channel, 16 bits, little-endian."""
 SAMPLE_BYTES = 2
 
+RECORDINGS = frozenset(
+    {".mp3", ".m4a", ".m4b", ".aac", ".flac", ".ogg", ".oga", ".opus", ".wav", ".wma", ".aiff", ".amr"}
+)
+"""Suffixes of sound files that are heard in watched folders. Line N of one is what is said in its Nth second."""
+
 
 class Word(msgspec.Struct, frozen=True):
     start: float
@@ -58,6 +63,20 @@ class Transcript(msgspec.Struct, frozen=True, tag=True):
     """Why there is no text: what was heard instead of speech. Empty when there is text."""
 
 
+class Part(msgspec.Struct, frozen=True):
+    """Some minutes of a long recording: what is asked for one by one when nobody waits for it."""
+
+    said: tuple[tuple[float, str], ...]
+    """Seconds from the beginning of the recording, and what is said from there on."""
+    until: int
+    """Samples of the recording that are heard now; the next part begins there."""
+    duration: float
+    """Seconds of the whole, by the file's own word; at least what is heard."""
+    language: str = ""
+    done: bool = False
+    """Nothing comes after this."""
+
+
 class Listening(msgspec.Struct, frozen=True, tag=True):
     """Live: the model is in memory, sound may be sent. `id` names this listening when sending it."""
 
@@ -94,3 +113,16 @@ class RecognizeOptions(msgspec.Struct, frozen=True, omit_defaults=True):
     beam: int = 5
     gate: bool = True
     """Leave out what is not speech, before the model can invent words for it."""
+
+
+def clock(seconds: float) -> str:
+    """12:31, or 1:02:31 from an hour on."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def moment(path: str, line: int) -> str | None:
+    """Where a line of a recording is heard, as a clock shows it; None for files that are read by lines."""
+    suffix = path[path.rfind(".") :].lower()
+    return clock(max(0, line - 1)) if suffix in RECORDINGS else None

@@ -89,15 +89,6 @@ class Core:
             on_battery=settings.knowledge.on_battery,
             elsewhere=[self._forget_prefixes],
         )
-        self._voice = Voice(
-            self._catalog,
-            self._store,
-            self._machine,
-            model=settings.speech_model,
-            threads=settings.threads,
-            idle_s=settings.keep_alive_s,
-            command=worker_command,
-        )
         wishes = Wishes(
             n_ctx=settings.context,
             threads=settings.threads,
@@ -122,12 +113,22 @@ class Core:
                 speculation=settings.speculation,
                 draft_model=settings.draft_model,
             ),
-            hold=both(self._knowledge.hold, self._voice.hold),
+            hold=both(self._knowledge.hold, lambda: self._voice.hold()),
             command=worker_command,
             keep_s=settings.keep_alive_s,
             limit_mb=settings.models_memory_mb,
             kept_file=paths.memory_file,
             elsewhere=self._remotes,
+            guests=lambda: self._voice.pids(),
+        )
+        self._voice = Voice(
+            self._catalog,
+            self._store,
+            self._machine,
+            self._engines.residence,
+            model=settings.speech_model,
+            threads=settings.threads,
+            command=worker_command,
         )
         if settings.rerank_model is not None:
             reranker = self._catalog.find(settings.rerank_model)

@@ -61,17 +61,26 @@ class Recording:
         self.duration_hint: float | None = length / 1e6 if length and length > 0 else None
         """Seconds, by the file's own word."""
 
-    def windows(self) -> Generator[tuple[float, Samples], None, None]:
-        """(start in seconds, samples between -1 and 1). Raises AudioUnreadable when nothing can be decoded."""
+    def windows(
+        self, skip: int = 0, *, whole_s: int = WHOLE_S, window_s: int = WINDOW_S
+    ) -> Generator[tuple[float, Samples], None, None]:
+        """(start in seconds, samples between -1 and 1). Raises AudioUnreadable when nothing can be decoded.
+
+        The first `skip` samples are decoded and left out: seeking would miss by seconds where a file has no index.
+        """
         held: list[Samples] = []
-        count = start = 0
+        count, start = 0, skip
+        passed = 0
         try:
             for piece in self._pieces():
-                held.append(piece)
-                count += len(piece)
-                if count > WHOLE_S * SAMPLE_RATE:
+                passed += len(piece)
+                if passed <= skip:
+                    continue
+                held.append(piece[max(0, len(piece) - (passed - skip)) :])
+                count += len(held[-1])
+                if count > whole_s * SAMPLE_RATE:
                     joined = np.concatenate(held)
-                    cut = quiet_place(joined, (WINDOW_S - SEARCH_S) * SAMPLE_RATE, WINDOW_S * SAMPLE_RATE)
+                    cut = quiet_place(joined, (window_s - SEARCH_S) * SAMPLE_RATE, window_s * SAMPLE_RATE)
                     held, count = [joined[cut:].copy()], count - cut
                     yield start / SAMPLE_RATE, joined[:cut]
                     start += cut
@@ -79,7 +88,7 @@ class Recording:
         finally:
             self._container.close()
             gc.collect()  # the resampler's buffers go only now (faster-whisper #390)
-        if start + count == 0:
+        if not passed:
             raise self._unreadable()
         if count:
             yield start / SAMPLE_RATE, np.concatenate(held)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from localmind.catalog import Catalog, ModelSpec
 from localmind.errors import InvalidRequest, ModelNotFound, ModelNotInstalled
-from localmind.machine.devices import Machine
+from localmind.machine.devices import Gpu, Machine
 
 MIB = 1 << 20
 
@@ -18,6 +18,12 @@ ANY_NAMES = frozenset(
     {"", "default", "whisper-1", "whisper", "gpt-4o-transcribe", "gpt-4o-mini-transcribe", "gpt-4o-transcribe-diarize"}
 )
 """Names by which OpenAI's clients mean "the one you have"."""
+
+SOUND = 200 * MIB
+"""Fifteen minutes as samples, as the spectrum of what is spoken, and in between."""
+
+BESIDE_A_GPU = 400 * MIB
+"""Main memory of a worker whose model is on a GPU: the process, CUDA's libraries, and the sound."""
 
 LIVE_PARAMETERS_A_CORE = 45_000_000
 """A CPU core keeps up with speech up to about this size: tiny on one core, base on two, small on six."""
@@ -33,6 +39,8 @@ class Laid:
     memory: int
     """Bytes that it takes on its device, activations included; an estimate."""
     reasons: tuple[str, ...]
+    gpu: str = ""
+    """Its id, where the device is one."""
 
 
 def english_only(spec: ModelSpec) -> bool:
@@ -98,21 +106,22 @@ def lay(spec: ModelSpec, machine: Machine, *, threads: int | None = None) -> Lai
     gpus = _cuda(machine, spec)
     wanted = threads or machine.cores
     if gpus:
-        return Laid("cuda", "float16", wanted, _bytes(spec, 2.0), (f"on {gpus[0]}, in float16",))
+        reason = f"on {gpus[0].name}, in float16"
+        return Laid("cuda", "float16", wanted, _bytes(spec, 2.0), (reason,), gpus[0].id)
     reasons = [f"on the CPU with {wanted} threads, in int8"]
     if machine.gpus and machine.gpus[0].backend != "CUDA":
         reasons.append(f"speech models cannot use {machine.gpus[0].name}: CTranslate2 knows CUDA only")
     return Laid("cpu", "int8", wanted, _bytes(spec, 1.1), tuple(reasons))
 
 
-def _cuda(machine: Machine, spec: ModelSpec) -> list[str]:
+def _cuda(machine: Machine, spec: ModelSpec) -> list[Gpu]:
     need = _bytes(spec, 2.0) + 300 * MIB
-    return [gpu.name for gpu in machine.gpus if gpu.backend == "CUDA" and gpu.memory_free >= need]
+    return [gpu for gpu in machine.gpus if gpu.backend == "CUDA" and gpu.memory_free >= need]
 
 
 def _bytes(spec: ModelSpec, each: float) -> int:
-    """Weights, and what a pass with five beams needs beside them."""
-    return int(spec.parameters * each) + 150 * MIB
+    """Weights, the worker itself and a pass with five beams, and a window of sound (figures: docs/voice.md)."""
+    return int(spec.parameters * each) + 150 * MIB + SOUND
 
 
 def _english(spec: ModelSpec, needed: str | None, known: Iterable[ModelSpec]) -> InvalidRequest:

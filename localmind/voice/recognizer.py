@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import ctranslate2
 import numpy as np
@@ -32,9 +32,13 @@ LADDER = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 SEED = 0
 """Above temperature 0 tokens are drawn: the same sound gives the same text every time."""
 
-QUICK_TAIL_S, TAIL_S = 1.0, 3.0
-"""Silence after the sound of a near pass. With one second 14 of 20 short commands were right, with three 18, with
-the 30 s that files get 19 (espeak-ng, tiny.en)."""
+QUICK_TAIL_S, TAIL_S = 2.0, 6.0
+"""Silence after the sound of a near pass. With less of it the model says a sentence twice more often, with the 30 s
+that files get a pass takes three times as long (figures: docs/voice.md)."""
+OVERRUN_S = 1.0
+"""How far behind the sound a near pass may place the end of its text before it is held to have lost its place."""
+STAMP_S = 0.02
+"""What a step of Whisper's time tokens is."""
 
 REPEATED = 2.4
 """Text that zlib makes so many times smaller is a loop (OpenAI's threshold)."""
@@ -67,13 +71,15 @@ class Near:
     text: str
     logprob: float
     no_speech: float
+    lost: bool = False
+    """The model places text where there is no sound."""
 
     @property
     def sound(self) -> bool:
-        """Whether it may stand: likely enough, and not the same words over and over."""
+        """Whether it may stand: likely enough, in its place, and not the same words over and over."""
         data = self.text.encode()
         repeated = len(data) / len(zlib.compress(data)) if data else 0.0
-        return bool(data) and self.logprob > DOUBTED_LOGPROB and repeated < REPEATED
+        return bool(data) and not self.lost and self.logprob > DOUBTED_LOGPROB and repeated < REPEATED
 
 
 class Recognizer:
@@ -218,8 +224,8 @@ class Recognizer:
                 language.code = "en"
         tokenizer = Tokenizer(model.hf_tokenizer, self.multilingual, task="transcribe", language=language.code)
         said = tokenizer.encode(" " + prompt.strip()) if prompt else []
-        # Timestamps cost a few tokens, and without them a beam runs on past the end of the sound.
-        start = model.get_prompt(tokenizer, said, without_timestamps=beam == 1)
+        # Time tokens tell what was said from what the model goes on to say in the silence behind it.
+        start = model.get_prompt(tokenizer, said, without_timestamps=False)
         result = model.model.generate(
             encoded,
             [start],
@@ -231,10 +237,11 @@ class Recognizer:
             return_no_speech_prob=True,
         )[0]
         ids = result.sequences_ids[0]
-        text = str(tokenizer.decode([each for each in ids if each < tokenizer.eot])).strip()
+        spoken, lost = in_the_sound(ids, tokenizer, len(audio) / SAMPLE_RATE)
+        text = str(tokenizer.decode(spoken)).strip()
         # CTranslate2 gives the mean over the tokens; OpenAI's average counts the end token as well.
         logprob = result.scores[0] * len(ids) / (len(ids) + 1)
-        return Near(text, float(logprob), float(result.no_speech_prob))
+        return Near(text, float(logprob), float(result.no_speech_prob), lost)
 
     def _in_turn(self, found: Any, rank: Callable[[], float], gone: Gone) -> Iterator[Any]:
         """Each element computed inside a turn of its own."""
@@ -253,6 +260,34 @@ class Recognizer:
             if not mine:
                 raise Cancelled("nobody waits for this recording any more")
             yield
+
+
+class Stamped(Protocol):
+    """What time tokens look like: all from `timestamp_begin` on, text below `eot`."""
+
+    timestamp_begin: int
+    eot: int
+
+
+def in_the_sound(ids: Sequence[int], tokenizer: Stamped, sound_s: float) -> tuple[list[int], bool]:
+    """The tokens of text that begins within the sound, and whether that text ends well behind it.
+
+    An encoder that sees less than 30 s often lets the model repeat a sentence, or thank for watching, in the silence
+    that follows; the model itself says that it hears it there.
+    """
+    spoken: list[int] = []
+    begins, ends = 0.0, 0.0
+    open_ = False
+    for each in ids:
+        if each >= tokenizer.timestamp_begin:
+            at = (each - tokenizer.timestamp_begin) * STAMP_S
+            if open_:
+                ends, open_ = at, False
+            begins = at
+        elif each < tokenizer.eot and begins < sound_s:
+            spoken.append(each)
+            open_ = True
+    return spoken, ends > sound_s + OVERRUN_S
 
 
 def _open(place: Place) -> WhisperModel:

@@ -20,6 +20,7 @@ from localmind.events import Event, Progress, encode
 from localmind.speech import SAMPLE_RATE, RecognizeOptions, Transcript
 from localmind.voice.audio import Recording
 from localmind.voice.live import Inbox, ListenOptions, Live
+from localmind.voice.parts import Ask, Parts
 from localmind.voice.recognizer import Language, Place, Recognizer
 from localmind.voice.turns import Turns
 from localmind.workers.runtime import Reply, WorkerMain, as_typed
@@ -28,13 +29,14 @@ log = logging.getLogger("localmind.voice")
 
 
 class VoiceWorker:
-    """A WorkerMain. Methods: `load`, `transcribe`, `listen`, `hear`, `finish`, `make_way`."""
+    """A WorkerMain. Methods: `load`, `transcribe`, `part`, `listen`, `hear`, `finish`, `make_way`."""
 
     def __init__(self) -> None:
         self._turns = Turns()
         self._loading = threading.Lock()
         self._recognizer: Recognizer | None = None
         self._live: dict[str, Inbox] = {}
+        self._parts = Parts()
 
     def call(self, method: str, params: dict[str, Any], reply: Reply) -> None:
         match method:
@@ -51,6 +53,8 @@ class VoiceWorker:
                 self._in_thread(reply, lambda: self._told(self._loaded(params)))
             case "transcribe":
                 self._in_thread(reply, lambda: self._transcribe(params, reply))
+            case "part":
+                self._in_thread(reply, lambda: self._part(params, reply))
             case "listen":
                 # The inbox is there before the thread: sound may follow the call at once.
                 self._live[params["id"]] = inbox = Inbox()
@@ -107,6 +111,12 @@ class VoiceWorker:
                 return encode(event)
             reply.item(encode(event))
         raise AssertionError("a transcription ends with its transcript")
+
+    def _part(self, params: dict[str, Any], reply: Reply) -> dict[str, Any]:
+        recognizer = self._loaded(params)
+        asked = msgspec.convert(params["ask"], Ask)
+        part: dict[str, Any] = msgspec.to_builtins(self._parts.hear(recognizer, asked, lambda: reply.cancelled))
+        return part
 
     def _listen(self, params: dict[str, Any], reply: Reply, inbox: Inbox) -> None:
         try:

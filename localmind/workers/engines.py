@@ -7,7 +7,7 @@ how a worker comes to hold a model loading.py's, what a name means names.py's, a
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,10 @@ from localmind.machine.devices import Machine
 from localmind.machine.plan import Wishes
 from localmind.machine.probe import PlanMemory
 from localmind.messages import CacheReport, Message, Timings, Usage
+from localmind.models.gguf import Header, read_header
 from localmind.models.store import Store
 from localmind.workers.elsewhere import Elsewhere, RemoteModel
+from localmind.workers.gpu_room import GpuRoom
 from localmind.workers.kept import Kept
 from localmind.workers.laying import measuring
 from localmind.workers.loading import Loaded, Loader, Options
@@ -65,11 +67,13 @@ class Engines:
         limit_mb: int | None = None,
         kept_file: Path | None = None,
         elsewhere: Elsewhere | None = None,
+        guests: Callable[[], Iterable[int]] = tuple,
     ) -> None:
         """`hold` is entered while anything is generated: background work makes room inside it.
 
         `keep_s` is how long idle models stay, `limit_mb` the main memory that all may take instead of what is free,
-        and `kept_file` remembers pins and the like. `elsewhere` are models of other machines.
+        and `kept_file` remembers pins and the like. `elsewhere` are models of other machines, `guests` the processes
+        of models that live here and are moved by others.
         """
         self.elsewhere = elsewhere
         self._outside = Outside(elsewhere)
@@ -89,8 +93,12 @@ class Engines:
             options=options,
             command=command,
             died=lambda name: self.residence.lost(name),
+            look=lambda: gpus.look(),
         )
-        measure: Callable[[], Bytes] = measuring(machine, wishes.backends, limit_mb, self._loader.pids)
+        gpus = GpuRoom(machine, wishes.backends, lambda: self.residence.settled(), lambda: machine.fresh().gpus)
+        measure: Callable[[], Bytes] = measuring(
+            machine, wishes.backends, limit_mb, lambda: (*self._loader.pids(), *guests()), gpus.free
+        )
         self.residence = Residence(self._loader, measure, keep_s=keep_s)
         for name, seconds in self._kept.keep_alive.items():
             self.residence.keep(name, seconds)
@@ -172,6 +180,9 @@ class Engines:
             spec = self._catalog.get(name) if name else None
             if spec is None or self._store.get(name) is None:
                 continue
+            if spec.format != "gguf":  # held in a worker of another kind, which the first use starts
+                self.residence.pin(name, name in self._kept.pinned)
+                continue
             try:
                 await self.load(spec)
                 self.residence.pin(name, name in self._kept.pinned)
@@ -180,13 +191,15 @@ class Engines:
 
     async def pin(self, spec: ModelSpec, pinned: bool) -> None:
         """A pinned model is not taken out of memory for others. Remembered over a restart."""
-        self._loader.entry(spec)
+        if spec.format == "gguf":
+            self._loader.entry(spec)
         self.residence.pin(spec.name, pinned)
         await self._kept.pin(spec.name, pinned)
 
     async def keep(self, spec: ModelSpec, keep_s: float | None) -> None:
         """How long this model stays when a request does not say; None: as all others. Remembered over a restart."""
-        self._loader.entry(spec)
+        if spec.format == "gguf":
+            self._loader.entry(spec)
         self.residence.keep(spec.name, keep_s)
         await self._kept.keep(spec.name, keep_s)
 
@@ -308,17 +321,40 @@ class Engines:
     async def load_adapter(self, spec: ModelSpec, name: str, path: Path) -> dict[str, Any]:
         """Make a file choosable as `name`, now and after each restart of the worker."""
         entry = self._loader.entry(spec)
-        loaded: dict[str, Any] = await self.ask(spec, "adapters", action="load", name=name, path=str(path))
-        entry.adapters[name] = str(path)
+        weighed = entry.weighed | {name: await asyncio.to_thread(read_header, path)}
+        async with self.residence.using(spec.name, await self._loader.lay(entry)):
+            with self._hold(), self._weighing(entry, weighed):
+                params = {"action": "load", "name": name, "path": str(path)}
+                loaded: dict[str, Any] = await entry.supervisor.call("adapters", params)
+                entry.adapters[name] = str(path)
         return loaded
+
+    @contextlib.contextmanager
+    def _weighing(self, entry: Loaded, adapters: dict[str, Header]) -> Iterator[None]:
+        """Its adapters are booked with it from now on, unless what happens inside fails. Raises NoRoom."""
+        before = entry.weighed
+        try:
+            if (laid := self._loader.weigh(entry, adapters)) is not None:
+                self.residence.rebook(entry.spec.name, laid)
+            yield
+        except BaseException:
+            if (laid := self._loader.weigh(entry, before)) is not None:
+                self.residence.rebook(entry.spec.name, laid)
+            raise
 
     async def unload_adapter(self, spec: ModelSpec, name: str) -> None:
         """Forget an adapter. Raises NotFound."""
         entry = self._loader.entry(spec)
+        weighed = {each: header for each, header in entry.weighed.items() if each != name}
         if entry.supervisor.pid is None and entry.adapters.pop(name, None) is not None:
+            self._loader.weigh(entry, weighed)
             return
-        await self.ask(spec, "adapters", action="unload", name=name)
-        entry.adapters.pop(name, None)
+        async with self.residence.using(spec.name, await self._loader.lay(entry)):
+            with self._hold():
+                await entry.supervisor.call("adapters", {"action": "unload", "name": name})
+            entry.adapters.pop(name, None)
+            if (laid := self._loader.weigh(entry, weighed)) is not None:
+                self.residence.rebook(spec.name, laid)
 
     def context(self, spec: ModelSpec) -> int:
         """Tokens that one prompt and its answer may have together; 0 before the model is loaded."""

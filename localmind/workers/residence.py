@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from localmind.durations import FOREVER
 from localmind.errors import InternalError, LocalmindError, NoRoom, ShuttingDown
 from localmind.events import Progress
-from localmind.machine.amounts import Bytes
+from localmind.machine.amounts import Bytes, plus, total
 from localmind.machine.ledger import TURN_S, Account, Admit, Cool, Laid, Lay, Leave, Ledger, Load, Open, Refuse, Step
 from localmind.machine.plan import GIB, MIB
 
@@ -71,6 +71,7 @@ class Residence:
     ) -> None:
         """`measure` says what all models together may have now; `keep_s` holds for models without an own one."""
         self._mover = mover
+        self._movers: dict[str, Mover] = {}
         self._measure = measure
         self._clock = clock
         self._keep_s = keep_s
@@ -81,7 +82,14 @@ class Residence:
         self._tasks: set[asyncio.Task[None]] = set()
         self._news: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._one_load = asyncio.Lock()
+        self._loading = ""
+        """Who has the lock: memory is measured between two loads, and both would find the same room."""
         self._stopped = False
+
+    def host(self, name: str, mover: Mover) -> None:
+        """This model is moved by `mover`, in place of the one for all others: it is held in another kind of worker."""
+        self._movers[name] = mover
 
     # --- using
 
@@ -111,7 +119,7 @@ class Residence:
             await asyncio.wait({ticket.admitted, self._next_news()}, return_when=asyncio.FIRST_COMPLETED)
         ticket.admitted.result()
         if told is not None:
-            yield Progress("load", 1.0, 1.0, "", self._mover.summary(ticket.name))
+            yield Progress("load", 1.0, 1.0, "", self._movers.get(ticket.name, self._mover).summary(ticket.name))
 
     def end(self, ticket: Ticket) -> None:
         """The use is over, or given up."""
@@ -151,6 +159,22 @@ class Residence:
         """A pinned model stays in memory, whatever others need."""
         self.ledger.account(name).pinned = pinned
         self.pump()
+
+    def rebook(self, name: str, laid: Laid) -> None:
+        """A model that is in use takes more than was booked, or less. Raises NoRoom, and then nothing is changed."""
+        had = total([self.ledger.account(name).held])
+        if not self.ledger.rebook(name, laid):
+            needs, has = (in_words(sum(each.values())) for each in (plus(laid.weights, laid.context), had))
+            raise NoRoom(
+                f"{name} has {has} of memory and would need {needs}",
+                hint="localmind models unload MODEL, or set `context` lower in settings.toml",
+            )
+        self.pump()
+
+    def settled(self) -> Bytes | None:
+        """What all models hold; None while one is on its way in or out."""
+        moving = any(each.stage not in ("cold", "warm", "hot") for each in self.ledger.accounts.values())
+        return None if moving else self.ledger.held
 
     async def unload(self, name: str) -> None:
         """Out of memory now; returns when it is. The caller knows that nobody uses it."""
@@ -212,6 +236,8 @@ class Residence:
     def _told(self, name: str) -> Progress:
         account = self.ledger.account(name)
         match account.stage:
+            case "loading" | "opening" if self._loading not in ("", name):
+                return Progress("wait", 0.0, None, "", f"{name} waits while {self._loading} is loaded")
             case "loading":
                 done = self._waiting[name].loaded if name in self._waiting else 0.0
                 return Progress("load", round(done, 2), 1.0, "", f"loading {name}")
@@ -270,21 +296,25 @@ class Residence:
 
     async def _do(self, step: Step) -> None:
         name = step.name
+        mover = self._movers.get(name, self._mover)
         try:
             match step:
-                case Load(_, laid):
-                    became = await self._mover.load(name, laid, lambda done: self._moved(name, done))
-                    self.ledger.loaded(name, self._clock(), became)
+                case Load():
+                    async with self._alone(name):
+                        laid = self.ledger.laid_anew(name)
+                        became = await mover.load(name, laid, lambda done: self._moved(name, done))
+                        self.ledger.loaded(name, self._clock(), became)
                 case Open():
-                    await self._mover.open(name)
-                    self.ledger.loaded(name, self._clock())
+                    async with self._alone(name):
+                        await mover.open(name)
+                        self.ledger.loaded(name, self._clock())
                 case Cool():
-                    if await self._mover.cool(name):
+                    if await mover.cool(name):
                         self.ledger.cooled(name)
                     else:
                         self.ledger.gone(name)
                 case Leave():
-                    await self._mover.unload(name)
+                    await mover.unload(name)
                     self.ledger.gone(name)
         except LocalmindError as problem:
             self.ledger.gone(name)
@@ -295,6 +325,18 @@ class Residence:
             self._fail(name, InternalError(f"{type(problem).__name__}: {problem}", hint="localmind doctor"))
         finally:
             self.pump()
+
+    @contextlib.asynccontextmanager
+    async def _alone(self, name: str) -> AsyncIterator[None]:
+        """While no other model is loaded, and with memory as it is when none is."""
+        async with self._one_load:
+            self._loading = name
+            self.ledger.budget, self._measured = self._measure(), self._clock()
+            try:
+                self._tell()
+                yield
+            finally:
+                self._loading = ""
 
     def _moved(self, name: str, done: float) -> None:
         if name in self._waiting:

@@ -8,16 +8,17 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
+import numpy as np
 import pytest
 import pytest_asyncio
-from voice_fakes import BOILER, REPORT, REPORT_MP3, pcm, samples, silence
+from voice_fakes import BOILER, REPORT, REPORT_MP3, new_voice, pcm, samples, silence
 
-from localmind.catalog import Catalog, bundled
-from localmind.errors import AudioUnreadable, InvalidRequest, NotFound, WorkerDied
+from localmind.catalog import ModelSpec
+from localmind.errors import AudioUnreadable, InvalidRequest, NoRoom, NotFound, WorkerDied
 from localmind.events import Done, Event
-from localmind.machine.devices import Machine
+from localmind.machine.amounts import RAM
 from localmind.models.store import Store
-from localmind.speech import Heard, Listening, RecognizeOptions, Segment, Transcript
+from localmind.speech import SAMPLE_RATE, Heard, Listening, RecognizeOptions, Segment, Transcript
 from localmind.voice.voice import Voice
 
 OPTIONS = RecognizeOptions()
@@ -28,9 +29,17 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def voice(starter_store: Store) -> AsyncIterator[Voice]:
-    made = Voice(Catalog(bundled()), starter_store, Machine.here(), threads=2)
+    made, residence = new_voice(starter_store)
     yield made
+    residence.close()
     await made.stop()
+
+
+async def loaded(voice: Voice) -> ModelSpec:
+    spec = voice.resolve()
+    async for _ in voice.load(spec):
+        pass
+    return spec
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +51,24 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> Path:
         out.setsampwidth(2)
         out.setframerate(16000)
         out.writeframes(b"\3\0\xfd\xff" * 16000)
+    return path
+
+
+LONG_REPORT_S = 300
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nearly six minutes, of which eleven seconds are spoken: at the beginning and after five minutes."""
+    path = tmp_path_factory.mktemp("long") / "long.wav"
+    sound = np.zeros(345 * SAMPLE_RATE, dtype=np.float32)
+    for start, clip in ((0, samples(BOILER)), (LONG_REPORT_S, samples(REPORT))):
+        sound[start * SAMPLE_RATE : start * SAMPLE_RATE + len(clip)] = clip
+    with wave.open(str(path), "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(SAMPLE_RATE)
+        out.writeframes(pcm(sound))
     return path
 
 
@@ -66,7 +93,7 @@ async def test_eight_recordings_at_once_are_heard_and_a_broken_one_hurts_none(vo
 
 
 async def test_a_worker_killed_in_the_middle_is_an_error_and_the_next_recording_is_heard(voice: Voice) -> None:
-    await voice.load(voice.resolve())
+    await loaded(voice)
     with pytest.raises(WorkerDied, match="SIGKILL"):
         async for event in voice.transcribe(BOILER, OPTIONS, voice.resolve()):
             if not isinstance(event, Done):
@@ -105,23 +132,53 @@ async def test_hanging_up_on_live_sound_ends_it_and_later_sound_is_refused(voice
 
 
 async def test_the_worker_goes_when_nobody_has_spoken_for_a_while(starter_store: Store) -> None:
-    voice = Voice(Catalog(bundled()), starter_store, Machine.here(), threads=2, idle_s=0.05)
+    voice, residence = new_voice(starter_store, keep_s=0.05)
     assert voice.status()["pid"] is None
-    await voice.load(voice.resolve())
+    await loaded(voice)
+    [account] = residence.accounts()
+    assert account["reserved"][RAM] == voice.status()["memory"], "its bytes are booked like those of every model"
     async with asyncio.timeout(20):
-        while voice.status()["pid"] is not None:  # noqa: ASYNC110 (a process that ends sets no event of ours)
+        while residence.devices()[0]["reserved"]:  # noqa: ASYNC110 (a process that ends sets no event of ours)
             await asyncio.sleep(0.02)
+    assert voice.status()["pid"] is None
     assert (await transcript(voice)).text, "and comes back for the next one"
+    residence.close()
     await voice.stop()
 
 
+async def test_without_room_for_the_model_nothing_is_started_and_both_numbers_are_said(starter_store: Store) -> None:
+    voice, residence = new_voice(starter_store, room=100 << 20)
+    with pytest.raises(NoRoom, match="100 MiB"):
+        await transcript(voice)
+    assert voice.pids() == []
+    residence.close()
+    await voice.stop()
+
+
+async def test_parts_of_a_long_recording_follow_each_other_and_go_on_after_a_kill(voice: Voice, long: Path) -> None:
+    first = await voice.part(long, 0)
+    assert (first.done, first.language) == (False, "en")
+    assert 200 < first.until / SAMPLE_RATE < 240
+    os.kill(voice.status()["pid"], signal.SIGKILL)
+    second = await voice.part(long, first.until)
+    last = await voice.part(long, second.until)
+    assert (last.done, last.said) == (True, ())
+    assert last.until / SAMPLE_RATE == pytest.approx(first.duration, abs=0.2)
+    assert [text[:15] for _, text in first.said] == ["The boiler in t"]
+    [(at, text)] = second.said
+    assert text.lower().startswith("open the report")
+    assert at == pytest.approx(LONG_REPORT_S, abs=0.6), "times count from the beginning of the file"
+
+
 async def test_a_model_at_work_is_not_taken_out_of_memory(voice: Voice) -> None:
-    await voice.load(voice.resolve())
+    spec = await loaded(voice)
     async with aclosing(voice.transcribe(BOILER, OPTIONS, voice.resolve())) as events:
         await anext(events)
         with pytest.raises(InvalidRequest, match="being heard"):
-            await voice.unload()
-    assert await voice.unload() is True
+            await voice.unload(spec)
+    assert voice.status()["pid"] is not None
+    await voice.unload(spec)
+    assert voice.status()["pid"] is None
 
 
 async def test_while_a_chat_answers_the_worker_is_told_and_still_finishes(voice: Voice, quiet: Path) -> None:

@@ -6,11 +6,19 @@ from pathlib import Path
 
 import numpy as np
 
+from localmind.catalog import Catalog, bundled
+from localmind.durations import FOREVER
 from localmind.events import Event
+from localmind.machine.amounts import RAM
+from localmind.machine.devices import Machine
+from localmind.machine.ledger import Laid
+from localmind.models.store import Store
 from localmind.speech import SAMPLE_RATE, RecognizeOptions, Transcript
 from localmind.voice.audio import Recording, Samples
 from localmind.voice.live import Inbox, ListenOptions, Live
 from localmind.voice.recognizer import Language
+from localmind.voice.voice import Voice
+from localmind.workers.residence import Residence
 
 SPEECH = Path(__file__).parents[1] / "data" / "speech"
 BOILER, REPORT, WORDS = SPEECH / "boiler.ogg", SPEECH / "report.ogg", SPEECH / "words.ogg"
@@ -29,6 +37,31 @@ def silence(seconds: float) -> Samples:
 
 def pcm(audio: Samples) -> bytes:
     return (np.clip(audio, -1, 1) * 32767).astype("<i2").tobytes()
+
+
+class FakeMover:
+    """Moves nothing: all models of these tests are speech models, which have a mover of their own."""
+
+    async def load(self, name: str, laid: Laid, told: Callable[[float], None]) -> Laid:
+        raise AssertionError(name)
+
+    async def open(self, name: str) -> None:
+        raise AssertionError(name)
+
+    async def cool(self, name: str) -> bool:
+        raise AssertionError(name)
+
+    async def unload(self, name: str) -> None:
+        raise AssertionError(name)
+
+    def summary(self, name: str) -> str:
+        raise AssertionError(name)
+
+
+def new_voice(store: Store, *, room: int = 4 << 30, keep_s: float = FOREVER) -> tuple[Voice, Residence]:
+    """The daemon's Voice, and the ledger's side of it, in so many bytes."""
+    residence = Residence(FakeMover(), lambda: {RAM: room}, keep_s=keep_s)
+    return Voice(Catalog(bundled()), store, Machine.here(), residence, threads=2), residence
 
 
 class FakeListener:

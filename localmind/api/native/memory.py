@@ -46,38 +46,44 @@ def router(backend: Backend) -> APIRouter:
     @routes.post("/memory/load")
     async def load(body: LoadRequest, request: Request) -> Response:
         """Bring a model into memory; the events say how far it is, or whom it waits for."""
-        spec = engines.loadable(body.model)
+        spec = _loadable(backend, body.model)
         events = _loaded(backend, spec, _seconds(body.keep_alive), pin=body.pin)
         return EventStream(native_sse(await unless_gone(request, started(events))))
 
     @routes.post("/memory/unload")
     async def unload(body: MemoryRequest) -> Response:
         """Take a model out of memory, pinned or not, unless it is answering."""
-        spec = engines.loadable(body.model)
-        await engines.unload(spec)
+        spec = _loadable(backend, body.model)
+        await (backend.voice.unload(spec) if spec.role == "speech" else engines.unload(spec))
         return JSON({"model": spec.name})
 
     @routes.post("/memory/pin")
     async def pin(body: PinRequest) -> Response:
         """A pinned model is never taken out of memory for another, nor by time."""
-        spec = engines.loadable(body.model)
+        spec = _loadable(backend, body.model)
         await engines.pin(spec, body.pinned)
         return JSON({"model": spec.name, "pinned": body.pinned})
 
     @routes.post("/memory/keep_alive")
     async def keep_alive(body: KeepRequest) -> Response:
         """How long a model stays when requests do not say."""
-        spec = engines.loadable(body.model)
+        spec = _loadable(backend, body.model)
         await engines.keep(spec, _seconds(body.keep_alive))
         return JSON({"model": spec.name, "keep_alive": body.keep_alive})
 
     return routes
 
 
+def _loadable(backend: Backend, name: str) -> ModelSpec:
+    """The installed model of that name, for speech or for an engine. Raises ModelNotFound and the like."""
+    spec = backend.catalog.get(name)
+    return backend.voice.resolve(name) if spec is not None and spec.role == "speech" else backend.engines.loadable(name)
+
+
 async def _loaded(backend: Backend, spec: ModelSpec, keep_s: float | None, *, pin: bool) -> AsyncIterator[Event]:
     if keep_s is not None:
         await backend.engines.keep(spec, keep_s)
-    async for step in backend.engines.loading(spec):
+    async for step in backend.voice.load(spec) if spec.role == "speech" else backend.engines.loading(spec):
         yield step
     if pin:
         await backend.engines.pin(spec, True)
