@@ -10,7 +10,7 @@ import msgspec
 
 from localmind.errors import LocalmindError, from_wire, to_wire
 from localmind.messages import CacheReport, Timings, Usage
-from localmind.speech import Heard, Listening, Segment, Transcript
+from localmind.speech import Heard, Listening, Segment, Transcript, moment
 
 FinishReason = Literal["stop", "length", "tool_calls", "cancelled"]
 
@@ -35,9 +35,11 @@ class Passage(msgspec.Struct, frozen=True):
 
     @property
     def place(self) -> str:
-        """`path:first-last`, or `path p.N` for a paged document."""
+        """`path:first-last`, `path p.N` for a paged document, or `path at 12:31` for a recording."""
         if self.page is not None:
             return f"{self.path} p.{self.page}"
+        if (at := moment(self.path, self.line_start)) is not None:
+            return f"{self.path} at {at}"
         return f"{self.path}:{self.line_start}-{self.line_end}"
 
 

@@ -64,6 +64,9 @@ class KnowledgeSettings(BaseModel):
     on_battery: Literal["full", "slow", "off"] = "slow"
     """What indexing does on battery: as always; half speed, and nothing below 30 %; or nothing."""
 
+    recordings: bool = True
+    """Hear what is said in sound files of watched folders, so that answers cite them by time. They come last."""
+
     @field_validator("chroma_url")
     @classmethod
     def _address(cls, value: str | None) -> str | None:

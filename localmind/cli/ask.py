@@ -25,6 +25,7 @@ from localmind.cli.recommend import have_a_model
 from localmind.errors import InvalidRequest, LocalmindError, NotFound
 from localmind.events import Done, Event, Failed, Passage, ReasoningDelta, Sources, TextDelta, encode
 from localmind.paths import Paths
+from localmind.speech import moment
 
 
 @dataclass(slots=True)
@@ -278,6 +279,7 @@ def _source(passage: Passage) -> dict[str, object]:
         "line_start": passage.line_start,
         "line_end": passage.line_end,
         "page": passage.page,
+        "at": moment(passage.path, passage.line_start),
         "heading": passage.heading,
         "text": passage.text,
         "score": round(passage.score, 4),

@@ -8,6 +8,7 @@ import click
 from localmind.clean import clean, clean_line
 from localmind.cli import _complete as complete
 from localmind.cli._output import connect, note, print_json
+from localmind.speech import moment
 
 LINES = 4
 
@@ -61,9 +62,11 @@ def search(
 
 
 def place_of(passage: dict[str, Any]) -> str:
-    """`path:first-last`, or `path p.N`."""
+    """`path:first-last`, `path p.N`, or `path at 12:31` in a recording."""
     if passage["page"]:
         return f"{passage['path']} p.{passage['page']}"
+    if (at := moment(passage["path"], passage["line_start"])) is not None:
+        return f"{passage['path']} at {at}"
     return f"{passage['path']}:{passage['line_start']}-{passage['line_end']}"
 
 

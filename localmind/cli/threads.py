@@ -10,6 +10,7 @@ import click
 from localmind.clean import clean, clean_line
 from localmind.cli import _complete as complete
 from localmind.cli._output import connect, note, print_json, table
+from localmind.cli.search import place_of
 from localmind.errors import LocalmindError
 
 LIMIT = click.IntRange(1, 500)
@@ -149,7 +150,7 @@ def _print_message(message: dict[str, Any]) -> None:
     if message["state"] in ("stopped", "failed"):
         note(f"  ({message['state']}{': ' + clean_line(message['error']) if message['error'] else ''})")
     for source in message["sources"]:
-        click.echo(f"    [{source['number']}] {clean_line(source['path'])}:{source['line_start']}-{source['line_end']}")
+        click.echo(f"    [{source['number']}] {clean_line(place_of(source))}")
     click.echo()
 
 

@@ -130,6 +130,7 @@ class Core:
             threads=settings.threads,
             command=worker_command,
         )
+        self._knowledge.listen_with(self._voice if settings.knowledge.recordings else None)
         if settings.rerank_model is not None:
             reranker = self._catalog.find(settings.rerank_model)
             self._knowledge.use_reranker(lambda query, texts: self._engines.rerank(reranker, query, texts))
@@ -198,6 +199,8 @@ class Core:
         """A pull ended well: an embedder is put to work at once."""
         if spec.name == self._embedder.name:
             await self._knowledge.use_embed_model(self._embed_model())
+        elif spec.role == "speech":
+            self._knowledge.look_for_listener()
 
     async def stop(self) -> None:
         """End streams with a last event, then jobs, workers and databases."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from localmind.events import Passage
+from localmind.speech import moment
 
 _BLANK_LINES = re.compile(r"\n\s*\n\s*(?=\n)")
 
@@ -28,10 +29,16 @@ def for_prompt(passages: Sequence[Passage]) -> str:
     """
     blocks = []
     for passage in passages:
-        where = f"{Path(passage.path).name}, " + (
-            f"page {passage.page}" if passage.page is not None else f"lines {passage.line_start}-{passage.line_end}"
-        )
+        where = f"{Path(passage.path).name}, {_where(passage)}"
         under = f" ({passage.heading})" if passage.heading else ""
         body = re.sub(r"^(?=\[\d{1,3}\])", " ", _BLANK_LINES.sub("\n", passage.text.strip()), flags=re.M)
         blocks.append(f"[{passage.number}] {where}{under}\n{body}")
     return "\n\n".join(blocks)
+
+
+def _where(passage: Passage) -> str:
+    if passage.page is not None:
+        return f"page {passage.page}"
+    if (at := moment(passage.path, passage.line_start)) is not None:
+        return f"at {at}"
+    return f"lines {passage.line_start}-{passage.line_end}"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from localmind.errors import ExtractFailed
+from localmind.speech import RECORDINGS
 
 # Part of a file's recipe: raise it when the same bytes would give other text, and everything is read again.
 VERSION = 2
@@ -21,6 +22,8 @@ VERSION = 2
 # Bytes; a bigger file is skipped with its reason.
 TEXT_LIMIT = 20 * 1024 * 1024
 DOCUMENT_LIMIT = 100 * 1024 * 1024
+# Three hours of uncompressed stereo; a recording is never in memory whole.
+RECORDING_LIMIT = 2 * 1024**3
 
 
 def words(text: str) -> list[str]:
@@ -64,14 +67,18 @@ _SUFFIXES = {
     ".dart .vue .svelte .fish .ps1 .bat .sql .hs .ml .mli .ex .exs .erl "
     ".clj .el .lisp .vim .cmake .gradle .tf .proto .graphql .zig .nim .v .asm .s",
 }
+RECORDING = "recording"
+"""Sound: what is said in it is heard elsewhere (recordings.py), and only cut here."""
+
 KINDS = {suffix: kind for kind, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
+KINDS |= dict.fromkeys(RECORDINGS, RECORDING)
 DOCUMENTS = frozenset({"pdf", "docx", "odf", "pptx", "xlsx", "epub", "mail"})
 """Kinds whose bytes are not text to be decoded."""
 
 # Files of these suffixes are never opened. Anything not named anywhere is sniffed (kind "unknown").
 BINARY = frozenset(
     words("""
-.png .jpg .jpeg .gif .webp .bmp .ico .tif .tiff .heic .psd .raw .cr2 .nef .mp3 .m4a .aac .flac .ogg .opus .wav .mp4
+.png .jpg .jpeg .gif .webp .bmp .ico .tif .tiff .heic .psd .raw .cr2 .nef .mp4
 .mkv .mov .avi .webm .zip .gz .bz2 .xz .zst .7z .rar .tar .tgz .jar .war .whl .deb .rpm .dmg .iso .img .exe .dll .so
 .dylib .a .o .obj .lib .class .pyc .pyo .wasm .bin .dat .db .sqlite .sqlite3 .mdb .gguf .safetensors .onnx .pt .pth
 .npy .npz .parquet .arrow .feather .h5 .pkl .ttf .otf .woff .woff2 .eot .xls .ppt .doc .rtf
@@ -90,6 +97,8 @@ def kind_of(name: str) -> str | None:
 
 def size_limit(kind: str) -> int:
     """The biggest file of a kind that is read, in bytes."""
+    if kind == RECORDING:
+        return RECORDING_LIMIT
     return DOCUMENT_LIMIT if kind in DOCUMENTS else TEXT_LIMIT
 
 

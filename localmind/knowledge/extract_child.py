@@ -16,6 +16,7 @@ import signal
 import stat
 import struct
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,7 +24,7 @@ import msgspec
 
 from localmind.errors import ExtractFailed, LocalmindError, to_wire
 from localmind.knowledge import chunk as chunking
-from localmind.knowledge.extract import extract, looks_binary, size_limit
+from localmind.knowledge.extract import RECORDING, Extracted, extract, looks_binary, size_limit
 from localmind.knowledge.formats.code import GRAMMARS
 
 LENGTH = struct.Struct(">I")
@@ -62,11 +63,17 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 def extract_file(request: dict[str, Any]) -> dict[str, Any]:
     """Read, parse and cut one file; see the worker for the shape of request and result."""
     path, kind = Path(request["path"]), str(request["kind"])
-    data, status = read_file(path, size_limit(kind))
+    digest = hashlib.blake2b(digest_size=16)
+    if kind == RECORDING:
+        status = pass_file(path, size_limit(kind), digest.update)
+        data = b""
+    else:
+        data, status = read_file(path, size_limit(kind))
+        digest.update(data)
     result: dict[str, Any] = {
         "size": status.st_size,
         "mtime_ns": status.st_mtime_ns,
-        "content_hash": hashlib.blake2b(data, digest_size=16).digest(),
+        "content_hash": digest.digest(),
         "skip": None,
         "chunks": [],
     }
@@ -74,7 +81,7 @@ def extract_file(request: dict[str, Any]) -> dict[str, Any]:
         return result | {"skip": "it is not text"}
     if _PRIVATE_KEY.search(data):
         return result | {"skip": "it holds a private key"}
-    document = extract(data, kind)
+    document = extract(data, kind) if kind != RECORDING else Extracted(str(request.get("text") or ""))
     tokenizer = Path(request["tokenizer"]) if request.get("tokenizer") else None
     split = splitter_for(tokenizer, kind)
     result["chunks"] = [_fields(piece) for piece in chunking.chunk(document, split)]
@@ -98,6 +105,13 @@ def splitter_for(tokenizer: Path | None, kind: str) -> chunking.Split:
 
 def read_file(path: Path, limit: int) -> tuple[bytes, os.stat_result]:
     """The bytes of a regular file of at most `limit` bytes that is really at `path`."""
+    pieces: list[bytes] = []
+    status = pass_file(path, limit, pieces.append)
+    return b"".join(pieces), status
+
+
+def pass_file(path: Path, limit: int, take: Callable[[bytes], None]) -> os.stat_result:
+    """The same in pieces, each given to `take`, so that a long file is never in memory whole."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
         descriptor = os.open(path, flags)
@@ -112,13 +126,13 @@ def read_file(path: Path, limit: int) -> tuple[bytes, os.stat_result]:
             raise ExtractFailed("a link leads out of the folder")
         if status.st_size > limit:
             raise ExtractFailed(f"it is bigger than {limit // 2**20} MiB")
-        pieces, size = [], 0
+        size = 0
         while piece := stream.read(1 << 20):
-            pieces.append(piece)
+            take(piece)
             size += len(piece)
             if size > limit:
                 raise ExtractFailed(f"it is bigger than {limit // 2**20} MiB")
-        return b"".join(pieces), status
+        return status
 
 
 def limit_process(parent: int) -> None:

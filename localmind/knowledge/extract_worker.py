@@ -107,13 +107,16 @@ class ExtractCalls:
         """`{path, kind, tokenizer?, limits?: {seconds}, lane?}` → `{size, mtime_ns, content_hash, skip, chunks}`.
 
         A chunk is `[text, char_start, char_end, line_start, line_end, page, heading, extra]`; `skip` is the
-        reason why a file that is fine is not indexed. ExtractFailed carries the reason of a bad file.
+        reason why a file that is fine is not indexed. ExtractFailed carries the reason of a bad file. A recording is
+        only hashed; `text` is then what was heard in it, to be cut.
         """
         path, kind = params.get("path"), params.get("kind")
         if not isinstance(path, str) or not isinstance(kind, str):
             raise InvalidRequest("extract needs a path and a kind")
         seconds = float((params.get("limits") or {}).get("seconds", SECONDS))
         request = {"path": path, "kind": kind, "tokenizer": params.get("tokenizer"), "cpu_seconds": seconds}
+        if params.get("text") is not None:
+            request["text"] = params["text"]
         answer = self._ask(request, seconds, again=True)
         assert self._child is not None
         if self._child.files >= FILES_A_CHILD:

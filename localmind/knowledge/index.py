@@ -222,6 +222,10 @@ class Index:
             edited = now if hot else min(entry.mtime_ns // 1_000_000_000, now - FOUND_S)
             self._put_chunks(root_id, file_id, entry.relpath, chunks, model, edited)
 
+    def put_unread(self, root_id: int, entry: Entry, recipe: str, content_hash: bytes, reason: str) -> None:
+        """A file that is not in the index yet, and why. Inside a transaction; an older version's chunks stay."""
+        self._put_file(root_id, entry, recipe, "skipped", reason, content_hash, entry.size, entry.mtime_ns, keep=True)
+
     def _put_file(
         self, root_id: int, entry: Entry, recipe: str, state: str, reason: str | None, content_hash: bytes | None,
         size: int, mtime_ns: int, *, keep: bool = False,

@@ -27,6 +27,7 @@ from localmind.knowledge.pace import Gate, OnBattery, Sensor, Situation
 from localmind.knowledge.passages import single
 from localmind.knowledge.purge import Purge, Purged
 from localmind.knowledge.reading import Cut, Reading
+from localmind.knowledge.recordings import Listener
 from localmind.knowledge.retrieve import Rerank, Retriever, Trace
 from localmind.knowledge.scope import Filters, Scope
 from localmind.knowledge.search import Floor
@@ -281,6 +282,17 @@ class Knowledge:
     def use_reranker(self, rerank: Rerank | None) -> None:
         """Let a model put the best passages of every search in their last order; None: the order of the scores."""
         self._retriever.rerank = rerank
+
+    def listen_with(self, listener: Listener | None) -> None:
+        """Who hears what is said in sound files; None: nobody. Before `start`."""
+        self._reading.recordings.listener = listener
+        self._reading.recordings.look()
+
+    def look_for_listener(self) -> None:
+        """A speech model was installed: recordings that could not be heard are heard now."""
+        if self._reading.recordings.look():
+            for root_id in self._reading.work:
+                self._reading.mark(root_id, "", now=True)
 
     async def chunks(self, ids: Sequence[int]) -> list[Passage]:
         """Chunks one by one, as a stage of a search found them."""

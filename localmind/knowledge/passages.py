@@ -3,6 +3,7 @@
 Neighbours are joined to the exact text of the file. It chooses nothing and scores nothing.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from localmind.events import Passage
 from localmind.knowledge.index import Index
 from localmind.knowledge.search import Candidate
+from localmind.speech import moment
 
 
 @dataclass(slots=True, frozen=True)
@@ -69,7 +71,13 @@ def _passage(number: int, run: Sequence[Candidate], rows: Sequence[Row]) -> Pass
         line_end=rows[-1].line_end,
         page=rows[0].page,
         heading=rows[0].heading,
-        text="".join(row.text for row in rows).strip("\n"),
+        text=_shown(rows),
         score=round(max(one.similarity or 0.0 for one in run), 4),
         chunk_id=run[0].chunk_id,
     )
+
+
+def _shown(rows: Sequence[Row]) -> str:
+    text = "".join(row.text for row in rows).strip("\n")
+    # In a recording a line is a second, and most of them begin nothing.
+    return text if moment(rows[0].path, 1) is None else re.sub(r"\n\s*\n", "\n", text)

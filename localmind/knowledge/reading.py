@@ -2,8 +2,9 @@
 
 It owns what is waiting to be read and in which order: what somebody just saved goes before what a
 first scan found. Two files are read at once, and only one of them may be a slow document, so that a
-long PDF never stands before a note that was just saved. A file that cannot be read is stored with
-its reason and stops nothing; a full disk stops everything and loses nothing. It knows nothing of vectors.
+long PDF never stands before a note that was just saved; one recording is heard beside them. A file that cannot be
+read is stored with its reason and stops nothing; a full disk stops everything and loses nothing. It knows nothing of
+vectors.
 """
 
 import asyncio
@@ -14,15 +15,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from localmind.errors import DiskFull, ExtractFailed, LocalmindError, TimedOut, WorkerDied, WorkerHung
 from localmind.knowledge.chunk import VERSION as CHUNK_VERSION
 from localmind.knowledge.database import Database
-from localmind.knowledge.extract import DOCUMENTS, KINDS
+from localmind.knowledge.extract import DOCUMENTS, KINDS, RECORDING
 from localmind.knowledge.extract import VERSION as EXTRACT_VERSION
 from localmind.knowledge.index import Index, Root
 from localmind.knowledge.offline import Probe, renumbered, without_disk
 from localmind.knowledge.pace import Gate
+from localmind.knowledge.recordings import Recordings
 from localmind.knowledge.rules import Rules
 from localmind.knowledge.scan import Changes, Entry, Found, compare, minimal, storable, walk
 from localmind.knowledge.work import Dirty, Work
@@ -37,8 +40,8 @@ CHARACTERS = "characters"
 DEATHS_ALLOWED = 2
 # When nothing can be read at all, reading rests. Seconds.
 REST_S = 15.0
-# Lanes of the extract worker: 0 takes only what is quick, 1 takes everything.
-LANES = (0, 1)
+# Lanes: 0 takes only what is quick, 1 takes everything, each with a parser of its own; the third takes recordings.
+QUICK, SLOW, SOUND = LANES = (0, 1, 2)
 QUICK_BYTES = 1 << 20
 
 log = logging.getLogger("localmind.knowledge")
@@ -78,6 +81,8 @@ class Reading:
         self._deaths: dict[tuple[int, str], int] = {}
         self._resume_at = 0.0
         self._cold_at = 0.0
+        self._sound_at = 0.0
+        self.recordings = Recordings(database, extract, gate)
         self._lanes: dict[int, asyncio.Task[None]] = {}
         self.work: dict[int, Work] = {}
         self.trouble: str | None = None
@@ -89,7 +94,11 @@ class Reading:
     @property
     def bulk(self) -> bool:
         """Whether many files are still to be read and can be."""
-        return self.trouble is None and any(work.cold for work in self.work.values())
+        return self.trouble is None and self._texts_wait
+
+    @property
+    def _texts_wait(self) -> bool:
+        return any(entry.kind != RECORDING for work in self.work.values() for entry in work.cold.values())
 
     def mark(self, root_id: int, relpath: str, *, now: bool = False) -> None:
         """A path may have changed. `now` skips the wait for quiet."""
@@ -124,7 +133,7 @@ class Reading:
     def _next_moment(self) -> float | None:
         moments = [work.dirty.due() for work in self.work.values() if work.dirty.scope]
         if any(work.hot or work.cold or work.recut for work in self.work.values()):
-            moments += [moment for moment in (self._resume_at, self._cold_at) if moment > self._clock()]
+            moments += [moment for moment in (self._resume_at, self._cold_at, self._sound_at) if moment > self._clock()]
             if any(work.recut for work in self.work.values()):
                 moments.append(self._clock() + 1.0)
         return max(0.01, min(moments) - self._clock()) if moments else None
@@ -151,18 +160,18 @@ class Reading:
     def _pick(self, lane: int) -> tuple[Work, Entry, bool] | None:
         """The most urgent file that this lane takes and that may be read now; it leaves its queue."""
         now, pace = self._clock(), self._gate.pace
-        if now < self._resume_at:
+        if now < self._resume_at or (lane == SOUND and now < self._sound_at):
             return None
         # While an answer streams only what somebody just saved is read.
         if pace.work or (self._gate.held and pace.reason is None):
             queues = [(work, work.hot, True) for work in self.work.values()]
-            if pace.work and now >= self._cold_at:
+            if pace.work and now >= self._cold_at and not (lane == SOUND and self._texts_wait):
                 queues += [(work, work.cold, False) for work in self.work.values()]
                 if not self._backlog():
                     queues += [(work, work.recut, False) for work in self.work.values()]
             for work, queue, hot in queues:
                 for relpath, entry in queue.items():
-                    if lane == 1 or (entry.kind not in DOCUMENTS and entry.size <= QUICK_BYTES):
+                    if takes(lane, entry):
                         del queue[relpath]
                         return work, entry, hot
         return None
@@ -258,7 +267,10 @@ class Reading:
     def recipes(self) -> dict[str, str]:
         """For each kind what its text and chunks depend on besides the file."""
         tokens = self.cut.name if self.cut is not None else CHARACTERS
-        return {kind: f"{kind} {EXTRACT_VERSION}.{CHUNK_VERSION} {tokens}" for kind in {*KINDS.values(), "unknown"}}
+        recipes = {kind: f"{kind} {EXTRACT_VERSION}.{CHUNK_VERSION} {tokens}" for kind in {*KINDS.values(), "unknown"}}
+        if self.recordings.deaf:
+            recipes[RECORDING] = f"{RECORDING} unheard {tokens}"
+        return recipes
 
     async def _read(self, work: Work, entry: Entry, lane: int, hot: bool) -> None:
         self._progressed()
@@ -268,10 +280,10 @@ class Reading:
             "kind": entry.kind,
             "tokenizer": str(self.cut.tokenizer) if self.cut is not None else None,
             "limits": {"seconds": FILE_SECONDS},
-            "lane": lane,
+            "lane": min(lane, SLOW),
         }
         try:
-            result = await self._extract.call("extract", params, timeout=FILE_SECONDS + MARGIN_S)
+            result = await self._result(work, entry, recipe, params)
         except (ExtractFailed, TimedOut) as error:
             # Gone or replaced since the scan: not this version's fault, and an event is on its way.
             if await asyncio.to_thread(unchanged, root.path, entry) and root.id in self.work:
@@ -280,11 +292,24 @@ class Reading:
         except LocalmindError as error:
             await self._worker_failed(work, entry, recipe, error)
             return
+        if result is None:
+            return
+        if result["skip"] and entry.kind == RECORDING:
+            recipe = self.recipes()[entry.kind]
         # A file that went while it was read would come back as a ghost: the look that missed it is over.
         if root.id in self.work and await asyncio.to_thread(still_there, root.path, entry):
             await self._database.run(Index.replace, root.id, entry, recipe, result, self.model, hot=hot)
             self.trouble = None
             work.note_read(self._clock())
+
+    async def _result(self, work: Work, entry: Entry, recipe: str, params: dict[str, Any]) -> dict[str, Any] | None:
+        if entry.kind == RECORDING:
+            root = work.root
+            return await self.recordings.read(
+                root, entry, recipe, params, lambda: root.id in self.work and unchanged(root.path, entry)
+            )
+        result: dict[str, Any] = await self._extract.call("extract", params, timeout=FILE_SECONDS + MARGIN_S)
+        return result
 
     async def _worker_failed(self, work: Work, entry: Entry, recipe: str, error: LocalmindError) -> None:
         """The worker, not the file, gave the error: try again, but not for ever with the same file."""
@@ -295,9 +320,20 @@ class Reading:
                 del self._deaths[key]
                 await self._database.run(Index.fail, work.root.id, entry, recipe, error.message, again=True)
                 return
+        elif entry.kind == RECORDING:
+            # No room for the model, or it hears many already: other files are read meanwhile.
+            log.info("%s waits: %s", entry.relpath, error.message)
+            self._sound_at = self._clock() + REST_S
         else:
             self._rest(error.message)
         work.cold[entry.relpath] = entry
+
+
+def takes(lane: int, entry: Entry) -> bool:
+    """Whether a lane reads such files."""
+    if lane == SOUND or entry.kind == RECORDING:
+        return lane == SOUND and entry.kind == RECORDING
+    return lane == SLOW or (entry.kind not in DOCUMENTS and entry.size <= QUICK_BYTES)
 
 
 def _without_tokens(recipe: str) -> str:

@@ -146,9 +146,35 @@ CREATE TRIGGER chunk_deleted AFTER DELETE ON chunk WHEN old.stage = 2 BEGIN
 END
 """
 
+# By the hash of the file's bytes; gone with the last file that has them.
+_TRANSCRIPTS = """
+CREATE TABLE transcript (
+    content_hash BLOB PRIMARY KEY,
+    said BLOB NOT NULL,                     -- msgpack: (second, text), …
+    until INTEGER NOT NULL,                 -- samples heard so far, 16,000 a second
+    language TEXT NOT NULL,
+    done INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TRIGGER transcript_of_deleted AFTER DELETE ON file
+WHEN EXISTS (SELECT 1 FROM transcript WHERE content_hash = old.content_hash)
+AND NOT EXISTS (SELECT 1 FROM file WHERE content_hash = old.content_hash) BEGIN
+    DELETE FROM transcript WHERE content_hash = old.content_hash;
+    INSERT OR IGNORE INTO meta VALUES ('traces_of_text', strftime('%s', 'now'));
+END;
+CREATE TRIGGER transcript_of_changed AFTER UPDATE OF content_hash ON file
+WHEN old.content_hash IS NOT new.content_hash
+AND EXISTS (SELECT 1 FROM transcript WHERE content_hash = old.content_hash)
+AND NOT EXISTS (SELECT 1 FROM file WHERE content_hash = old.content_hash) BEGIN
+    DELETE FROM transcript WHERE content_hash = old.content_hash;
+    INSERT OR IGNORE INTO meta VALUES ('traces_of_text', strftime('%s', 'now'));
+END
+"""
+
 MIGRATIONS = (
     Migration(1, "roots, files, chunks, vectors", _FIRST),
     Migration(2, "words of languages without blanks, parts of camelCase names", _EXTRA),
     Migration(3, "newest edits first, traces of what was deleted", _TRACES),
     Migration(4, "words of chunks without triggers", _NO_TRIGGERS),
+    Migration(5, "what is said in recordings", _TRANSCRIPTS),
 )

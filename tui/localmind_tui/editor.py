@@ -13,6 +13,7 @@ from pathlib import Path
 
 from localmind.errors import LocalmindError, NotFound
 from localmind.events import Passage
+from localmind.speech import RECORDINGS
 
 DOCUMENTS = {".pdf", ".docx", ".odt", ".epub", ".pptx", ".xlsx", ".rtf"}
 COLON = {"hx", "helix", "subl", "zed", "zeditor", "mate"}
@@ -38,7 +39,10 @@ def launch_for(
     path = Path(passage.path)
     if not path.is_file():
         raise NotFound(f"{path} is no longer there", hint="localmind folders status")
-    if passage.page is not None or path.suffix.lower() in DOCUMENTS:
+    if path.suffix.lower() in RECORDINGS and (player := which("mpv")) is not None:
+        # A little before, so that the first word is heard.
+        return Launch((player, f"--start={max(0, passage.line_start - 2)}", str(path)), in_terminal=True)
+    if passage.page is not None or path.suffix.lower() in DOCUMENTS | RECORDINGS:
         opener = "open" if sys.platform == "darwin" else "xdg-open"
         if which(opener) is None:
             raise LocalmindError(f"no program here opens {path.name}: `{opener}` is missing", hint=f"look at {path}")

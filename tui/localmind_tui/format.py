@@ -9,10 +9,11 @@ from localmind.clean import clean_line
 from localmind.errors import LocalmindError
 from localmind.events import Done, Passage, Progress
 from localmind.messages import Usage
+from localmind.speech import moment
 
 
 def place(passage: Passage, roots: Sequence[str]) -> str:
-    """`folder/file:6-10`, or `folder/file p. 2`: the path from the watched folder's own name on."""
+    """`folder/file:6-10`, `folder/file p. 2` or `folder/talk.mp3 at 12:31`: the path from the watched folder on."""
     path = Path(passage.path)
     shown = str(path)
     for root in sorted(roots, key=len, reverse=True):
@@ -21,6 +22,8 @@ def place(passage: Passage, roots: Sequence[str]) -> str:
             break
     if passage.page is not None:
         return clean_line(f"{shown} p. {passage.page}")
+    if (at := moment(passage.path, passage.line_start)) is not None:
+        return clean_line(f"{shown} at {at}")
     lines = f"{passage.line_start}"
     if passage.line_end > passage.line_start:
         lines += f"-{passage.line_end}"
