@@ -170,6 +170,28 @@ class Ledger:
         account.held = plus(account.laid.weights, account.laid.context)
         account.stage, account.used_at, account.ready_at = "hot", now, now
 
+    def rebook(self, name: str, laid: Laid) -> bool:
+        """A hot model takes more than was booked, or less. False, and nothing is changed, if that is more than there
+        is when all idle models have gone."""
+        account = self.accounts[name]
+        new = plus(laid.weights, laid.context)
+        idle = total(each.held for each in self._idle() if each is not account)
+        if not fits(minus(new, account.held), plus(plus(self.free, self._coming()), idle)):
+            return False
+        account.laid, account.held = laid, new
+        return True
+
+    def laid_anew(self, name: str) -> Laid:
+        """How a model that is about to be loaded is laid now, when less is free than when it was booked; booked."""
+        account = self.accounts[name]
+        assert account.laid is not None
+        assert account.lay is not None
+        room = plus(self.free, account.held)
+        if not fits(account.held, room):
+            account.laid = account.lay(room)
+            account.held = plus(account.laid.weights, account.laid.context)
+        return account.laid
+
     def cooled(self, name: str) -> None:
         account = self.accounts[name]
         assert account.laid is not None

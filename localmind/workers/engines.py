@@ -95,7 +95,7 @@ class Engines:
             died=lambda name: self.residence.lost(name),
             look=lambda: gpus.look(),
         )
-        gpus = GpuRoom(machine, wishes.backends, lambda: self.residence.settled(), lambda: machine.fresh().gpus)
+        gpus = GpuRoom(machine, lambda: self.residence.settled(), lambda: machine.fresh().gpus)
         measure: Callable[[], Bytes] = measuring(
             machine, wishes.backends, limit_mb, lambda: (*self._loader.pids(), *guests()), gpus.free
         )

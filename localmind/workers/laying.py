@@ -1,9 +1,9 @@
 """How a model would be laid in the room that the ledger offers: the planner's bytes in the ledger's terms."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from localmind.machine.amounts import RAM, Bytes, plus
+from localmind.machine.amounts import NOTHING, RAM, Bytes, plus
 from localmind.machine.devices import Machine
 from localmind.machine.giving_up import private_bytes
 from localmind.machine.ledger import Laid, Lay
@@ -45,17 +45,24 @@ def repriced(laying: Laying, plan: Plan, machine: Machine, facts: ModelFacts, dr
 
 
 def measuring(
-    machine: Machine, backends: frozenset[str] | None, limit_mb: int | None, pids: Callable[[], Iterable[int]]
+    machine: Machine,
+    backends: frozenset[str] | None,
+    limit_mb: int | None,
+    pids: Callable[[], Iterable[int]],
+    gpus: Mapping[str, int] = NOTHING,
 ) -> Callable[[], Bytes]:
     """What all models together may have now: what is free, and what they hold already.
 
-    A limit of the user's counts instead of what is free. Devices are as they were when the daemon started.
+    A limit of the user's counts instead of what is free. `gpus` is what each GPU would have without our models, as
+    last seen; of one that is not there, what it had when the daemon started counts.
     """
 
     def measure() -> Bytes:
+        seen = tuple(replace(gpu, memory_free=gpus.get(gpu.id, gpu.memory_free)) for gpu in machine.gpus)
+        here = replace(machine, gpus=seen)
         if limit_mb is not None:
-            return {**room(machine, backends), RAM: limit_mb * MIB}
+            return {**room(here, backends), RAM: limit_mb * MIB}
         available = machine.now().memory_available + sum(private_bytes(pid) for pid in pids())
-        return room(replace(machine, memory_available=available), backends)
+        return room(replace(here, memory_available=available), backends)
 
     return measure

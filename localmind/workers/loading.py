@@ -8,7 +8,7 @@ canary's ladder (machine/probe.py), which is remembered; a want of memory goes d
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,8 @@ from localmind.machine.ledger import Laid, Lay
 from localmind.machine.plan import Plan, Wishes
 from localmind.machine.probe import LoadReport, PlanKey, PlanMemory, load_with_canary, signal_in
 from localmind.machine.sizes import MIB, ModelFacts
-from localmind.models.gguf import read_facts
+from localmind.models.adapted import adapted
+from localmind.models.gguf import GgufFacts, Header, read_facts
 from localmind.models.store import Store
 from localmind.paths import private_dir
 from localmind.workers.laying import Laying, lay, repriced
@@ -46,6 +47,10 @@ log = logging.getLogger("localmind.workers")
 
 ENCODER_CELLS = 2048
 """An embedder keeps nothing between two texts: it needs room for the longest only (engine/embed.py)."""
+
+
+async def nothing_to_see() -> None:
+    """Where there are no GPUs."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -72,8 +77,8 @@ class Loaded:
     report: LoadReport | None = None
     laid: Laid | None = None
     """As it was booked."""
-    facts: tuple[ModelFacts, ModelFacts | None] | None = None
-    """Its own and its draft model's."""
+    facts: tuple[GgufFacts, GgufFacts | None] | None = None
+    """Its own and its draft model's, as their files have them."""
     lay: Lay | None = None
     rung: int = 0
     """How often memory has run out: so far down its ladder the next load begins."""
@@ -83,9 +88,17 @@ class Loaded:
     told: Callable[[float], None] = lambda done: None
     adapters: dict[str, str] = field(default_factory=dict)
     """Paths of the LoRA adapters by name: a worker that takes the place of a dead one loads them again."""
+    weighed: dict[str, Header] = field(default_factory=dict)
+    """Of each adapter what its file says: their bytes are planned and booked with the model's."""
     memory: dict[str, str] = field(default_factory=dict)
     """What kind of memory the model has, and what that means: {"kind", "explanation"}."""
     tally: Tally = field(default_factory=Tally)
+
+    def planned(self) -> tuple[ModelFacts, ModelFacts | None]:
+        """What a plan is made for: the model with its adapters, and its draft model."""
+        assert self.facts is not None  # read before anything is laid
+        own, draft = self.facts
+        return adapted(own, self.weighed.values()), draft
 
 
 class Loader:
@@ -104,8 +117,10 @@ class Loader:
         command: Sequence[str] | None = None,
         died: Callable[[str], None] = lambda name: None,
         kills: Callable[[], int | None] = oom_kills,
+        look: Callable[[], Awaitable[None]] = nothing_to_see,
     ) -> None:
-        """`died` hears the name of a model whose worker has ended unasked; `kills` are the kernel's, for memory."""
+        """`died` hears the name of a model whose worker has ended unasked; `kills` are the kernel's, for memory;
+        `look` brings what is known of GPUs up to date, before a model is laid that is not in memory."""
         self._catalog = catalog
         self._store = store
         self._memory = memory
@@ -116,6 +131,7 @@ class Loader:
         self._command = command
         self._died = died
         self._kills = kills
+        self._look = look
         self.entries: dict[str, Loaded] = {}
 
     def entry(self, spec: ModelSpec) -> Loaded:
@@ -134,6 +150,8 @@ class Loader:
 
     async def lay(self, entry: Loaded) -> Lay:
         """How it would be laid. Raises what reading its file can raise."""
+        if entry.supervisor.pid is None:
+            await self._look()
         if entry.lay is not None:
             return entry.lay
         if entry.facts is None:
@@ -146,12 +164,19 @@ class Loader:
         binding = await asyncio.to_thread(installed_binding)
         if binding is None:
             raise EngineMissing("llama-cpp-python is not installed", hint="localmind engine build")
-        facts, drafts = entry.facts
+        facts, drafts = entry.planned()
         wishes = replace(self._wishes, backends=binding.backends)
         if entry.spec.role != "chat":
             wishes = replace(wishes, n_ctx=min(ENCODER_CELLS, facts.ctx_train), n_ctx_seq=None)
         entry.lay = lay(self._machine, facts, wishes, self._options.prefix_ram_mb, drafts)
         return entry.lay
+
+    def weigh(self, entry: Loaded, adapters: dict[str, Header]) -> Laid | None:
+        """These are its adapters from now on; what its plan takes with them, None if it has none yet."""
+        entry.weighed, entry.lay = adapters, None
+        if entry.laid is not None and entry.plan is not None:
+            entry.laid = repriced(entry.laid.plan, entry.plan, self._machine, *entry.planned())
+        return entry.laid
 
     # --- the Mover
 
@@ -232,7 +257,7 @@ class Loader:
                 entry.rung += 1
         entry.plan, entry.gave_up = replace(plan, reasons=laying.plan.reasons), given_up(laying.plan, plan)
         if plan != laying.plan:
-            entry.laid = repriced(laying, plan, self._machine, *entry.facts)
+            entry.laid = repriced(laying, plan, self._machine, *entry.planned())
         return started[-1]
 
     async def _try(self, entry: Loaded, label: str, path: Path, laying: Laying) -> tuple[WorkerProcess, LoadReport]:

@@ -211,3 +211,41 @@ async def test_twelve_clients_and_four_models_where_two_fit(bench: Bench) -> Non
 
     await asyncio.gather(*(client(number) for number in range(12)))
     assert answered == 72
+
+
+async def test_loads_take_turns_and_each_finds_the_memory_that_the_one_before_left() -> None:
+    bench = Bench()
+    bench.mover.gate.clear()
+    given: list[Bytes] = []
+
+    def modest(room: Bytes) -> Laid:
+        given.append(room)
+        return Laid({RAM: 2 * MB}, {RAM: min(2 * MB, max(0, room[RAM] - 2 * MB))})
+
+    first = asyncio.create_task(bench.use("first", 5, 1))
+    await bench.mover.has_done("load first")
+    ticket = bench.residence.ask("second", modest)
+    waits = bench.residence.admitted(ticket)
+    assert (await anext(waits)).text == "second waits while first is loaded"
+    await waits.aclose()
+    assert bench.residence.ledger.held == {RAM: 10 * MB}
+    bench.budget = {RAM: 9 * MB}  # the first took more than was booked, or another program did
+    bench.mover.gate.set()
+    await first
+    await bench.mover.has_done("load first", "load second")
+    await ticket.admitted
+    assert bench.residence.ledger.account("second").held == {RAM: 3 * MB}
+    bench.residence.end(ticket)
+
+
+async def test_a_model_that_is_in_use_can_take_more_if_idle_ones_give_it_up() -> None:
+    bench = Bench()
+    await bench.use("idle", 3, 1)
+    async with bench.residence.using("busy", lay(4, 1)):
+        bench.residence.rebook("busy", Laid({RAM: 7 * MB}, {RAM: 1 * MB}))
+        await bench.mover.has_done("load idle", "load busy", "unload idle")
+        with pytest.raises(NoRoom, match="busy has 8 MiB of memory and would need 11 MiB"):
+            bench.residence.rebook("busy", Laid({RAM: 10 * MB}, {RAM: 1 * MB}))
+        assert bench.residence.ledger.held == {RAM: 8 * MB}
+        bench.residence.rebook("busy", Laid({RAM: 2 * MB}, {RAM: 1 * MB}))
+        assert bench.residence.ledger.free == {RAM: 7 * MB}
