@@ -14,8 +14,8 @@ from typing import Any
 
 from localmind.api.asking import FILES, folder_name, folders, known, target_of
 from localmind.api.backend import Backend
-from localmind.catalog import ModelSpec
-from localmind.errors import ModelFileBroken, ModelNotInstalled
+from localmind.catalog import BEST, ModelSpec, spelled
+from localmind.errors import ModelFileBroken, ModelNotFound, ModelNotInstalled
 from localmind.models.made import Made, plain
 from localmind.models.traits import Traits, traits_of
 from localmind.workers.elsewhere import RemoteModel
@@ -96,6 +96,14 @@ async def card_named(backend: Backend, name: str) -> Card:
     if (card := next((card for card in listed if card.name == spec.name), None)) is not None:
         return card
     raise ModelNotInstalled(f"{spec.name} is not on this machine yet", hint=f"localmind models pull {spec.name}")
+
+
+def removable(backend: Backend, name: str) -> ModelSpec:
+    """The model of that name, for whoever deletes it. What names a model only to be asked (the best one, one of the
+    big services) names none here. Raises ModelNotFound."""
+    if spelled(name) == BEST:
+        raise ModelNotFound(f"{name!r} is no model's own name", hint="localmind models list")
+    return backend.catalog.find(name)
 
 
 async def _plain(backend: Backend) -> list[Card]:

@@ -202,3 +202,22 @@ async def test_a_folder_that_is_not_watched_is_a_404_that_names_the_others(engin
     reply = await post(engines, body)
     assert reply.status_code == 404
     assert "notes, my-papers" in reply.json()["error"]["message"]
+
+
+class FakeStoreThatForgets:
+    def __init__(self) -> None:
+        self.removed: list[str] = []
+
+    def remove(self, name: str) -> None:
+        self.removed.append(name)
+
+
+@pytest.mark.parametrize("name", ["best", "BEST", "default", "gpt-4o", "claude-x", f"{CHAT}+files", "unknown"])
+async def test_what_only_means_a_model_to_be_asked_deletes_none(engines: FakeEngines, name: str) -> None:
+    store = engines.parts["store"] = FakeStoreThatForgets()
+    for path, body in (("/api/delete", {"model": name}), (f"/localmind/v1/models?name={name}", {})):
+        reply = await post(engines, body, path, method="DELETE")
+        assert reply.status_code in (400, 404), (path, reply.text)
+    assert store.removed == []
+    await post(engines, {"model": CHAT}, "/api/delete", method="DELETE")
+    assert store.removed == [CHAT]

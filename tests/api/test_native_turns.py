@@ -105,3 +105,22 @@ async def test_what_is_not_there_is_said_with_a_status(api: Api) -> None:
         assert (await api.call(method, path, {}))["error"]["code"] == "not_found"
     assert (await api.call("POST", "/messages/99/stop"))["stopped"] is False
     assert (await api.call("GET", "/running"))["running"] == []
+
+
+@pytest.mark.parametrize("number", [2**63, 10**30, -1])
+async def test_numbers_that_no_database_holds_are_refused(api: Api, number: int) -> None:
+    asked = [
+        ("GET", ""),
+        ("DELETE", ""),
+        ("POST", "/again"),
+        ("POST", "/choose"),
+        ("POST", "/stop"),
+        ("GET", "/events"),
+    ]
+    for method, rest in asked:
+        error = (await api.call(method, f"/messages/{number}{rest}", {}))["error"]
+        assert error["type"] == "invalid_request_error", (method, rest)
+    for query in (f"/threads?offset={number}", f"/threads/x?around={number}", f"/threads/x?start={number}"):
+        assert (await api.call("GET", query))["error"]["type"] == "invalid_request_error", query
+    beside = await api.call("POST", "/turns", {"question": "x", "mode": "chat", "beside": number})
+    assert beside["error"]["type"] == "invalid_request_error"

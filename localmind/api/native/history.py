@@ -19,7 +19,7 @@ def router(backend: Backend) -> APIRouter:
     threads = backend.threads
 
     @routes.get("/threads")
-    async def recent(limit: int = Query(50, ge=1, le=1000), offset: int = Query(0, ge=0)) -> Response:
+    async def recent(limit: int = Query(50, ge=1, le=1000), offset: int = Query(0, ge=0, lt=2**63)) -> Response:
         """Threads, the one used last first."""
         found = await asyncio.to_thread(lambda: threads.recent(limit=limit, offset=offset))
         busy = {run.thread_id for run in backend.running.list()}
@@ -33,9 +33,9 @@ def router(backend: Backend) -> APIRouter:
     @routes.get("/threads/{prefix}")
     async def thread(
         prefix: str,
-        limit: int | None = Query(None, ge=1),
-        start: int | None = Query(None, ge=0),
-        around: int | None = None,
+        limit: int | None = Query(None, ge=1, le=100_000),
+        start: int | None = Query(None, ge=0, lt=2**31),
+        around: int | None = Query(None, ge=0, lt=2**63),
     ) -> Response:
         """A thread along its branch, with sources; named by its id or the beginning of it.
 

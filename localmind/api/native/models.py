@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from localmind.api.backend import Backend
+from localmind.api.cards import removable
 from localmind.api.native.model_pulls import asked_with
 from localmind.api.streams import JSON, EventStream, native_sse, started, unless_gone
 from localmind.catalog import ModelSpec
@@ -60,7 +61,7 @@ def router(backend: Backend) -> APIRouter:
     @routes.delete("/models")
     async def remove(name: str) -> Response:
         """Remove a model's files, unless it is answering right now."""
-        spec = backend.catalog.find(name)
+        spec = removable(backend, name)
         await backend.engines.unload(spec)
         removed = await asyncio.to_thread(backend.store.remove, spec.name)
         return JSON({"freed_bytes": removed.freed})

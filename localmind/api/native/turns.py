@@ -9,10 +9,10 @@ stream ends nothing. An answer that ended too long ago to be followed is 404 the
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
@@ -66,7 +66,7 @@ class AskRequest(BaseModel):
 
 class TurnRequest(AskRequest):
     thread: str | None = None
-    beside: int | None = None
+    beside: int | None = Field(None, ge=0, lt=2**63)
     """The turn that this question is another wording of."""
 
 
@@ -77,6 +77,10 @@ class AgainRequest(BaseModel):
 class ThreadChange(BaseModel):
     title: str | None = Field(None, max_length=1000)
     options: OptionsBody | None = None
+
+
+RowId = Annotated[int, Path(ge=0, lt=2**63)]
+"""SQLite counts no further."""
 
 
 def router(backend: Backend) -> APIRouter:
@@ -96,7 +100,7 @@ def router(backend: Backend) -> APIRouter:
         return await begun(await running.ask(body.question_of(thread, body.beside), spec(body.model)))
 
     @routes.post("/messages/{message_id}/again")
-    async def again(message_id: int, body: AgainRequest) -> Response:
+    async def again(message_id: RowId, body: AgainRequest) -> Response:
         """Write another answer to the same question."""
         return await begun(await running.again(message_id, spec(body.model)))
 
@@ -108,28 +112,28 @@ def router(backend: Backend) -> APIRouter:
         return JSON({"thread": msgspec.to_builtins(thread), "messages": messages_json(turn)})
 
     @routes.get("/messages/{message_id}/events")
-    async def follow(message_id: int, after: int = 0) -> Response:
+    async def follow(message_id: RowId, after: int = Query(0, ge=0, lt=2**63)) -> Response:
         """The events of an answer from a position on, to its end."""
         running.find(message_id)
         return EventStream(_numbered(running.follow(message_id, after)))
 
     @routes.post("/messages/{message_id}/stop")
-    async def stop(message_id: int) -> Response:
+    async def stop(message_id: RowId) -> Response:
         """End an answer; its text stays."""
         return JSON({"stopped": await running.stop(message_id)})
 
     @routes.get("/messages/{message_id}")
-    async def message(message_id: int) -> Response:
+    async def message(message_id: RowId) -> Response:
         """The turn of a message."""
         return await begun(await asyncio.to_thread(threads.turn, message_id))
 
     @routes.post("/messages/{message_id}/choose")
-    async def choose(message_id: int) -> Response:
+    async def choose(message_id: RowId) -> Response:
         """Let the thread go on along the branch of this message."""
         return JSON({"thread": await asyncio.to_thread(threads.choose, message_id)})
 
     @routes.delete("/messages/{message_id}")
-    async def forget(message_id: int) -> Response:
+    async def forget(message_id: RowId) -> Response:
         """Delete a message and everything that was said after it, for good."""
         thread = await asyncio.to_thread(threads.thread_of, message_id)
         await running.stop_thread(thread.id)

@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from localmind.api.answers import written
 from localmind.api.asking import FILES
 from localmind.api.backend import Backend
-from localmind.api.cards import Card, card_named, cards, timestamp
+from localmind.api.cards import Card, card_named, cards, removable, timestamp
 from localmind.api.choices import At, begun
 from localmind.api.error_forms import ollama_error
 from localmind.api.ollama.forms import ModelBody, as_ollama_says, details
@@ -121,12 +121,12 @@ def router(backend: Backend) -> APIRouter:
         """Remove a model's files, unless it is answering right now; of a made one only the name."""
         if backend.made.remove(body.wanted):
             return Response()
-        with as_ollama_says(body.wanted):
-            card = await card_named(backend, body.wanted)
-        if card.files:
+        if FILES in body.wanted:
             raise InvalidRequest("a name with +files is not a model of its own", hint="localmind folders rm DIR")
-        await backend.engines.unload(card.spec)
-        backend.store.remove(card.spec.name)
+        with as_ollama_says(body.wanted):  # by its own name alone: "gpt-4o" and "default" mean a model only to be asked
+            spec = removable(backend, body.wanted)
+            await backend.engines.unload(spec)
+            backend.store.remove(spec.name)
         return Response()
 
     @routes.post("/api/push")
