@@ -96,10 +96,12 @@ class Engines:
             look=lambda: gpus.look(),
         )
         gpus = GpuRoom(machine, lambda: self.residence.settled(), lambda: machine.fresh().gpus)
+        self._guests: Callable[[], Iterable[int]] = tuple  # whoever they are, they are made after us
         measure: Callable[[], Bytes] = measuring(
-            machine, wishes.backends, limit_mb, lambda: (*self._loader.pids(), *guests()), gpus.free
+            machine, wishes.backends, limit_mb, lambda: (*self._loader.pids(), *self._guests()), gpus.free
         )
         self.residence = Residence(self._loader, measure, keep_s=keep_s)
+        self._guests = guests
         for name, seconds in self._kept.keep_alive.items():
             self.residence.keep(name, seconds)
 
