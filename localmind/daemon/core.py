@@ -30,6 +30,7 @@ from localmind.remotes.remotes import Remotes
 from localmind.settings import Settings
 from localmind.store.responses import Responses
 from localmind.store.threads import Threads
+from localmind.voice.reading_aloud import ReadAloud
 from localmind.voice.voice import Voice, both
 from localmind.workers.engines import Engines, Options
 from localmind.workers.supervisor import Supervisor, launcher
@@ -87,7 +88,7 @@ class Core:
                 else None
             ),
             on_battery=settings.knowledge.on_battery,
-            elsewhere=[self._forget_prefixes],
+            elsewhere=[self._forget_prefixes, self._forget_quotes],
         )
         wishes = Wishes(
             n_ctx=settings.context,
@@ -119,7 +120,7 @@ class Core:
             limit_mb=settings.models_memory_mb,
             kept_file=paths.memory_file,
             elsewhere=self._remotes,
-            guests=lambda: self._voice.pids(),
+            guests=lambda: (*self._voice.pids(), *self._read_aloud.pids()),
         )
         self._voice = Voice(
             self._catalog,
@@ -128,6 +129,14 @@ class Core:
             self._engines.residence,
             model=settings.speech_model,
             threads=settings.threads,
+            command=worker_command,
+        )
+        self._read_aloud = ReadAloud(
+            self._catalog,
+            self._store,
+            self._engines.residence,
+            paths.voices_dir,
+            preferred=settings.voice,
             command=worker_command,
         )
         self._knowledge.listen_with(self._voice if settings.knowledge.recordings else None)
@@ -152,6 +161,7 @@ class Core:
             running=Running(grounded, self._engines, self._threads),
             machine=self._machine,
             voice=self._voice,
+            read_aloud=self._read_aloud,
             index_workers=self.workers,
             upload_limit=settings.upload_limit_mb << 20,
             microphone=settings.microphone,
@@ -190,6 +200,11 @@ class Core:
         await asyncio.to_thread(shutil.rmtree, self._paths.cache / "prefixes", ignore_errors=True)
         await self._engines.forget_prompts()
 
+    async def _forget_quotes(self) -> None:
+        """Answers quote the passages they rest on."""
+        gone = await self._knowledge.unknown(await asyncio.to_thread(self._threads.quoted_paths))
+        await asyncio.to_thread(self._threads.forget_quotes, gone)
+
     def _text_embedder(self) -> Embedder | None:
         """The embedder as the API asks it for vectors of other people's texts."""
         model = self._embed_model()
@@ -213,6 +228,7 @@ class Core:
         except LocalmindError as problem:
             log.warning("closing the index: %s", problem)
         await self._voice.stop()
+        await self._read_aloud.stop()
         for worker in self._workers:
             await worker.stop()
         self._threads.close()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from localmind.errors import FolderNotFound, InvalidRequest, LocalmindError
 from localmind.events import Passage, Progress
-from localmind.knowledge import vector_rows
+from localmind.knowledge import traces, vector_rows
 from localmind.knowledge.changes import Changed
 from localmind.knowledge.database import Database
 from localmind.knowledge.embedder import Embedder, EmbedModel
@@ -199,6 +199,10 @@ class Knowledge:
     async def purge(self) -> Purged:
         """Remove every trace of deleted text and vectors from our files now; by itself it happens when idle."""
         return await self._purge.now()
+
+    async def unknown(self, paths: Sequence[str]) -> list[str]:
+        """Those of these files that are deleted, or in no watched folder any more."""
+        return await self._database.read(traces.unknown, paths)
 
     async def pause(self, paused: bool) -> None:
         """Read and embed nothing until the user says otherwise; kept over a restart. Searching goes on."""

@@ -35,10 +35,11 @@ from localmind.knowledge.search import (
     group,
     parse,
     unknown_share,
-    widened,
+    whole_score,
 )
 from localmind.knowledge.tables import TOKENIZER
 from localmind.knowledge.vector_index import VectorIndex
+from localmind.knowledge.widen import widened
 
 DEPTH_KEYWORD, DEPTH_DENSE = 200, 100
 # Chunks whose neighbours, and of the keyword ranking whose similarities, are looked up.
@@ -108,18 +109,17 @@ class Retriever:
         dense = await self._dense(vector, scope) if vector is not None else []
         clock.lap("dense")
         found = await self._database.read(gather, keyword, dense, vector, self._vectors.model, scope)
-        weight = trace.query.keyword_weight
-        order = [
-            found.at[place]
-            for place in fuse(found.placed(keyword), found.placed(expected(keyword, found.similarities)), weight)
-            if place in found.at
-        ]
+        similar = found.placed(expected(keyword, found.similarities))
+        whole = whole_score(frequency, await self._database.read(total_chunks))
+        fused = fuse(found.placed(keyword), similar, trace.query.keyword_weight, whole)
+        order = [found.at[place] for place in fused if place in found.at]
         if trace.query.required:
             order = [number for number in order if number in keyword]
         candidates = await self._database.read(judge, trace.query, frequency, order[:DEPTH_JUDGED], found, self.floor)
         kept = above(candidates, self.floor)
         clock.lap("fuse")
-        groups = widened(group(kept, max(limit, RERANKED) if self.rerank else limit), found.neighbour)
+        groups = group(kept, max(limit, RERANKED) if self.rerank else limit)
+        groups = await self._database.read(widened, groups, found.similarities)
         trace.keyword, trace.dense = list(keyword), [number for number, _ in dense]
         trace.fused, trace.shown = order, [one.chunk_id for one in kept]
         trace.evidence = max((one.evidence for one in candidates), default=0.0)
@@ -197,14 +197,10 @@ class Found:
         """Scores by place. Chroma may still name a chunk that was deleted a moment ago: it has none."""
         return {self.places[number]: score for number, score in scores.items() if number in self.places}
 
-    def neighbour(self, one: Candidate) -> Candidate | None:
-        """The chunk beside this one, on the same page, that is nearer to the question."""
-        beside = [self.at.get((one.file_id, one.ordinal + step)) for step in (-1, 1)]
-        known = [number for number in beside if number is not None and self.pages[number] == one.page]
-        if not known:
-            return None
-        best = max(known, key=lambda number: self.similarities.get(number, 0.0))
-        return Candidate(best, *self.places[best], one.page, self.similarities.get(best), 0.0, 0.0)
+
+def total_chunks(index: Index) -> int:
+    """About how many chunks there are, without counting them."""
+    return int(index.db.execute("SELECT max(id) - min(id) + 1 AS n FROM chunk").fetchone()["n"] or 0)
 
 
 def frequencies(index: Index, query: Query) -> dict[str, int]:
@@ -325,7 +321,7 @@ def judge(
 ) -> list[Candidate]:
     """The chunks in their order, each with the evidence that it answers: similarity, and which words it holds."""
     matching = words_held(index, [term for term in query.terms if frequency[term]], order[:DEPTH_WORDS])
-    total = index.db.execute("SELECT max(id) - min(id) + 1 AS n FROM chunk").fetchone()["n"] or 0
+    total = total_chunks(index)
     shares = coverage(matching, frequency, total)
     unknown = unknown_share(frequency, total)
     exact = {number for term in query.exact for number in matching.get(term, ())}

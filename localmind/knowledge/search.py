@@ -1,15 +1,15 @@
 """The arithmetic of search: from a question to full-text terms, from two sets of scores to passages.
 
-Pure functions; the rows come from `retrieve.py`. A chunk's score is its cosine similarity plus its share of the
-best BM25 score, weighted by the query: little for prose, where equal weights make a good embedder worse, much for
-identifiers, which an embedder does not know. Either side counts a part of the better neighbour's score, since
-an answer often runs over a border between chunks (figures: docs/knowledge.md). Below a floor there is no
-passage at all: "not in your files" is an answer, and the only right one to many questions.
+Pure functions; the rows come from `retrieve.py`. A chunk's score is its cosine similarity plus its BM25 score
+as a share of the best one, weighted by the query: little for prose, where equal weights make a good embedder
+worse, much for identifiers, which an embedder does not know. Either side counts a part of the better
+neighbour's score, since an answer often runs over a border between chunks (figures: docs/knowledge.md). Below a floor
+there is no passage at all: "not in your files" is an answer, and the only right one to many questions.
 """
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from localmind.knowledge.language import STOP_WORDS, beginnings, language, pairs, runs
@@ -129,11 +129,17 @@ def pooled(scores: Mapping[Place, float], places: Iterable[Place] | None = None)
     }
 
 
-def fuse(keyword: Mapping[Place, float], similarity: Mapping[Place, float], weight: float) -> dict[Place, float]:
-    """Place → score, best first, of every chunk that has a keyword score or a similarity."""
+def fuse(
+    keyword: Mapping[Place, float], similarity: Mapping[Place, float], weight: float, whole: float = 0.0
+) -> dict[Place, float]:
+    """Place → score, best first, of every chunk that has a keyword score or a similarity.
+
+    `whole`: the BM25 of a chunk of average length that holds every word of the question once. A best chunk that does
+    not come up to it does not get the full weight: it is only the best of bad ones.
+    """
     places = {**similarity, **keyword}
     words, near = pooled(keyword, places), pooled(similarity, places)
-    best = max(words.values(), default=0.0) or 1.0
+    best = max(whole, *words.values(), 0.0) or 1.0
     scores = {place: near[place] + weight * words[place] / best for place in places}
     return dict(sorted(scores.items(), key=lambda pair: -pair[1]))
 
@@ -165,6 +171,11 @@ class Floor:
 def rarity(frequency: Mapping[str, int], total: int) -> dict[str, float]:
     """Weight of each term, ln(1 + N / (df + 0.5)): `frequency` chunks of the `total` hold it."""
     return {term: math.log(1 + total / (count + 0.5)) for term, count in frequency.items()}
+
+
+def whole_score(frequency: Mapping[str, int], total: int) -> float:
+    """BM25 of a chunk of average length that holds each of these terms once, as far as any chunk holds them."""
+    return sum(weight for term, weight in rarity(frequency, total).items() if frequency[term])
 
 
 def unknown_share(frequency: Mapping[str, int], total: int) -> float:
@@ -236,20 +247,3 @@ def group(candidates: Iterable[Candidate], limit: int) -> list[list[Candidate]]:
             groups.append([candidate])
         taken[candidate.file_id] = taken.get(candidate.file_id, 0) + 1
     return groups
-
-
-def widened(
-    groups: Iterable[Sequence[Candidate]], neighbour: Callable[[Candidate], Candidate | None]
-) -> list[list[Candidate]]:
-    """Passages of a single chunk with the neighbour that is nearer to the question, unless it is shown already.
-
-    Chunks are small so that each says one thing; a reader, and a model, want what stands around it.
-    """
-    runs = [list(run) for run in groups]
-    taken = {one.chunk_id for run in runs for one in run}
-    for run in runs:
-        beside = neighbour(run[0]) if len(run) == 1 else None
-        if beside is not None and beside.chunk_id not in taken:
-            run.append(beside)
-            taken.add(beside.chunk_id)
-    return runs

@@ -8,9 +8,11 @@ work, this module only remembers that it is due. A mark is set by triggers in th
 so a crash forgets no mark.
 """
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from localmind.knowledge.index import Index
+from localmind.knowledge.index import Index, Root
 from localmind.store.connection import transaction
 
 # Pages of the full-text index in one step, rows of vectors in one step: about 50 ms each on a slow disk.
@@ -38,6 +40,24 @@ def traces(index: Index) -> Traces:
         return min((float(mark) for mark in marks if mark is not None), default=None)
 
     return Traces(since("text"), since("vectors"))
+
+
+def unknown(index: Index, paths: Sequence[str]) -> list[str]:
+    """Those of these files that the index knows nothing of: they were deleted, or their folder is no longer watched.
+
+    Files of a folder that is not there at the moment are known.
+    """
+    known = {
+        os.path.join(root.path, relpath)
+        for root in index.roots()
+        for relpath in index.known(root.id, _below(root, paths))
+    }
+    return [path for path in paths if path not in known]
+
+
+def _below(root: Root, paths: Sequence[str]) -> list[str]:
+    prefix = f"{root.path}{os.sep}".replace(2 * os.sep, os.sep)
+    return [path[len(prefix) :].replace(os.sep, "/") for path in paths if path.startswith(prefix)]
 
 
 def begin_removal(index: Index, kind: str) -> None:

@@ -12,7 +12,7 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +22,7 @@ import msgspec
 from localmind.errors import InternalError, LocalmindError, NotFound, to_wire
 from localmind.events import Passage
 from localmind.messages import Message, Timings, Usage
-from localmind.store import forgetting
+from localmind.store import forgetting, quotes
 from localmind.store import thread_reading as reading
 from localmind.store.connection import open_database, transaction
 from localmind.store.thread_reading import storable as _storable
@@ -289,6 +289,16 @@ class Threads:
                     raise NotFound(f"no thread {thread_id!r}", hint="localmind threads")
                 self._drop_drafts()
             forgetting.forget_copies(self._db, self._path, turns, (), thread_id)
+
+    def quoted_paths(self) -> list[str]:
+        """Files whose text some answer quotes."""
+        with self._lock:
+            return quotes.quoted_paths(self._db)
+
+    def forget_quotes(self, gone: Collection[str]) -> int:
+        """Blank what answers quote of these files; returns how many quotations there were."""
+        with self._lock:
+            return quotes.forget(self._db, self._path, gone)
 
     def _drop_drafts(self) -> None:
         left = {row["id"] for row in self._db.execute("SELECT id FROM message WHERE state = 'streaming'")}

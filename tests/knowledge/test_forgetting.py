@@ -82,6 +82,29 @@ async def test_a_removed_folder_leaves_nothing_at_once(secretive: Household) -> 
     assert left(secretive.base / "state") == []
 
 
+async def test_files_that_are_deleted_or_not_watched_are_told_from_those_that_are(secretive: Household) -> None:
+    house = secretive
+    paths = [str(house.folder / name) for name in ("1.md", "secret1.md", "never.md")]
+    elsewhere = str(house.base / "elsewhere.md")
+    assert await house.knowledge.unknown([*paths, elsewhere]) == [paths[2], elsewhere]
+    (house.folder / "secret1.md").unlink()
+
+    async def noticed() -> bool:
+        return await house.knowledge.unknown(paths) == paths[1:]
+
+    await eventually(noticed)
+    house.folder.rename(house.base / "unplugged")
+
+    async def offline() -> bool:
+        return (await house.knowledge.folders())[0].state == "offline"
+
+    await eventually(offline, 20)
+    assert await house.knowledge.unknown(paths) == paths[1:], "what is not there at the moment is not gone"
+    (house.base / "unplugged").rename(house.folder)
+    await house.knowledge.remove_folder(house.folder)
+    assert await house.knowledge.unknown(paths) == paths
+
+
 def test_a_deletion_during_a_removal_makes_a_mark_of_its_own(tmp_path: Path) -> None:
     index = Index(tmp_path / "knowledge.db")
     assert not traces.traces(index)

@@ -1,5 +1,6 @@
 """The arithmetic of search: queries, fusion, the floor, grouping."""
 
+import math
 import sqlite3
 
 import pytest
@@ -16,7 +17,7 @@ from localmind.knowledge.search import (
     parse,
     pooled,
     unknown_share,
-    widened,
+    whole_score,
 )
 
 
@@ -106,11 +107,12 @@ def test_a_chunk_beside_a_good_one_is_lifted_and_one_of_another_file_is_not() ->
     assert scores[1, 5] > scores[2, 5] == scores[1, 7] == 0.3
 
 
-def test_a_passage_of_one_chunk_gets_its_nearer_neighbour_once() -> None:
-    beside = candidate(8, 1, 5)
-    runs = [[candidate(1, 1, 4)], [candidate(2, 1, 6)], [candidate(3, 2, 1), candidate(4, 2, 2)]]
-    wide = widened(runs, lambda one: beside if one.file_id == 1 else None)
-    assert [[one.chunk_id for one in run] for run in wide] == [[1, 8], [2], [3, 4]]
+def test_the_best_of_bad_keyword_scores_does_not_get_the_full_weight() -> None:
+    near = {(1, 0): 0.5, (2, 0): 0.45}
+    assert next(iter(fuse({(2, 0): 1.0}, near, 0.15))) == (2, 0)
+    assert next(iter(fuse({(2, 0): 1.0}, near, 0.15, whole=10.0))) == (1, 0)
+    assert next(iter(fuse({(2, 0): 10.0}, near, 0.15, whole=10.0))) == (2, 0)
+    assert whole_score({"boiler": 1, "nowhere": 0}, 100) == pytest.approx(math.log(1 + 100 / 1.5))
 
 
 def test_nothing_is_shown_unless_one_chunk_may_be_an_answer() -> None:
