@@ -13,7 +13,8 @@ from tiny import PLAN, Tiny
 from localmind.engine import llama
 from localmind.engine.embed import Embedder, _batches, only_embeds
 from localmind.engine.llama import Model
-from localmind.errors import ContextTooLong, InvalidRequest
+from localmind.engine.loaded import Loaded
+from localmind.errors import ContextTooLong, InvalidRequest, ModelFileBroken
 
 TEXTS = ["the water of people", "we came back again", "x", "the same words, the same words"]
 MODELS = ("embedder", "llama", "swa", "recurrent", "hybrid")
@@ -142,3 +143,13 @@ def test_batches_hold_every_text_once_and_never_too_much(lengths: list[int], n_t
 )
 def test_encoders_are_told_from_models_that_write(opened: Open, kind: str, only: bool) -> None:
     assert only_embeds(opened(kind)[1]) is only
+
+
+def test_an_encoder_that_says_it_writes_is_a_broken_file_and_not_the_end_of_the_process(
+    tiny_model: Callable[[str], Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "bert.gguf"
+    path.write_bytes(tiny_model("embedder").read_bytes().replace(b"bert.attention.causal", b"bert>attention.causal"))
+    llama.start()
+    with pytest.raises(ModelFileBroken, match="only reads"):
+        Loaded(Model(path, PLAN, lambda _done: True), PLAN)

@@ -9,7 +9,7 @@ from llama_cpp import llama_cpp as native
 
 from localmind.engine.llama.library import errors, reason
 from localmind.engine.llama.model import Model
-from localmind.errors import NoRoom
+from localmind.errors import ModelFileBroken, NoRoom
 from localmind.machine.plan import Plan
 
 KV_TYPES = {"f16": native.GGML_TYPE_F16, "q8_0": native.GGML_TYPE_Q8_0, "q4_0": native.GGML_TYPE_Q4_0}
@@ -85,6 +85,12 @@ class Context:
                 hint="set `context` in settings.toml lower, or LOCALMIND_CONTEXT",
             )
         self._memory = native.llama_get_memory(self.handle)
+        if not self._memory:  # decoding would end the process: there are not so many outputs as an encoder wants
+            self.close()
+            raise ModelFileBroken(
+                f"{model.path.name} says that it writes, and is of a kind ({model.description}) that only reads",
+                hint="localmind models verify",
+            )
         self._n_vocab = model.n_vocab
         self.n_ctx: int = native.llama_n_ctx(self.handle)
         self.n_batch: int = native.llama_n_batch(self.handle)
