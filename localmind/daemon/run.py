@@ -12,7 +12,6 @@ import gc
 import logging
 import logging.handlers
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ from localmind.api.security import Gatekeeper, read_or_make_token
 from localmind.daemon.core import Core
 from localmind.daemon.lock import only_daemon
 from localmind.daemon.server import Server
+from localmind.daemon.signals import on_stop
 from localmind.daemon.sockets import names_of, other_listeners, tcp_listeners, unix_listener
 from localmind.errors import PermissionRefused, PortTaken
 from localmind.paths import Paths, private_dir, write_atomic
@@ -111,9 +111,7 @@ async def _serve(
         log.info("stopping")
         stopping = asyncio.create_task(stop())
 
-    loop = asyncio.get_running_loop()
-    for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(each, on_signal)
+    on_stop(asyncio.get_running_loop(), on_signal)
     await core.start()
     gc.freeze()  # modules and routes stay: a collection while tokens stream need not look through them
     log.info("serving port %d", keeper.port)

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from localmind.errors import LocalmindError, TimedOut, WorkerDied, WorkerFailure, WorkerHung, from_wire, to_wire
 from localmind.workers import channel
 from localmind.workers.channel import Call, Cancel, Error, Frame, Heartbeat, Item, ProtocolViolation, Ready, Result
+from localmind.workers.handing import Handing
 
 READY_TIMEOUT_S = 60.0
 """A cold import of a native library from a slow disk may take long; a warm one takes 0.2 s."""
@@ -30,6 +31,11 @@ BUSY_LIMIT_S = 300.0
 """One native step (a batch, a document, a load) that runs longer than this is hung."""
 STOP_GRACE_S = 3.0
 STDERR_LINES = 50
+WINDOWS_ENDS = {
+    0xC0000005: "SIGSEGV", 0xC00000FD: "SIGSEGV", 0xC000001D: "SIGILL", 0xC0000094: "SIGFPE", 0xC0000409: "SIGABRT",
+}  # fmt: skip
+"""Exit codes (NTSTATUS) of crashes: access violation, stack overflow, illegal instruction, division, abort.
+Elsewhere exit codes have eight bits."""
 
 SECRETS = ("TOKEN", "SECRET", "PASSWORD", "API_KEY", "CREDENTIAL")
 """Environment variables with such a word in their name are not handed to workers."""
@@ -64,9 +70,9 @@ class Death:
 
     @property
     def signal_name(self) -> str | None:
-        """E.g. "SIGSEGV"; None when the process was not ended by a signal."""
+        """E.g. "SIGSEGV"; None when the process was not ended by a signal, or what Windows has in its place."""
         if self.exit_code is None or self.exit_code >= 0:
-            return None
+            return WINDOWS_ENDS.get(self.exit_code or 0)
         try:
             return signal.Signals(-self.exit_code).name
         except ValueError:
@@ -147,28 +153,29 @@ class WorkerProcess:
     ) -> "WorkerProcess":
         """Spawn and wait until it takes calls. Must run on the main thread (see runtime.prepare_process)."""
         ours, theirs = socket.socketpair()
+        handing = Handing(theirs)
         try:
             process = await asyncio.create_subprocess_exec(
                 *(command or worker_command()),
                 kind,
-                str(theirs.fileno()),
+                handing.argument,
                 str(os.getpid()),
-                pass_fds=(theirs.fileno(),),
-                stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
                 env=worker_environment(os.environ),
-                start_new_session=True,
+                **handing.options,
             )
         except BaseException:
             ours.close()
+            theirs.close()
             raise
-        finally:
+        if handing.inherits:
             theirs.close()
         worker = cls(label, process, silence_limit_s)
         await worker._connect(ours)
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
+                await handing.finish(process)
                 await worker._ready.wait()
         except TimeoutError:
             worker._hung = f"was not ready within {READY_TIMEOUT_S:.0f} s"
@@ -176,6 +183,8 @@ class WorkerProcess:
         except BaseException:
             await worker.stop()
             raise
+        finally:
+            theirs.close()  # a duplicate is opened from it by the child
         if worker.death is not None:
             raise worker.death.error()
         return worker
