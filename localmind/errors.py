@@ -22,7 +22,7 @@
     ├── AudioUnreadable         no sound file, or one without sound
     ├── TooLarge                an upload beyond the limit
     ├── VoiceMissing            nothing is installed that can speak
-    ├── MicrophoneMissing · MicrophoneBusy
+    ├── MicrophoneMissing · MicrophoneBusy · LoudspeakerMissing
     ├── DiskFull · NoRoom
     ├── RemoteFailed · RemoteUnreachable
     └── StoreBroken · StoreTooNew
@@ -214,6 +214,10 @@ class MicrophoneMissing(LocalmindError):
     """There is no microphone, or none of that name."""
 
 
+class LoudspeakerMissing(LocalmindError):
+    """Nothing here can play sound."""
+
+
 class MicrophoneBusy(LocalmindError):
     """The microphone is there but cannot be opened."""
 
@@ -294,6 +298,7 @@ TABLE: dict[type[LocalmindError], Row] = {
     VoiceMissing: Row(501, "not_implemented_error", 1),
     MicrophoneMissing: Row(503, "server_error", 1),
     MicrophoneBusy: Row(503, "server_error", 1),
+    LoudspeakerMissing: Row(503, "server_error", 1),
     DiskFull: Row(507, "server_error", 1),
     NoRoom: Row(503, "server_error", 1),
     RemoteFailed: Row(502, "server_error", 1),

@@ -94,6 +94,11 @@ class Paths:
         return self.config / "templates"
 
     @property
+    def voices_dir(self) -> Path:
+        """Voices that read aloud, as the user put them there."""
+        return self.config / "voices"
+
+    @property
     def catalog_overlay(self) -> Path:
         return self.config / "models.toml"
 

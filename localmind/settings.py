@@ -154,6 +154,9 @@ class Settings(BaseSettings):
     speech_model: str | None = None
     """The model that hears; unset: the best installed one that knows the language and keeps up with speech here."""
 
+    voice: str | None = None
+    """The voice that reads aloud (`localmind say --voices`); unset: the first that speaks English."""
+
     microphone: str | None = None
     """The microphone, by its name or a part of it (`localmind listen --devices`); unset: the system's default one."""
 

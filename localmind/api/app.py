@@ -23,6 +23,7 @@ from localmind.api import (
     openai_chat,
     openai_models,
     openai_responses,
+    openai_speech,
     openai_text,
 )
 from localmind.api.backend import Backend
@@ -52,6 +53,7 @@ DIALECTS = (
     openai_models,
     embeddings,
     openai_audio,
+    openai_speech,
     ollama,
     anthropic,
     llamacpp,

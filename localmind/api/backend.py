@@ -21,6 +21,7 @@ from localmind.models.store import Store
 from localmind.paths import Paths
 from localmind.store.responses import Responses
 from localmind.store.threads import Threads
+from localmind.voice.reading_aloud import ReadAloud
 from localmind.voice.voice import Voice
 from localmind.workers.engines import Engines
 
@@ -56,6 +57,8 @@ class Backend:
     machine: Machine
     voice: Voice
     """Speech to text."""
+    read_aloud: ReadAloud
+    """Text to speech."""
     index_workers: Callable[[], list[dict[str, Any]]]
     """The workers of the index as `status` shows them."""
     embedder: Callable[[], Embedder | None] = lambda: None

@@ -1,4 +1,4 @@
-"""OpenAI's audio dialect: recordings to text in every response format, streamed or whole, and text to speech.
+"""OpenAI's audio dialect: recordings to text in every response format, streamed or whole.
 
 Owns the form's fields and the answers' shapes; the daemon's Voice does the hearing. Any name of OpenAI's means the
 model that is here. A client that hangs up stops the work at its next window.
@@ -16,7 +16,7 @@ from localmind.api.backend import Backend
 from localmind.api.streams import JSON, EventStream, sse, unless_gone
 from localmind.api.uploads import Upload, received
 from localmind.catalog import ModelSpec
-from localmind.errors import InternalError, InvalidRequest, LocalmindError, VoiceMissing
+from localmind.errors import InternalError, InvalidRequest, LocalmindError
 from localmind.events import Event
 from localmind.speech import RecognizeOptions, Segment, Task, Transcript
 from localmind.subtitles import srt, verbose, vtt
@@ -46,18 +46,6 @@ def router(backend: Backend) -> APIRouter:
     async def translations(request: Request) -> Response:
         """What was said, in English."""
         return await _heard(backend, request, "translate")
-
-    @routes.post("/v1/audio/speech")
-    async def speech() -> Response:
-        raise VoiceMissing(
-            "no voice is installed that could read text aloud",
-            hint="this version of localmind hears but does not speak; `espeak-ng` or `piper` read text on this machine",
-        )
-
-    @routes.get("/v1/audio/voices")
-    async def voices() -> Response:
-        """Open WebUI asks for this list; it is empty while nothing can speak."""
-        return JSON({"voices": []})
 
     return routes
 

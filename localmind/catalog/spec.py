@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-Role = Literal["chat", "embed", "rerank", "speech"]
-Use = Literal["chat", "code", "fim", "tools", "reasoning", "embed", "rerank", "speech"]
-Format = Literal["gguf", "safetensors", "ctranslate2"]
+Role = Literal["chat", "embed", "rerank", "speech", "voice"]
+Use = Literal["chat", "code", "fim", "tools", "reasoning", "embed", "rerank", "speech", "voice"]
+Format = Literal["gguf", "safetensors", "ctranslate2", "onnx"]
 
 _PLAIN = r"[a-z0-9][a-z0-9._-]{0,63}"
 _REPO = r"[a-z0-9][a-z0-9._-]{0,95}"

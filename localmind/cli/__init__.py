@@ -19,6 +19,7 @@ COMMANDS = {
     "eval": ("localmind.cli.eval:evaluate", "Measure how well search finds the answers to questions of yours."),
     "listen": ("localmind.cli.listen:listen", "Write down what you say."),
     "transcribe": ("localmind.cli.transcribe:transcribe", "Write down what is said in sound files."),
+    "say": ("localmind.cli.say:say", "Read text aloud."),
     "folders": ("localmind.cli.folders:folders", "Choose which folders are watched and indexed."),
     "models": ("localmind.cli.models:models", "List, fetch and remove models."),
     "threads": ("localmind.cli.threads:threads", "Read again, search, export or delete what was asked and answered."),

@@ -65,6 +65,12 @@ class Client:
                     return
         raise went_away(self.paths)
 
+    def sound(self, path: str, body: dict[str, Any]) -> Iterator[bytes]:
+        """POST and yield the bytes of the answer as they come."""
+        with self._reply("POST", path, body=body) as reply:
+            while data := reply.read1(1 << 16):
+                yield data
+
     def healthy(self) -> bool:
         """Whether a daemon answers."""
         try:

@@ -120,7 +120,6 @@ class Core:
             limit_mb=settings.models_memory_mb,
             kept_file=paths.memory_file,
             elsewhere=self._remotes,
-            guests=lambda: (*self._voice.pids(), *self._read_aloud.pids()),
         )
         self._voice = Voice(
             self._catalog,
@@ -139,6 +138,7 @@ class Core:
             preferred=settings.voice,
             command=worker_command,
         )
+        self._engines.guests += [self._voice.pids, self._read_aloud.pids]
         self._knowledge.listen_with(self._voice if settings.knowledge.recordings else None)
         if settings.rerank_model is not None:
             reranker = self._catalog.find(settings.rerank_model)

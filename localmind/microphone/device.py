@@ -73,14 +73,14 @@ class DeviceCapture:
         self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._closed = False
         try:
-            with _quiet_stderr():
+            with quiet_stderr():
                 self._device = miniaudio.CaptureDevice(
                     input_format=miniaudio.SampleFormat.SIGNED16,
                     nchannels=1,
                     sample_rate=SAMPLE_RATE,
                     buffersize_msec=int(PIECE_S * 1000),
                     device_id=device_id,
-                    backends=_backends(),
+                    backends=real_backends(),
                     app_name="localmind",
                 )
                 callback = self._receive()
@@ -115,7 +115,7 @@ class DeviceCapture:
     def close(self) -> None:
         if not self._closed:
             self._closed = True
-            with _quiet_stderr():
+            with quiet_stderr():
                 self._device.close()
             self._queue.put(None)
 
@@ -130,14 +130,14 @@ def _captures() -> tuple[str, list[dict[str, Any]]]:
     import miniaudio
 
     try:
-        with _quiet_stderr():
-            found = miniaudio.Devices(_backends())
+        with quiet_stderr():
+            found = miniaudio.Devices(real_backends())
             return found.backend, found.get_captures()
     except miniaudio.MiniaudioError as problem:
         raise MicrophoneMissing(f"the system's sound cannot be reached ({problem.args[0]})", hint=_hint()) from problem
 
 
-def _backends() -> list[Any]:
+def real_backends() -> list[Any]:
     """Real ones only: miniaudio's last resort is a device that hears nothing."""
     import miniaudio
 
@@ -153,7 +153,7 @@ def _hint() -> str:
 
 
 @contextlib.contextmanager
-def _quiet_stderr() -> Iterator[None]:
+def quiet_stderr() -> Iterator[None]:
     """ALSA and JACK write to file descriptor 2 when they look for devices, which would tear a terminal app's screen."""
     if os.name != "posix":
         yield

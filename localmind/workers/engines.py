@@ -67,15 +67,15 @@ class Engines:
         limit_mb: int | None = None,
         kept_file: Path | None = None,
         elsewhere: Elsewhere | None = None,
-        guests: Callable[[], Iterable[int]] = tuple,
     ) -> None:
         """`hold` is entered while anything is generated: background work makes room inside it.
 
         `keep_s` is how long idle models stay, `limit_mb` the main memory that all may take instead of what is free,
-        and `kept_file` remembers pins and the like. `elsewhere` are models of other machines, `guests` the processes
-        of models that live here and are moved by others.
+        and `kept_file` remembers pins and the like. `elsewhere` are models of other machines.
         """
         self.elsewhere = elsewhere
+        self.guests: list[Callable[[], Iterable[int]]] = []
+        """Processes of models that live here too and are moved by others: what they hold is not lost to models."""
         self._outside = Outside(elsewhere)
         self._names = Names(catalog, store, self._outside, default_model)
         self._catalog = catalog
@@ -96,12 +96,10 @@ class Engines:
             look=lambda: gpus.look(),
         )
         gpus = GpuRoom(machine, lambda: self.residence.settled(), lambda: machine.fresh().gpus)
-        self._guests: Callable[[], Iterable[int]] = tuple  # whoever they are, they are made after us
         measure: Callable[[], Bytes] = measuring(
             machine, wishes.backends, limit_mb, lambda: (*self._loader.pids(), *self._guests()), gpus.free
         )
         self.residence = Residence(self._loader, measure, keep_s=keep_s)
-        self._guests = guests
         for name, seconds in self._kept.keep_alive.items():
             self.residence.keep(name, seconds)
 
@@ -376,6 +374,9 @@ class Engines:
             )
         await self._kept.pin(spec.name, False)
         await self.residence.unload(spec.name)
+
+    def _guests(self) -> list[int]:
+        return [pid for each in self.guests for pid in each()]
 
     async def stop(self) -> None:
         self.residence.close()

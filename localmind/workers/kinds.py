@@ -11,6 +11,7 @@ KINDS = {
     "vectors": "localmind.knowledge.chroma_worker:create",
     "extract": "localmind.knowledge.extract_worker:create",
     "voice": "localmind.voice.worker:create",
+    "speaker": "localmind.voice.speaker_worker:create",
 }
 
 

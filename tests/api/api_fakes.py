@@ -128,6 +128,7 @@ def app_with(engines: FakeEngines, port: int = 1) -> App:
         running=missing,
         machine=missing,
         voice=missing,
+        read_aloud=missing,
         index_workers=list,
     )
     return create_app(dataclasses.replace(backend, **engines.parts), Gatekeeper(port, "t"))

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from localmind.api.backend import Backend
 from localmind.api.native.path import absolute
+from localmind.api.openai_speech import SpeechRequest, listed, spoken
 from localmind.api.streams import JSON, EventStream, native_sse, started, unless_gone
 from localmind.errors import Cancelled, TooLarge
 from localmind.speech import RecognizeOptions, Task
@@ -97,6 +98,16 @@ def router(backend: Backend) -> APIRouter:
         """No more sound: the text follows among the events."""
         await backend.voice.finish(key)
         return JSON({})
+
+    @routes.post("/speak")
+    async def speak(body: SpeechRequest, request: Request) -> Response:
+        """Text as sound, in the form of /v1/audio/speech, which needs no HTTP dialect of its own."""
+        return await spoken(backend, body, request)
+
+    @routes.get("/voices")
+    async def voices() -> Response:
+        """The voices that are here and read aloud."""
+        return JSON({"voices": listed(backend)})
 
     @routes.get("/voice")
     async def voice() -> Response:
