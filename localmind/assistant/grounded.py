@@ -20,6 +20,7 @@ from localmind.errors import FolderNotFound, InvalidRequest, NotFound
 from localmind.events import Done, Event, Passage, Sources, TextDelta
 from localmind.knowledge import citations
 from localmind.knowledge.knowledge import Knowledge
+from localmind.knowledge.scope import ANY_FILE, Filters
 from localmind.messages import ANY_TEXT, Message
 from localmind.workers.engines import Engines
 from localmind.workers.request import Request
@@ -48,8 +49,8 @@ class Style:
     @classmethod
     def of(cls, spec: ModelSpec) -> "Style":
         """Below a billion parameters a model does not follow the wish to cite: numbers and file names of the
-        prompt turn up in its answer as if they were facts. Of one that lives elsewhere nobody may know the size (0): such
-        servers are for large ones."""
+        prompt turn up in its answer as if they were facts. Of one that lives elsewhere nobody may know the size (0):
+        such servers are for large ones."""
         if 0 < spec.parameters < 1_000_000_000:
             return cls(cites=False, passages=3, answer_tokens=120)
         return cls(cites=True, passages=6, answer_tokens=600)
@@ -71,7 +72,9 @@ class Grounded:
         self._knowledge = knowledge
         self._engines = engines
 
-    async def answer(self, spec: ModelSpec, asked: Request, folder: Path | None) -> AsyncGenerator[Event, None]:
+    async def answer(
+        self, spec: ModelSpec, asked: Request, folder: Path | None, filters: Filters = ANY_FILE
+    ) -> AsyncGenerator[Event, None]:
         """Sources retrieved, text, Sources used, Done. Raises LocalmindError, FolderNotFound if nothing is watched."""
         self._engines.permit_files(spec)
         if asked.tools.tools:
@@ -79,7 +82,7 @@ class Grounded:
             raise InvalidRequest("answers from files call no tools", hint="ask the plain model, or leave out the tools")
         style = Style.of(spec)
         limit = asked.sampling.max_tokens or style.answer_tokens
-        found = await self._found(asked.messages, style, folder)
+        found = await self._found(asked.messages, style, folder, filters)
         passages = citations.numbered(found)
         prose = asked.format == ANY_TEXT
         if not passages and not prose:
@@ -116,14 +119,16 @@ class Grounded:
                     case _:
                         yield event
 
-    async def _found(self, messages: Sequence[Message], style: Style, folder: Path | None) -> list[Passage]:
+    async def _found(
+        self, messages: Sequence[Message], style: Style, folder: Path | None, filters: Filters
+    ) -> list[Passage]:
         """The passages for the last question; "and when was that?" finds them together with what was asked before."""
         found: list[Passage] = []
         wanted = followup.queries(messages)
         if not wanted:
             raise InvalidRequest("there is no question to look for in the files")
         for query in wanted:
-            found = found or await self._knowledge.search(query, limit=style.passages, folder=folder)
+            found = found or await self._knowledge.search(query, limit=style.passages, folder=folder, filters=filters)
         if not found and not await self._knowledge.folders():
             raise FolderNotFound(
                 "no folder is watched yet, so there is nothing to answer from", hint="localmind folders add DIR"

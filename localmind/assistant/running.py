@@ -20,6 +20,7 @@ import msgspec
 from localmind.catalog import ModelSpec
 from localmind.errors import InternalError, InvalidRequest, LocalmindError, NotFound, ShuttingDown
 from localmind.events import Done, Event, Failed, Passage, ReasoningDelta, Sources, TextDelta
+from localmind.knowledge.scope import ANY_FILE, Filters, read_filters
 from localmind.messages import ANY_TEXT, Message, ResponseFormat, SamplingParams, stated
 from localmind.store.threads import Threads
 from localmind.store.transcript import Attachment, Mode, Options, Turn, with_attachments
@@ -36,7 +37,9 @@ log = logging.getLogger("localmind.assistant")
 class Answers(Protocol):
     """Who answers from the watched folders (`Grounded`). Nothing is stored by it."""
 
-    def answer(self, spec: ModelSpec, asked: Request, folder: Path | None) -> AsyncGenerator[Event, None]:
+    def answer(
+        self, spec: ModelSpec, asked: Request, folder: Path | None, filters: Filters
+    ) -> AsyncGenerator[Event, None]:
         """Sources retrieved, text, Sources used, Done. Raises LocalmindError."""
 
 
@@ -49,6 +52,7 @@ class Question:
     """None begins a thread."""
     mode: Mode = "files"
     folder: Path | None = None
+    filters: Filters = ANY_FILE
     attachments: tuple[Attachment, ...] = ()
     beside: int | None = None
     """The turn that this is another wording of."""
@@ -114,7 +118,9 @@ class Running:
         options = question.options or Options()
         mode = _mode(question.mode, question.attachments)
         asked = _request(question.text, question.attachments, (), options, mode, question.format)
-        return self._answered(spec or self._engines.resolve(options.model), asked, mode, question.folder)
+        return self._answered(
+            spec or self._engines.resolve(options.model), asked, mode, question.folder, question.filters
+        )
 
     async def again(self, message_id: int, spec: ModelSpec | None = None) -> Turn:
         """Write another answer to the question of this message; the ones before it stay."""
@@ -174,6 +180,7 @@ class Running:
             question.text,
             mode=question.mode,
             folder=folder,
+            filters=question.filters.text(),
             attachments=question.attachments,
             beside=question.beside,
         )
@@ -258,16 +265,18 @@ class Running:
         before = await asyncio.to_thread(self._threads.said_before, turn.id)
         asked = _request(said.content, said.attachments, before, options, mode, format)
         asked = msgspec.structs.replace(asked, client=f"thread {run.thread_id}")  # fair between threads as programs
-        events = self._answered(spec, asked, mode, Path(turn.folder) if turn.folder else None)
+        events = self._answered(
+            spec, asked, mode, Path(turn.folder) if turn.folder else None, read_filters(turn.filters)
+        )
         async with contextlib.aclosing(events):
             async for event in events:
                 yield event
 
     def _answered(
-        self, spec: ModelSpec, asked: Request, mode: Mode, folder: Path | None
+        self, spec: ModelSpec, asked: Request, mode: Mode, folder: Path | None, filters: Filters
     ) -> AsyncGenerator[Event, None]:
         if mode == "files":
-            return self._answers.answer(spec, asked, folder)
+            return self._answers.answer(spec, asked, folder, filters)
         return self._engines.generate_with_progress(spec, asked)
 
 

@@ -27,6 +27,9 @@ from localmind.events import Done, Event, Failed, Passage, ReasoningDelta, Sourc
 from localmind.paths import Paths
 from localmind.speech import moment
 
+FILTERS = ("glob", "type", "after", "before")
+"""Options that choose among the files of the watched folders, called so in the native API too."""
+
 
 @dataclass(slots=True)
 class Answer:
@@ -58,6 +61,10 @@ class Answer:
 @click.option("-f", "--file", "files", multiple=True, metavar="PATH", help="Ask about this file; patterns work too.")
 @click.option("-a", "--image", "images", multiple=True, metavar="PATH", help="Ask about this image (models that see).")
 @click.option("--folder", type=click.Path(path_type=Path), shell_complete=complete.folders, help="Look only in here.")
+@click.option("-g", "--glob", metavar="PATTERN", help="Only files so named: '*.md', 'notes/**'.")
+@click.option("--type", metavar="TYPE", help="Only pdf, markdown, code, mail, … or a suffix (.rs).")
+@click.option("--after", metavar="DATE", help="Only files changed on or after 2026-05-31, 2026-05 or 2026.")
+@click.option("--before", metavar="DATE", help="Only files changed before that date.")
 @click.option("--chat", is_flag=True, help="Ask the model alone, without your folders.")
 @click.option("-m", "--model", shell_complete=complete.installed, help="Answer with this model.")
 @click.option("-s", "--system", help="Instructions before everything else, with --chat or -f.")
@@ -89,6 +96,7 @@ def ask(question: tuple[str, ...], **how: Any) -> None:
     localmind ask "When was the boiler serviced?"
     git diff | localmind ask --chat "Write a commit message for this"
     localmind ask -f 'src/*.py' "Where are retries counted?"
+    localmind ask --type pdf --after 2026-05 "Which invoices are not paid?"
     localmind ask -c "And before that?"
     localmind ask --chat -x "A shell line that counts files by extension" | sh
     """
@@ -115,7 +123,9 @@ def _refuse_contradictions(how: dict[str, Any]) -> None:
     pairs = [("json", "as_json", "jsonl", "jsonl"), ("continue", "goes_on", "thread", "thread")]
     pairs += [("no-log", "no_log", "continue", "goes_on"), ("no-log", "no_log", "thread", "thread")]
     pairs += [("json", "as_json", "code", "code"), ("jsonl", "jsonl", "code", "code")]
-    pairs += [("schema", "schema", "code", "code"), ("folder", "folder", "chat", "chat")]
+    pairs += [("schema", "schema", "code", "code")]
+    pairs += [(name, name, "chat", "chat") for name in ("folder", *FILTERS)]
+    pairs += [(name, name, "file", "files") for name in FILTERS]
     for one, one_key, other, other_key in pairs:
         if how[one_key] and how[other_key]:
             raise click.UsageError(f"--{one} and --{other} do not go together.")
@@ -135,6 +145,7 @@ def _body(text: str, how: dict[str, Any]) -> dict[str, Any]:
         "options": options or None,
         "json_schema": schema_of(how["schema"]),
     }
+    body |= {name: how[name] for name in FILTERS}
     return {key: value for key, value in body.items() if value not in (None, [])}
 
 

@@ -9,6 +9,8 @@ import fnmatch
 import re
 from dataclasses import dataclass
 
+import msgspec
+
 from localmind.errors import InvalidRequest
 from localmind.knowledge.extract import KINDS
 from localmind.knowledge.formats.code import GRAMMARS
@@ -32,11 +34,23 @@ class Filters:
     def any(self) -> bool:
         return self != Filters()
 
+    def text(self) -> str | None:
+        """As it is kept with a question; None when nothing is asked of files."""
+        return msgspec.json.encode(self).decode() if self.any else None
+
     def check(self) -> None:
         """InvalidRequest for a type that nothing has."""
         if self.kind is not None and not _suffixes(self.kind):
             known = ", ".join(sorted({*KINDS.values(), "code"} - {"unknown"}))
             raise InvalidRequest(f"there is no type {self.kind!r}", hint=f"one of {known}, or a suffix such as .rs")
+
+
+ANY_FILE = Filters()
+
+
+def read_filters(text: str | None) -> Filters:
+    """What `Filters.text` made."""
+    return msgspec.json.decode(text, type=Filters) if text else ANY_FILE
 
 
 @dataclass(slots=True, frozen=True)

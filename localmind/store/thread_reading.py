@@ -202,6 +202,7 @@ def _turns(db: sqlite3.Connection, path: Sequence[tuple[int, int]]) -> list[Turn
                 number=rows[turn_id]["number"],
                 mode=rows[turn_id]["mode"],
                 folder=rows[turn_id]["folder"],
+                filters=rows[turn_id]["filters"],
                 question=question,
                 answer=said[message_id] if message_id != question.id else None,
                 questions=questions[turn_id],

@@ -86,6 +86,7 @@ class Threads:
         *,
         mode: Mode = "files",
         folder: str | None = None,
+        filters: str | None = None,
         attachments: Sequence[Attachment] = (),
         beside: int | None = None,
     ) -> Turn:
@@ -105,9 +106,9 @@ class Threads:
                 parent = row["parent"]
             turn_id = _inserted(
                 self._db.execute(
-                    "INSERT INTO turn (thread_id, number, parent, mode, folder) "
-                    "SELECT ?, coalesce(max(number), 0) + 1, ?, ?, ? FROM turn WHERE thread_id = ?",
-                    (thread_id, parent, mode, folder and _storable(folder), thread_id),
+                    "INSERT INTO turn (thread_id, number, parent, mode, folder, filters) "
+                    "SELECT ?, coalesce(max(number), 0) + 1, ?, ?, ?, ? FROM turn WHERE thread_id = ?",
+                    (thread_id, parent, mode, folder and _storable(folder), filters, thread_id),
                 )
             )
             message_id = _inserted(

@@ -94,4 +94,5 @@ CREATE TRIGGER message_forgotten AFTER DELETE ON message WHEN old.state <> 'stre
 END;
 """,
     ),
+    Migration(3, "filters of a question", "ALTER TABLE turn ADD COLUMN filters TEXT"),
 )

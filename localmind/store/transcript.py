@@ -91,6 +91,8 @@ class Turn:
     mode: Mode
     folder: str | None
     """What this question was about; None for all watched folders."""
+    filters: str | None
+    """What its files had to be besides, as whoever asked wrote it down; None for any."""
     question: StoredMessage
     answer: StoredMessage | None
     questions: tuple[int, ...]

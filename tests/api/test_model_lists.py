@@ -11,6 +11,7 @@ from api_fakes import FakeEngines, post
 
 from localmind.catalog import ModelSpec
 from localmind.events import Done, Event, Passage, Sources, TextDelta
+from localmind.knowledge.scope import ANY_FILE, Filters
 from localmind.models.made import Made, MadeModels
 from localmind.models.store import Store
 from localmind.workers.request import Request
@@ -38,7 +39,9 @@ class FakeGrounded:
     def __init__(self) -> None:
         self.asked: list[tuple[Request, Path | None]] = []
 
-    async def answer(self, spec: ModelSpec, asked: Request, folder: Path | None) -> AsyncGenerator[Event, None]:
+    async def answer(
+        self, spec: ModelSpec, asked: Request, folder: Path | None, filters: Filters = ANY_FILE
+    ) -> AsyncGenerator[Event, None]:
         self.asked.append((asked, folder))
         for event in (Sources((NOTES,)), TextDelta("In May [1]."), Sources((NOTES,)), Done()):
             yield event

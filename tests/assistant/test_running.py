@@ -12,6 +12,7 @@ from localmind.assistant.running import Question, Running
 from localmind.catalog import ModelSpec
 from localmind.errors import InvalidRequest, NotFound, ShuttingDown, WorkerDied
 from localmind.events import Done, Event, Failed, Passage, ReasoningDelta, Sources, TextDelta
+from localmind.knowledge.scope import ANY_FILE, Filters
 from localmind.messages import Message, Usage
 from localmind.store.threads import Threads
 from localmind.store.transcript import Attachment, Options
@@ -26,6 +27,7 @@ class FakeEngines:
 
     def __init__(self) -> None:
         self.asked: list[tuple[Request, Path | None]] = []
+        self.filters: list[Filters] = []
         self.steps: asyncio.Queue[Event | Exception] = asyncio.Queue()
         self.closed = 0
 
@@ -39,8 +41,11 @@ class FakeEngines:
     def generate_with_progress(self, spec: ModelSpec, asked: Request) -> AsyncGenerator[Event, None]:
         return self.answer(spec, asked, None)
 
-    async def answer(self, spec: ModelSpec, asked: Request, folder: Path | None) -> AsyncGenerator[Event, None]:
+    async def answer(
+        self, spec: ModelSpec, asked: Request, folder: Path | None, filters: Filters = ANY_FILE
+    ) -> AsyncGenerator[Event, None]:
         self.asked.append((asked, folder))
+        self.filters.append(filters)
         try:
             while True:
                 step = await self.steps.get()
@@ -97,6 +102,21 @@ async def test_an_answer_is_written_and_stored_while_nobody_watches(
     assert (stored.sources, stored.usage) == ((PASSAGE,), Usage(9, 2))
     assert engines.asked[0][1] == Path("/home/ines")
     assert running.list() == []
+
+
+async def test_the_filters_of_a_question_are_kept_for_its_other_answers(
+    running: Running, engines: FakeEngines, threads: Threads
+) -> None:
+    wanted = Filters(glob="notes/*.md", kind="markdown", after=1_800_000_000.0)
+    engines.say(TextDelta("a"), Done("stop"), TextDelta("b"), Done("stop"), Done("stop"))
+    thread, message = await begun(running, filters=wanted)
+    await read(running, message)
+    again = await running.again(threads.get(thread).turns[0].question.id)
+    assert again.answer is not None
+    await read(running, again.answer.id)
+    _, plain = await begun(running)
+    await read(running, plain)
+    assert engines.filters == [wanted, wanted, ANY_FILE]
 
 
 async def test_those_who_come_late_get_all_of_it_in_few_pieces(running: Running, engines: FakeEngines) -> None:

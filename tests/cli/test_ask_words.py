@@ -113,6 +113,8 @@ def test_the_first_block_of_code_is_taken_without_its_fence():
         ["-x", "--json"],
         ["-x", "--schema", "{}"],
         ["--chat", "--folder", "."],
+        ["--chat", "--type", "pdf"],
+        ["-f", "x", "--after", "2026"],
         ["-p", "a", "b"],
     ],
 )

@@ -16,6 +16,7 @@ from localmind.assistant.running import Question, Running
 from localmind.catalog import ModelSpec
 from localmind.errors import DaemonUnreachable, LocalmindError, NotFound
 from localmind.events import Done, Event, Progress
+from localmind.knowledge.scope import ANY_FILE, Filters
 from localmind.store.export import as_markdown
 from localmind.store.threads import Threads
 from localmind.store.transcript import Attachment, Options, Turn
@@ -96,7 +97,9 @@ class FakeModel:
     def generate_with_progress(self, spec: ModelSpec, asked: Request) -> AsyncGenerator[Event, None]:
         return self.answer(spec, asked, None)
 
-    async def answer(self, spec: ModelSpec, asked: Request, folder: Path | None) -> AsyncGenerator[Event, None]:
+    async def answer(
+        self, spec: ModelSpec, asked: Request, folder: Path | None, filters: Filters = ANY_FILE
+    ) -> AsyncGenerator[Event, None]:
         self.asked.append(asked)
         self.folders.append(folder)
         self.open += 1

@@ -8,40 +8,24 @@ from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from localmind.api.backend import Backend
+from localmind.api.native.filtering import Filtered
 from localmind.api.native.path import absolute
 from localmind.api.streams import JSON, unless_gone
 from localmind.knowledge.retrieve import Trace
-from localmind.knowledge.scope import Filters, parse_date
 
 # Chunks of a stage that an explanation names.
 EXPLAINED = 50
 
 
-class SearchRequest(BaseModel):
+class SearchRequest(Filtered):
     query: str = Field(min_length=1, max_length=10_000)
     limit: int = Field(10, ge=1, le=100)
     folder: str | None = None
-    glob: str | None = Field(None, min_length=1, max_length=400)
-    """`*.md` for a name anywhere, `notes/*.md` for a path below the watched folder."""
-    type: str | None = Field(None, min_length=1, max_length=40)
-    """"pdf", "markdown", "code", "mail" and so on, or a suffix such as ".rs"."""
-    after: str | None = None
-    """Changed on or after this date: 2026-05-31, 2026-05 or 2026."""
-    before: str | None = None
-    """Changed before this date."""
     explain: bool = False
-
-    def filters(self) -> Filters:
-        return Filters(
-            glob=self.glob,
-            kind=self.type,
-            after=parse_date(self.after) if self.after else None,
-            before=parse_date(self.before) if self.before else None,
-        )
 
 
 def router(backend: Backend) -> APIRouter:

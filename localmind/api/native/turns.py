@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from localmind.api.backend import Backend
+from localmind.api.native.filtering import Filtered
 from localmind.api.native.path import absolute
 from localmind.api.streams import JSON, EventStream, native_sse, sse, started, unless_gone
 from localmind.assistant.running import Question, Run
@@ -40,7 +41,7 @@ class OptionsBody(BaseModel):
     thinking: bool | None = None
 
 
-class AskRequest(BaseModel):
+class AskRequest(Filtered):
     question: str = Field(min_length=1, max_length=2_000_000)
     mode: Literal["files", "chat"] = "files"
     folder: str | None = None
@@ -57,6 +58,7 @@ class AskRequest(BaseModel):
             thread=thread,
             mode=self.mode,
             folder=absolute(self.folder) if self.folder else None,
+            filters=self.filters(),
             attachments=tuple(Attachment(each.path, each.text) for each in self.attachments),
             beside=beside,
             options=Options(**self.options.model_dump()) if self.options else None,
@@ -174,6 +176,7 @@ def _message(message: StoredMessage, turn: Turn, branches: tuple[int, ...]) -> d
         "number": turn.number,
         "mode": turn.mode,
         "folder": turn.folder,
+        "filters": turn.filters,
         "branches": branches,
         "role": message.role,
         "content": message.content,
