@@ -115,6 +115,9 @@ def ask(question: tuple[str, ...], **how: Any) -> None:
     with connect() as client:
         if how["model"] is None:
             have_a_model(client)
+        if _means_nothing_to_read(body) and not client.get("/folders")["folders"]:
+            note("no folder is watched yet, so the model answers by itself\nhint: localmind folders add DIR")
+            body["mode"] = "chat"
         _answer(client, body, how)
 
 
@@ -147,6 +150,11 @@ def _body(text: str, how: dict[str, Any]) -> dict[str, Any]:
     }
     body |= {name: how[name] for name in FILTERS}
     return {key: value for key, value in body.items() if value not in (None, [])}
+
+
+def _means_nothing_to_read(body: dict[str, Any]) -> bool:
+    """It names no folder and no file to answer from: any will do, and without any the model alone."""
+    return body["mode"] == "files" and not any(key in body for key in ("folder", "attachments", *FILTERS))
 
 
 def _answer(client: Any, body: dict[str, Any], how: dict[str, Any]) -> None:

@@ -169,7 +169,7 @@ class HeaderReader:
         seen: set[int] = set()
         empty = 0
         for _ in range(length):
-            text = self.take(self.count(MAX_TEXT, 1, "bytes in a text"))
+            text = self.take(self.count(MAX_TEXT, 1, "bytes in a text")).partition(b"\0")[0]  # all that C reads
             if text:
                 seen.add(hash(text))
             else:

@@ -228,3 +228,5 @@ def test_a_vocabulary_with_a_token_twice_is_refused_for_llama_cpp_aborts_on_it(p
     assert facts_of(path, whole_file(META | {"tokenizer.ggml.tokens": ListOf(8, ["", "", *tokens])})).n_vocab == 102
     with pytest.raises(ModelFileBroken, match="a token twice"):
         facts_of(path, whole_file(META | {"tokenizer.ggml.tokens": ListOf(8, [*tokens, "token 7"])}))
+    with pytest.raises(ModelFileBroken, match="a token twice"):
+        facts_of(path, whole_file(META | {"tokenizer.ggml.tokens": ListOf(8, [*tokens, "token 7\0 of another"])}))
