@@ -61,7 +61,7 @@ def test_the_starter_set_is_there_with_a_chat_an_embed_and_a_speech_model(paths:
     assert known.find("smollm2:135m").size == 98_362_432
 
 
-LICENCES = {"Apache-2.0", "MIT"}
+LICENCES = {"Apache-2.0", "MIT", "CC0-1.0"}
 
 
 def test_every_bundled_model_has_a_licence_a_source_and_distinct_names() -> None:

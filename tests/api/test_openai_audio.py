@@ -20,10 +20,11 @@ from localmind.api.app import create_app
 from localmind.api.backend import Backend
 from localmind.api.security import Gatekeeper
 from localmind.catalog import ModelSpec
-from localmind.errors import AudioUnreadable, ModelNotFound, WorkerDied
+from localmind.errors import AudioUnreadable, LocalmindError, ModelNotFound, VoiceMissing, WorkerDied
 from localmind.events import Done, Event, Progress
 from localmind.paths import Paths
 from localmind.speech import RecognizeOptions, Segment, Transcript, Word
+from localmind.voice.voices import Speaker
 
 HELLO = Segment(0, 0.0, 1.25, " Hello there.", tokens=(1, 2), words=(Word(0.0, 0.5, " Hello", 0.9),))
 BYE = Segment(1, 61.5, 3661.004, " Bye --> now.")
@@ -67,17 +68,44 @@ class FakeVoice:
             self.closed += 1
 
 
+class FakeReadAloud:
+    """Says two pieces, or what it is told to fail with: first, or after the first piece."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, str | None, float]] = []
+        self.early: LocalmindError | None = VoiceMissing(
+            "no voice is installed", hint="localmind models pull piper:joe"
+        )
+        self.late: LocalmindError | None = None
+
+    def voices(self) -> list[Speaker]:
+        return [] if self.early else [Speaker("en_US-joe", "piper", Path("a"), Path("b"), "en", 22050)]
+
+    async def speak(
+        self, text: str, form: str, *, voice: str | None = None, model: str | None = None, speed: float = 1.0
+    ) -> AsyncGenerator[bytes, None]:
+        self.asked.append((text, form, voice, speed))
+        if self.early is not None:
+            raise self.early
+        yield b"one"
+        if self.late is not None:
+            raise self.late
+        yield b"two"
+
+
 class Served:
     """The application with a FakeVoice, and where it keeps uploads."""
 
     def __init__(self, home: Path, voice: FakeVoice) -> None:
         self.voice = voice
+        self.aloud = FakeReadAloud()
         paths = Paths.find({"LOCALMIND_HOME": str(home)})
         self.uploads = paths.cache / "uploads"
         missing = cast(Any, None)
         known = {
             "paths": paths,
             "voice": voice,
+            "read_aloud": self.aloud,
             "upload_limit": LIMIT,
             "port": 1,
             "index_workers": list,
@@ -312,8 +340,40 @@ async def _hang_up(served: Served) -> None:
 async def test_reading_aloud_is_501_with_a_hint_while_nothing_can_speak(served: Served) -> None:
     reply = await served.http.post("/v1/audio/speech", json={"model": "tts-1", "input": "hi", "voice": "alloy"})
     assert reply.status_code == 501
-    assert "Hint" in reply.json()["error"]["message"]
+    assert "localmind models pull piper:joe" in reply.json()["error"]["message"]
     assert (await served.http.get("/v1/audio/voices")).json() == {"voices": []}
+
+
+@pytest.mark.parametrize(
+    ("form", "media"), [("mp3", "audio/mpeg"), ("wav", "audio/wav"), ("opus", "audio/ogg"), ("pcm", "audio/pcm")]
+)
+async def test_text_is_read_in_the_form_asked_for(served: Served, form: str, media: str) -> None:
+    served.aloud.early = None
+    body = {"model": "tts-1", "input": "hi", "voice": {"id": "en_US-joe"}, "response_format": form, "speed": 1.5}
+    reply = await served.http.post("/v1/audio/speech", json=body)
+    assert (reply.status_code, reply.headers["content-type"], reply.content) == (200, media, b"onetwo")
+    assert served.aloud.asked == [("hi", form, "en_US-joe", 1.5)]
+    [voice] = (await served.http.get("/v1/audio/voices")).json()["voices"]
+    assert (voice["id"], voice["language"]) == ("en_US-joe", "en")
+
+
+async def test_sound_as_events_says_an_error_in_the_middle(served: Served) -> None:
+    served.aloud.early, served.aloud.late = None, WorkerDied("the voice died")
+    reply = await served.http.post("/v1/audio/speech", json={"input": "hi", "stream_format": "sse"})
+    events = [json.loads(line[5:]) for line in reply.text.splitlines() if line.startswith("data:")]
+    assert events[0] == {"type": "speech.audio.delta", "audio": base64.b64encode(b"one").decode()}
+    assert events[1]["type"] == "error"
+    assert "the voice died" in events[1]["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"input": ""}, {"input": "a", "speed": 9}, {"input": "a", "response_format": "midi"}, {"input": 3}]
+)
+async def test_a_body_that_cannot_be_read_aloud_is_a_400(served: Served, body: dict[str, Any]) -> None:
+    served.aloud.early = None
+    reply = await served.http.post("/v1/audio/speech", json=body)
+    assert reply.status_code == 400
+    assert served.aloud.asked == []
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,5 +1,6 @@
 """Stand-ins at the seams of speech, and the sound that tests share."""
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from localmind.workers.residence import Residence
 SPEECH = Path(__file__).parents[1] / "data" / "speech"
 BOILER, REPORT, WORDS = SPEECH / "boiler.ogg", SPEECH / "report.ogg", SPEECH / "words.ogg"
 REPORT_MP3 = SPEECH / "report.mp3"
+VOICE_RATE = 22_050
 SLOT_S = 2
 """Each short clip of WORDS has so many seconds."""
 
@@ -37,6 +39,14 @@ def silence(seconds: float) -> Samples:
 
 def pcm(audio: Samples) -> bytes:
     return (np.clip(audio, -1, 1) * 32767).astype("<i2").tobytes()
+
+
+def put_voice(folder: Path, name: str, rate: int = VOICE_RATE, language: str = "en-us") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.onnx").write_bytes(b"weights")
+    config = folder / f"{name}.onnx.json"
+    config.write_text(json.dumps({"audio": {"sample_rate": rate}, "espeak": {"voice": language}}))
+    return config
 
 
 class FakeMover:
