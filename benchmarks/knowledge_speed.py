@@ -1,17 +1,20 @@
 """How fast the index is: first read, re-open, rename, save to searchable, searches, memory.
 
     python benchmarks/knowledge_speed.py EMBEDDER_DIR read CORPUS     # seconds until all of CORPUS is found by keyword
-    python benchmarks/knowledge_speed.py EMBEDDER_DIR tree            # 10,000 files re-opened, 1,000 files renamed
+    python benchmarks/knowledge_speed.py EMBEDDER_DIR tree [STATE]    # 10,000 files re-opened, 1,000 files renamed
     python benchmarks/knowledge_speed.py EMBEDDER_DIR save CORPUS     # save to searchable, idle and in bulk
     python benchmarks/knowledge_speed.py EMBEDDER_DIR embed           # chunks a second, beside a bare CTranslate2 loop
-    python benchmarks/knowledge_speed.py EMBEDDER_DIR search [CHUNKS] # p95 and memory at 100,000 chunks
+    python benchmarks/knowledge_speed.py EMBEDDER_DIR search [STATE [CHUNKS]]   # p95 and memory at 100,000 chunks
 
 Real workers everywhere, no daemon around them. `search` takes random vectors about 2,000 centres for all but the
-questions, since embedding 100,000 chunks would take an hour; Chroma and SQLite hold them like any other.
-Memory is the sum of the resident sets of this process and all workers.
+questions, since embedding 100,000 chunks would take an hour; Chroma and SQLite hold them like any other. With
+STATE, a directory, the first run only prepares it there, and the next ones measure on it.
+Memory is the sum of the resident sets of this process and all workers. Beside seconds stand the CPU seconds of
+all processes: on a machine that others share they tell more. What it costs a chat: knowledge_chat.py.
 """
 
 import asyncio
+import contextlib
 import itertools
 import random
 import shutil
@@ -26,7 +29,7 @@ import psutil
 
 from localmind.knowledge import fulltext, vector_rows
 from localmind.knowledge.embedder import EmbedModel
-from localmind.knowledge.index import Index, embedded_text, text_hash
+from localmind.knowledge.index import Index, Root, embedded_text, text_hash
 from localmind.knowledge.knowledge import Knowledge
 from localmind.knowledge.pace import Situation
 from localmind.workers.supervisor import Supervisor, launcher
@@ -80,7 +83,25 @@ def memory() -> dict[str, float]:
     return found
 
 
+def described(sizes: dict[str, float]) -> str:
+    """Megabytes, the sum first."""
+    return f"{sum(sizes.values()):.0f} MB: " + ", ".join(f"{name} {size:.0f}" for name, size in sizes.items())
+
+
+def cpu() -> float:
+    """Seconds of processor time that this process and its workers, living and ended, have used."""
+    own = psutil.Process()
+    total = 0.0
+    for process in (own, *own.children(recursive=True)):
+        with contextlib.suppress(psutil.Error):
+            spent = process.cpu_times()
+            total += spent.user + spent.system + spent.children_user + spent.children_system
+    return total
+
+
 def p95(seconds: list[float]) -> str:
+    if not seconds:
+        return "none"
     ordered = sorted(seconds)
     return f"p50 {ordered[len(ordered) // 2] * 1e3:.0f} ms, p95 {ordered[int(len(ordered) * 0.95)] * 1e3:.0f} ms"
 
@@ -88,28 +109,32 @@ def p95(seconds: list[float]) -> str:
 async def read(base: Path, embedder: Path, corpus: Path) -> None:
     bench = Bench(base, embedder)
     await bench.knowledge.start()
-    started, cpu = time.monotonic(), time.process_time()
+    started, before, own = time.monotonic(), cpu(), time.process_time()
     await bench.knowledge.add_folder(corpus)
     await bench.until_read()
     took = time.monotonic() - started
     [status] = await bench.knowledge.folders()
     print(f"{status.files} files, {status.chunks} chunks searchable by keyword in {took:.1f} s", end="; ")
-    print(f"{len(status.errors)} errors; this process took {time.process_time() - cpu:.1f} s of CPU, {memory()}")
+    print(f"{len(status.errors)} errors; {cpu() - before:.1f} s of CPU, {time.process_time() - own:.1f} of it here")
+    print("resident:", described(memory()))
     await bench.close()
 
 
-async def tree(base: Path, embedder: Path) -> None:
+async def tree(base: Path, embedder: Path, *, prepare: bool) -> None:
     folder = base / "folder"
-    dice = random.Random(1)
-    for number in range(10_000):
-        path = folder / f"d{number // 1000}" / f"s{number % 20}" / f"{number}.md"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"# {number}\n\n" + " ".join(dice.choices(WORDS, k=120)))
-    bench = Bench(base, embedder, embed=False)
-    await bench.knowledge.start()
-    await bench.knowledge.add_folder(folder)
-    await bench.until_read()
-    await bench.close()
+    if not folder.exists():
+        dice = random.Random(1)
+        for number in range(10_000):
+            path = folder / f"d{number // 1000}" / f"s{number % 20}" / f"{number}.md"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"# {number}\n\n" + " ".join(dice.choices(WORDS, k=120)))
+        bench = Bench(base, embedder, embed=False)
+        await bench.knowledge.start()
+        await bench.knowledge.add_folder(folder)
+        await bench.until_read()
+        await bench.close()
+        if prepare:
+            return
     bench = Bench(base, embedder, embed=False)
     started = time.monotonic()
     await bench.knowledge.start()
@@ -117,9 +142,10 @@ async def tree(base: Path, embedder: Path) -> None:
     took = time.monotonic() - started
     reads = bench.workers["extract"].pid
     print(f"10,000 unchanged files re-opened in {took:.2f} s; extract worker started: {reads is not None}")
+    old, new = ("d3", "renamed") if (folder / "d3").exists() else ("renamed", "d3")
     started = time.monotonic()
-    (folder / "d3").rename(folder / "renamed")
-    await until(lambda: bench.knowledge._database.read(_moved, "renamed/"))
+    (folder / old).rename(folder / new)
+    await until(lambda: bench.knowledge._database.read(_moved, f"{new}/"))
     took = time.monotonic() - started
     reads = bench.workers["extract"].pid
     print(f"1,000 renamed files follow in {took:.2f} s; extract worker started: {reads is not None}")
@@ -212,83 +238,102 @@ def _again(index: Index) -> None:
     index.db.execute("UPDATE chunk SET stage = 0")
 
 
-def fill(index: Index, root_id: int, chunks: int) -> None:
-    """Files of 20 chunks each with random vectors about 2,000 centres."""
+VOCABULARY = ["".join(pair) for pair in itertools.islice(itertools.product(WORDS, WORDS), 10_000)]
+
+
+def fill(index: Index, root: Root, chunks: int, recipe: str) -> None:
+    """Files of 20 chunks each of 80 words with random vectors about 2,000 centres.
+
+    The files on the disk are empty but known by their size and time, so that nothing is read when the index is opened.
+    """
     rng, dice = numpy.random.default_rng(3), random.Random(3)
     centres = rng.normal(size=(2000, 384)).astype("<f4")
-    vocabulary = [f"{word}{number}" for word in WORDS for number in range(60)]
-    weights = [1 / (rank + 5) for rank in range(len(vocabulary))]
+    weights = list(itertools.accumulate(1 / (rank + 5) for rank in range(len(VOCABULARY))))
+    (root.path / "d").mkdir()
     index.db.execute("BEGIN")
     for number in range(chunks):
-        file_id = number // 20 + 1
         if number % 20 == 0:
-            index.db.execute(
-                "INSERT INTO file (id, root_id, relpath, device, inode, size, mtime_ns, recipe, state, indexed_at)"
-                " VALUES (?, ?, ?, 0, ?, 0, 0, '', 'indexed', 0)", (file_id, root_id, f"d/{file_id}.md", file_id),
-            )  # fmt: skip
-        text = " ".join(dice.choices(vocabulary, weights=weights, k=130))
+            relpath = f"d/{number // 20}.md"
+            (root.path / relpath).touch()
+            found = (root.path / relpath).stat()
+            file_id = index.db.execute(
+                "INSERT INTO file (root_id, relpath, device, inode, size, mtime_ns, recipe, state, indexed_at)"
+                " VALUES (?, ?, ?, ?, 0, ?, ?, 'indexed', 0)",
+                (root.id, relpath, found.st_dev, found.st_ino, found.st_mtime_ns, recipe),
+            ).lastrowid
+        text = " ".join(dice.choices(VOCABULARY, cum_weights=weights, k=80))
         digest = text_hash(embedded_text(None, text))
         vector = centres[dice.randrange(2000)] + 0.5 * rng.normal(size=384).astype("<f4")
         vector /= numpy.linalg.norm(vector)
         index.db.execute(
             "INSERT INTO chunk (file_id, root_id, ordinal, path, text, text_hash, char_start, char_end, line_start,"
-            " line_end, stage) VALUES (?, ?, ?, ?, ?, ?, 0, 1, 1, 1, 1)",
-            (file_id, root_id, number % 20, f"d/{file_id}.md", text, digest),
+            " line_end, stage) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, 1, 1)",
+            (file_id, root.id, number % 20, relpath, text, digest, number % 20 * 500, number % 20 * 500 + len(text)),
         )
         index.db.execute("INSERT OR REPLACE INTO vector VALUES (?, 'embedder', ?)", (digest, vector.tobytes()))
-    fulltext.add(index.db, "file_id <= ? AND path LIKE 'd/%'", (file_id,))
+    fulltext.add(index.db, "path LIKE 'd/%'")
     index.db.execute("COMMIT")
 
 
-async def search(base: Path, embedder: Path, chunks: int) -> None:
+async def search(base: Path, embedder: Path, chunks: int, *, prepare: bool) -> None:
     folder = base / "folder"
-    folder.mkdir()
-    (folder / "one.md").write_text("One file, so that the folder is not empty.\n")
+    questions = _questions()
     bench = Bench(base, embedder)
-    await bench.knowledge.start()
-    made = await bench.knowledge.add_folder(folder)
-    await bench.knowledge.wait_indexed()
-    await bench.knowledge._database.run(fill, made.id, chunks)
-    dice = random.Random(5)
-    questions = []
-    for _ in range(100):
-        rare = (f"{word}{dice.randrange(60)}" for word in dice.choices(WORDS, k=3))
-        questions.append(" ".join([*dice.choices(WORDS, k=2), *rare]))
-    for question in questions[:3]:
-        await bench.knowledge.search(question)
-    print(f"{chunks} chunks, exact search while Chroma has none:", await timed(bench, questions[:20]), flush=True)
-    started = time.monotonic()
-    bench.knowledge._embedding.wake()
-    waits: list[float] = []
-    while not await bench.knowledge._database.read(vector_rows.complete):
-        begun = time.monotonic()
-        await bench.knowledge.search(dice.choice(questions))
-        waits.append(time.monotonic() - begun)
-        await asyncio.sleep(0.5)
-    print(f"placed in Chroma in {time.monotonic() - started:.0f} s; searches meanwhile: {p95(waits)}", flush=True)
+    if not folder.exists():
+        folder.mkdir()
+        (folder / "one.md").write_text("One file, so that the folder is not empty.\n")
+        await bench.knowledge.start()
+        made = await bench.knowledge.add_folder(folder)
+        await bench.knowledge.wait_indexed()
+        [root] = [root for root in await bench.knowledge._database.run(Index.roots) if root.id == made.id]
+        recipe = bench.knowledge._reading.recipes()["markdown"]
+        await bench.knowledge._database.run(fill, root, chunks, recipe)
+        for question in questions[:3]:
+            await bench.knowledge.search(question)
+        print(f"{chunks} chunks, exact search while Chroma has none:", await timed(bench, questions[:20]), flush=True)
+        started, waits = time.monotonic(), list[float]()
+        bench.knowledge._embedding.wake()
+        while not await bench.knowledge._database.read(vector_rows.complete):
+            waits += await asked(bench, questions, 1, pause=0.5)
+        print(f"placed in Chroma in {time.monotonic() - started:.0f} s; searches meanwhile: {p95(waits)}", flush=True)
+        if prepare:
+            await bench.close()
+            return
+    else:
+        await bench.knowledge.start()
+    await until(lambda: all(bench.knowledge._vectors.ready(number) for number in bench.knowledge._reading.work))
     for question in questions[:3]:
         await bench.knowledge.search(question)
     print("search, idle:", await timed(bench, questions))
-    sizes = memory()
-    print(
-        f"resident: {sum(sizes.values()):.0f} MB, { ({name: round(size) for name, size in sizes.items()}) }", flush=True
-    )
+    print("resident:", described(memory()), flush=True)
+    before = bench.knowledge._embedding.embedded
     for number in range(300):
-        (folder / f"new{number}.md").write_text(f"# {number}\n\n" + " ".join(dice.choices(WORDS, k=400)))
+        (folder / f"new{number}.md").write_text(f"# {number}\n\n" + " ".join(random.choices(WORDS, k=400)))
     await asyncio.sleep(2)
     waits = []
     while bench.knowledge._embedding.busy and len(waits) < 100:
-        begun = time.monotonic()
-        await bench.knowledge.search(dice.choice(questions))
-        waits.append(time.monotonic() - begun)
-        await asyncio.sleep(0.1)
+        waits += await asked(bench, questions, 1, pause=0.1)
     if waits:
-        print(f"search while indexing: {p95(waits)} ({len(waits)})")
-    sizes = memory()
-    print(
-        f"resident: {sum(sizes.values()):.0f} MB, { ({name: round(size) for name, size in sizes.items()}) }", flush=True
-    )
+        done = bench.knowledge._embedding.embedded - before
+        print(f"search while indexing: {p95(waits)} ({len(waits)} searches, {done} chunks embedded meanwhile)")
+    print("resident:", described(memory()), flush=True)
     await bench.close()
+
+
+def _questions() -> list[str]:
+    """Of two common and two rarer words each."""
+    dice = random.Random(4)
+    return [" ".join([*dice.choices(VOCABULARY[:50], k=2), *dice.choices(VOCABULARY, k=2)]) for _ in range(100)]
+
+
+async def asked(bench: Bench, questions: list[str], times: int, *, pause: float = 0.0) -> list[float]:
+    waits = []
+    for _ in range(times):
+        started = time.monotonic()
+        await bench.knowledge.search(random.choice(questions))
+        waits.append(time.monotonic() - started)
+        await asyncio.sleep(pause)
+    return waits
 
 
 async def timed(bench: Bench, questions: list[str]) -> str:
@@ -302,23 +347,27 @@ async def timed(bench: Bench, questions: list[str]) -> str:
 
 def main() -> None:
     embedder, what, *rest = Path(sys.argv[1]), *sys.argv[2:]
-    base = Path(tempfile.mkdtemp(prefix="knowledge-speed-"))
+    kept = Path(rest[0]).resolve() if rest and what in ("tree", "search") else None
+    base = kept or Path(tempfile.mkdtemp(prefix="knowledge-speed-"))
+    base.mkdir(parents=True, exist_ok=True)
     try:
         match what:
             case "read":
                 asyncio.run(read(base, embedder, Path(rest[0]).resolve()))
             case "tree":
-                asyncio.run(tree(base, embedder))
+                asyncio.run(tree(base, embedder, prepare=kept is not None))
             case "save":
                 asyncio.run(save(base, embedder, Path(rest[0]).resolve()))
             case "embed":
                 asyncio.run(embed(base, embedder))
             case "search":
-                asyncio.run(search(base, embedder, int((rest or ["100000"])[0])))
+                chunks = int((rest[1:] or ["100000"])[0])
+                asyncio.run(search(base, embedder, chunks, prepare=kept is not None))
             case _:
                 sys.exit(__doc__)
     finally:
-        shutil.rmtree(base)
+        if kept is None:
+            shutil.rmtree(base)
 
 
 if __name__ == "__main__":

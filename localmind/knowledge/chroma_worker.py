@@ -10,7 +10,6 @@ import contextlib
 import os
 import shutil
 import sqlite3
-import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,15 +18,12 @@ from localmind.errors import InvalidRequest, RemoteUnreachable
 from localmind.workers.runtime import BlockingWorker, Reply, WorkerMain
 
 BATCH = 200
-# Of glibc's malloc.h.
-M_PERTURB = -6
 
 
 class VectorCalls:
     """The worker's methods. `dir` or `url`, and `collection` name the place in all of them."""
 
     def __init__(self) -> None:
-        _blank_freed_memory()
         self._client: Any = None
         self._where: tuple[Any, ...] | None = None
         self._collections: dict[str, Any] = {}
@@ -166,16 +162,6 @@ def _server(url: str, token: str | None) -> Any:
         raise RemoteUnreachable(
             f"the Chroma server {parts.hostname}:{port} does not answer: {error}", hint=f"curl {url}/api/v2/heartbeat"
         ) from error
-
-
-def _blank_freed_memory() -> None:
-    """Chroma's index writes memory to its files that it never filled (length.bin, about every fifth time): vectors
-    that were deleted came back in it. So memory is overwritten when it is freed. Only glibc can be told to."""
-    if sys.platform == "linux":
-        import ctypes
-
-        with contextlib.suppress(AttributeError, OSError):
-            ctypes.CDLL(None).mallopt(M_PERTURB, 0x55)
 
 
 def create() -> WorkerMain:
