@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from conftest_e2e import Home, new_home
 
+from localmind.api.security import PUBLIC_PATHS
+
 pytestmark = pytest.mark.timeout(120)
 
 # Sends each request of stdin on a connection of its own, as the user it is told to be, and prints the status lines.
@@ -23,7 +25,7 @@ if uid is not None:
     os.setuid(uid)
 answers = []
 for request in requests:
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as sock:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as sock:
         sock.sendall(request.encode())
         data = b""
         while b"\\r\\n\\r\\n" not in data and (more := sock.recv(65536)):
@@ -31,7 +33,15 @@ for request in requests:
     answers.append(data.decode("latin-1"))
 print(json.dumps(answers))
 """
-EXTRA = [("GET", "/nothing"), ("GET", "/docs"), ("GET", "/openapi.json"), ("POST", "/"), ("DELETE", "/v1/models")]
+EXTRA = [
+    *(("GET", path) for path in ("/nothing", "/docs", "/redoc", "/openapi.json", "/", "/models", "/api/hello", "/mcp")),
+    *(("POST", path) for path in ("/", "/chat/completions", "/completions", "/embeddings", "/rerank", "/mcp")),
+    *(("POST", path) for path in ("/reranking", "/v1/reranking", "/api/event_logging/batch", "//v1//chat/completions")),
+    ("DELETE", "/v1/models"),
+    ("HEAD", "/api/tags"),
+    ("TRACE", "/v1/models"),
+]
+"""What the document does not list: aliases, the greeting, MCP, and what is not there at all."""
 OTHER_USER = 65534
 
 
@@ -78,7 +88,7 @@ def refusals(
 
 
 def statuses(found: set[tuple[tuple[str, str], str]]) -> set[str]:
-    return {status for (_, path), status in found if path != "/health"}
+    return {status for (_, path), status in found if path not in PUBLIC_PATHS}
 
 
 @pytest.mark.parametrize(
@@ -108,14 +118,20 @@ def test_a_web_page_gets_nothing_from_any_route(served: Home, routes: list[tuple
     assert {status for _, status in found} == {"403"}
 
 
-def test_a_preflight_allows_nothing_and_a_websocket_is_not_opened(served: Home) -> None:
-    page = "Host: {host}\r\nOrigin: http://evil.example\r\n"
-    preflight = f"OPTIONS /v1/models HTTP/1.1\r\n{page}Access-Control-Request-Method: POST\r\nConnection: close\r\n\r\n"
-    key = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    opened = f"GET /localmind/v1/listen HTTP/1.1\r\n{page}{key}"
-    answers = ask(served, [preflight, opened])
-    assert [answer.split(" ")[1] for answer in answers] == ["403", "403"]
-    assert all("access-control-allow" not in answer.lower() for answer in answers)
+def test_a_preflight_allows_nothing_on_any_route(served: Home, routes: list[tuple[str, str]]) -> None:
+    page = "Origin: http://evil.example\r\nAccess-Control-Request-Method: POST\r\n"
+    found = refusals(served, [("OPTIONS", path) for _, path in routes], page)
+    assert {status for _, status in found} == {"403"}
+
+
+WEBSOCKET = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+
+
+def test_a_websocket_of_a_page_is_opened_by_no_route(served: Home, routes: list[tuple[str, str]]) -> None:
+    paths = sorted({path for _, path in routes})
+    head = "GET {path} HTTP/1.1\r\nHost: {host}\r\nOrigin: http://evil.example\r\nConnection: Upgrade\r\n" + WEBSOCKET
+    answers = ask(served, [head.replace("{path}", path) + "\r\n" for path in paths])
+    assert {answer.split(" ")[1] for answer in answers} == {"403"}
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become a second user")
@@ -124,6 +140,8 @@ def test_another_user_of_this_machine_gets_nothing_without_the_token(
 ) -> None:
     found = refusals(served, routes, uid=OTHER_USER)
     assert statuses(found) == {"401"}
+    websockets = refusals(served, [("GET", path) for _, path in routes], WEBSOCKET, uid=OTHER_USER)
+    assert statuses(websockets) == {"401"}
     wrong = "Authorization: Bearer wrong\r\n"
     first = refusals(served, [("GET", "/v1/models")] * 12, wrong, uid=OTHER_USER)
     assert {status for _, status in first} == {"401", "429"}
