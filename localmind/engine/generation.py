@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 from localmind.engine.backend import Sampler
 from localmind.engine.constraint import Constraint
 from localmind.engine.sequence import Sequence as TokenSequence
+from localmind.engine.sequence import State
 from localmind.engine.speculate import Speculator
 from localmind.engine.text import TextStream
 from localmind.errors import LocalmindError
@@ -70,6 +71,14 @@ class Generation:
 
     def __post_init__(self) -> None:
         self.text = TextStream(self.ask.params.stop)
+
+    def watch_parking(self, now: float) -> None:
+        """Keep the time that it spends parked."""
+        if self.sequence.state is State.PARKED:
+            self.parked_since = self.parked_since or now
+        elif self.parked_since:
+            self.parked += now - self.parked_since
+            self.parked_since = 0.0
 
     def close(self) -> None:
         """Free what native code holds for it."""

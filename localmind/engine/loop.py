@@ -23,7 +23,7 @@ from localmind.engine.memory import Memory
 from localmind.engine.native_thread import NativeThread
 from localmind.engine.outbox import Delivery, Outbox, Text
 from localmind.engine.scheduler import Scheduler
-from localmind.engine.sequence import Row, State, Step, new_sequence
+from localmind.engine.sequence import Row, State, new_sequence
 from localmind.engine.sequence import Sequence as TokenSequence
 from localmind.engine.shelf import Shelf
 from localmind.engine.speculate import MAX_RUNNING, Cost, Speculator, interpolated, prompt_lookup
@@ -253,7 +253,8 @@ class Loop:
         self._draft()
         step = self._scheduler.step()
         began = time.monotonic()
-        self._watch_parking(step, began)
+        for sequence in self._scheduler.active:
+            self._generations[sequence.number].watch_parking(began)
         rows = self.memory.apply(step)
         if not rows:
             return
@@ -369,16 +370,6 @@ class Loop:
             self.memory.finish(sequence, keep=keep)
             generation.close()
         return generation
-
-    def _watch_parking(self, step: Step, now: float) -> None:
-        """Keep the time that sequences spend parked."""
-        for sequence in self._scheduler.active:
-            generation = self._generations[sequence.number]
-            if sequence.state is State.PARKED:
-                generation.parked_since = generation.parked_since or now
-            elif generation.parked_since:
-                generation.parked += now - generation.parked_since
-                generation.parked_since = 0.0
 
     def _recover(self, code: int, rows: Sequence[Row]) -> None:
         """A native call failed. Without cells, the youngest waits; a batch that llama.cpp will not take is made again
