@@ -9,6 +9,8 @@ from localmind.clean import clean_line
 from localmind.cli._output import connect, note, print_json, show_progress, size, table
 from localmind.events import TextDelta
 
+NOTHING = "nothing found in the caches of Hugging Face, Ollama and LM Studio; name a file or a folder"
+
 
 @click.command("import")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
@@ -38,6 +40,8 @@ def import_(paths: tuple[Path, ...], names: tuple[str, ...], copy: bool, only_li
                 return
             rows = [(m["name"], m["program"], size(m["size"]), "yes" if m["installed"] else "-") for m in found]
             table(("MODEL", "FROM", "SIZE", "HERE"), rows)
+            if not rows:
+                note(NOTHING)
             return
         said = ""
         for event in show_progress(client.events("/models/import", body)):
@@ -46,4 +50,4 @@ def import_(paths: tuple[Path, ...], names: tuple[str, ...], copy: bool, only_li
                 sys.stdout.write(f"{clean_line(event.text)}\n")
                 sys.stdout.flush()
         if not said:
-            note("nothing found in the caches of Hugging Face, Ollama and LM Studio; name a file or a folder")
+            note(NOTHING)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import click
 
@@ -12,7 +13,7 @@ from localmind.cli.model_pulls import cancel, pause, prune, pulls, resume
 from localmind.cli.models_memory import load, memory, pin, unload
 from localmind.cli.plan import plan
 from localmind.cli.recommend import environment, fetch_best, recommend
-from localmind.errors import ModelFileBroken
+from localmind.errors import ModelFileBroken, ModelNotFound
 from localmind.events import Event, Progress, TextDelta
 
 
@@ -65,14 +66,16 @@ def list_(here: bool, use: str | None, as_json: bool) -> None:
 @click.argument("names", nargs=-1)
 @click.option("--starter", is_flag=True, help="Fetch the starter set: chat, embeddings, speech.")
 @click.option("--recommended", is_flag=True, help="Fetch the chat model that fits this machine best.")
+@click.option("--update", is_flag=True, help="Look for a newer revision of what is here; without NAMES of all of it.")
 @click.option("--with-mmproj", "projector", is_flag=True, help="Fetch a repository's projector for images as well.")
-def pull(names: tuple[str, ...], starter: bool, recommended: bool, projector: bool) -> None:
+def pull(names: tuple[str, ...], starter: bool, recommended: bool, update: bool, projector: bool) -> None:
     """Fetch models, verified by sha256.
 
     A NAME is one of `localmind models list`, NAME-QUANTISATION for another size of it (qwen3:4b-q8_0),
     hf.co/ORG/REPO[:QUANT] for any repository of the Hub, or the address of a GGUF file.
 
     An interrupted pull goes on where it stopped. What is here already is not fetched again.
+    With --update, what is here stays in use until the newer files are here and verified.
     HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE count as in Hugging Face's own tools.
     """
     with connect() as client:
@@ -80,16 +83,22 @@ def pull(names: tuple[str, ...], starter: bool, recommended: bool, projector: bo
             names += tuple(m["name"] for m in client.get("/models")["models"] if m["starter"])
         if recommended:
             fetch_best(client, environment())
+        elif update and not names:
+            names = tuple(m["name"] for m in client.get("/models")["models"] if m["installed"] and _from_hub(m))
         elif not names:
             raise click.UsageError("Name a model, or use --starter. `localmind models list` shows them.")
         for name in dict.fromkeys(names):
             if os.path.isfile(name) or os.path.isdir(name):
                 raise click.UsageError(f"{name} is a path: use `localmind models import {name}`")
-            body = {"model": name, "projector": projector, "environ": environment()}
+            before = _files(client, name) if update else None
+            body = {"model": name, "projector": projector, "update": update, "environ": environment()}
             named = [name]
             for _ in show_progress(_named(client.events("/models/pull", body), named)):
                 pass
-            note(f"{named[-1]} is here")
+            if before and before == _files(client, name):
+                note(f"{named[-1]} is the newest there is")
+            else:
+                note(f"{named[-1]} is {'renewed' if before else 'here'}")
 
 
 @models.command()
@@ -151,6 +160,19 @@ def rm(name: str) -> None:
     with connect() as client:
         freed = client.delete("/models", name=name)["freed_bytes"]
     note(f"{name} is gone; {size(freed)} freed")
+
+
+def _from_hub(model: dict[str, Any]) -> bool:
+    return any(source["kind"] == "hub" for source in model["sources"])
+
+
+def _files(client: Any, name: str) -> set[str]:
+    """The hashes of a model's files; none for one that is not here."""
+    try:
+        found = client.get("/models/show", name=name)
+    except ModelNotFound:
+        return set()
+    return {file["sha256"] for file in found["files"]} if found["installed"] else set()
 
 
 def _named(events: Iterable[Event], named: list[str]) -> Iterator[Event]:

@@ -41,7 +41,8 @@ def recommend(use: str | None, as_json: bool) -> None:
         if pick["better"]:
             click.echo(f"  {clean_line(pick['better'])}")
     if not picks:
-        note("nothing in the catalog fits into the memory that is free now; see `localmind doctor`")
+        shows = f"`localmind models list{f' --for {use}' if use else ''}` shows what there is"
+        note(f"nothing in the catalog fits into the memory that is free now and is quick enough here; {shows}")
 
 
 def best_for_chat(client: Any) -> dict[str, Any]:

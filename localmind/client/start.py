@@ -10,8 +10,8 @@ from localmind.client.blocking import Client
 from localmind.errors import DaemonUnreachable, TimedOut
 from localmind.paths import Paths, private_dir
 
-START_TIMEOUT_S = 20.0
-"""A daemon is up in under 1.5 s; a cold disk gets this long before we show its log."""
+START_TIMEOUT_S = 60.0
+"""A daemon is up in under 1.5 s; a cold disk, or a machine with much to do, gets this long before we show its log."""
 
 
 def ensure_daemon(paths: Paths, *, progress: Callable[[str], None] = lambda text: None) -> Client:
@@ -64,7 +64,7 @@ def _wait_until_healthy(client: Client, paths: Paths, process: "subprocess.Popen
         break
     said = (paths.logs / "daemon.start.log").read_text("utf-8", "replace").strip()
     if process.returncode is None:
-        raise DaemonUnreachable(f"the daemon did not come up in {START_TIMEOUT_S:.0f} s", hint=f"see {paths.log_file}")
+        raise DaemonUnreachable(f"the daemon did not come up in {START_TIMEOUT_S:.0f} s", hint=f"see {paths.logs}")
     if said.startswith("error: "):  # our own words: message, then hint
         message, _, hint = said.removeprefix("error: ").partition("\nhint: ")
         raise DaemonUnreachable(f"the daemon did not start: {message.strip()}", hint=hint.strip() or None)

@@ -18,7 +18,7 @@ import msgspec
 
 from localmind.catalog import Catalog, FileSpec, HubSource, ModelSpec, UrlSource, spelled
 from localmind.clean import clean_line
-from localmind.errors import ModelNotFound
+from localmind.errors import InvalidRequest, ModelNotFound
 from localmind.models.choose import choose, known_layout, projector
 from localmind.models.describe import undescribed
 from localmind.models.hub import HubRepo, listing
@@ -72,6 +72,29 @@ async def find_model(text: str, catalog: Catalog, config: HubConfig, *, with_pro
         name = spelled(text)
         raise ModelNotFound(f"no model named {name!r} in the catalog", hint=f"localmind models pull hf.co/{name}")
     return catalog.find(text)
+
+
+async def find_newest(text: str, catalog: Catalog, config: HubConfig) -> ModelSpec:
+    """A model that is here, as the Hub has it now: its files, or none where the pull will ask for them.
+
+    Raises InvalidRequest for one that does not come from the Hub, and what `find_model` raises.
+    """
+    spec = catalog.find(text)
+    declared = Catalog(catalog.declared).get(spec.name)  # or a variant of it, in another quantisation
+    if declared is not None and declared.files:
+        return declared  # its hashes stand in the catalog, and change with it
+    if not any(isinstance(source, HubSource) for source in spec.sources):
+        raise InvalidRequest(
+            f"{spec.name} does not come from the Hub, and nobody else says what is newer",
+            hint=f"localmind models rm {spec.name}, then pull or import it again",
+        )
+    if declared is not None:
+        return declared
+    place = hub_name(spec.name)
+    if place is None:
+        raise InvalidRequest(f"{spec.name} has no name on the Hub", hint=f"localmind models rm {spec.name}")
+    repo = next(source.repo for source in spec.sources if isinstance(source, HubSource))  # as it is spelled there
+    return from_repo(await listing(repo, "main", config), HubName(repo, place.wanted))
 
 
 def from_repo(repo: HubRepo, place: HubName, with_projector: bool = False) -> ModelSpec:

@@ -37,18 +37,21 @@ async def pull(
     free: FreeSpace = free_space,
     patience: Patience = PATIENT,
     local: bool = False,
+    update: bool = False,
 ) -> AsyncGenerator[Progress, None]:
     """Install `spec`. The stages are "find", "download", "check", "unpack" and, always last, "ready".
 
-    With `local`, files of this machine are the only sources that count.
+    With `local`, files of this machine are the only sources that count. With `update`, `spec` is what its source has
+    now, and what is here already stays in use until all of that is here and verified.
 
     A model that is already whole yields "ready" alone; one with damaged files is repaired. Raises
     IndexUnreachable, ModelNotFound, DownloadFailed, HashMismatch, ModelFileBroken, DiskFull, PermissionRefused.
     """
     installed = store.get(spec.name)
-    if not spec.files and installed is not None and installed.spec is not None:
+    if not spec.files and installed is not None and installed.spec is not None and not update:
         spec = installed.spec  # what came the first time is what is meant
-    if spec.files and installed is not None and not store.missing(spec):
+    known = installed is not None and (not update or installed.files == spec.files)
+    if spec.files and known and not store.missing(spec):
         yield _ready(spec)
         return
     await in_thread(store.prepare)
@@ -72,6 +75,8 @@ async def pull(
                     async for step in steps:
                         yield step
                     ready = await _install(run.spec, store, run.origin)
+                    if update and installed is not None:
+                        await in_thread(store.release, installed.files)
             except (DownloadFailed, ModelFileBroken) as problem:
                 failure = failure or problem
                 continue

@@ -17,7 +17,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -216,6 +216,19 @@ class Store:
                 self.blob(file.sha256).unlink()
                 freed += size
         return Removed(name, freed, tuple(kept))
+
+    def release(self, files: Iterable[FileSpec]) -> int:
+        """Delete those blobs that no model needs any more. Returns the bytes freed."""
+        known = [found for _, found in self._all()]
+        if None in known:
+            return 0  # a manifest that cannot be read may need any blob
+        needed = {file.sha256 for found in known if found is not None for file in found.files}
+        freed = 0
+        for sha256 in {file.sha256 for file in files} - needed:
+            with contextlib.suppress(OSError):  # some systems delete no file that is open
+                freed += room_of(self.blob(sha256))
+                self.blob(sha256).unlink()
+        return freed
 
     def check(self, name: str) -> tuple[Problem, ...]:
         """What sizes alone tell: files that are gone, cut short or too long. Raises ModelNotInstalled."""

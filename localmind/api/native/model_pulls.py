@@ -25,7 +25,7 @@ from localmind.errors import InvalidRequest, LocalmindError, ModelNotFound
 from localmind.events import Done, Event, Progress, TextDelta
 from localmind.models.hub_config import PASSED, HubConfig
 from localmind.models.imports import Found, caches, named, places
-from localmind.models.names import find_model
+from localmind.models.names import find_model, find_newest
 from localmind.models.pip_config import IndexConfig
 
 
@@ -34,6 +34,8 @@ class PullRequest(BaseModel):
     """A name of the catalog, `hf.co/ORG/REPO[:QUANT]`, or the address of a GGUF file."""
     projector: bool = False
     """Take a repository's projector for images as well."""
+    update: bool = False
+    """Take what the Hub has now in place of what is here."""
     environ: dict[str, str] = {}
     """Variables of the asker that say which hub or index to use, instead of the daemon's."""
 
@@ -114,7 +116,10 @@ def asked_with(environ: dict[str, str]) -> dict[str, Any]:
 async def _pulled(backend: Backend, body: PullRequest) -> AsyncIterator[Event]:
     how = asked_with(body.environ)
     hub = how.get("hub") or HubConfig.find()
-    spec = await find_model(body.model, backend.catalog, hub, with_projector=body.projector)
+    if body.update and backend.store.get(backend.catalog.find(body.model).name) is not None:
+        spec, how = await find_newest(body.model, backend.catalog, hub), how | {"update": True}
+    else:
+        spec = await find_model(body.model, backend.catalog, hub, with_projector=body.projector)
     async with contextlib.aclosing(backend.pulls.pull(spec, **how)) as events:
         async for event in events:
             yield event
