@@ -116,7 +116,8 @@ def asked_with(environ: dict[str, str]) -> dict[str, Any]:
 async def _pulled(backend: Backend, body: PullRequest) -> AsyncIterator[Event]:
     how = asked_with(body.environ)
     hub = how.get("hub") or HubConfig.find()
-    if body.update and backend.store.get(backend.catalog.find(body.model).name) is not None:
+    known = backend.catalog.get(body.model)
+    if body.update and known is not None and backend.store.get(known.name) is not None:
         spec, how = await find_newest(body.model, backend.catalog, hub), how | {"update": True}
     else:
         spec = await find_model(body.model, backend.catalog, hub, with_projector=body.projector)
