@@ -116,7 +116,7 @@ class Catalog:
         names = list(dict.fromkeys(known[alias] for alias in close))
         hint = f"did you mean `{names[0]}`? `localmind models list` shows all" if names else "localmind models list"
         if spelled(name).startswith("hf.co/"):
-            raise ModelNotFound(f"{name!r} is not on this machine", hint=f"localmind models pull {spelled(name)}")
+            raise ModelNotFound(f"{name!r} is not on this machine", hint=f"localmind models pull {name.strip()}")
         raise ModelNotFound(f"no model named {name!r} in the catalog", hint=hint)
 
     def _best(self, models: tuple[ModelSpec, ...]) -> ModelSpec | None:

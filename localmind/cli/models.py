@@ -85,6 +85,8 @@ def pull(names: tuple[str, ...], starter: bool, recommended: bool, update: bool,
             fetch_best(client, environment())
         elif update and not names:
             names = tuple(m["name"] for m in client.get("/models")["models"] if m["installed"] and _from_hub(m))
+            if not names:
+                note("nothing that is here comes from the Hub")
         elif not names:
             raise click.UsageError("Name a model, or use --starter. `localmind models list` shows them.")
         for name in dict.fromkeys(names):
