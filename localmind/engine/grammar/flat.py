@@ -7,7 +7,7 @@ subschemas become an `allOf` again and are merged when it is their turn, so recu
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
@@ -105,7 +105,9 @@ def says_only(schema: Schema, keyword: str) -> bool:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Equality of JSON values, in which 1 is not true."""
+    """Equality of JSON values, in which 1 is 1.0 and not true."""
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return isinstance(one, bool) == isinstance(other, bool) and one == other
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
@@ -114,7 +116,11 @@ class Document:
     """The whole schema, which references point into, and what is still allowed to be spent on it."""
 
     root: Any
+    one_of: "Callable[[Document, Schema, str], None]"
+    """Refuses a `oneOf` whose alternatives may hold at once (exclusive.py)."""
     left: int = MAX_VISITS
+    judged: set[int] = field(default_factory=set)
+    """The lists under `oneOf` that were looked at; they live as long as the root."""
 
     def resolve(self, reference: Any, pointer: str) -> Any:
         """What a `$ref` into the same document points to."""
@@ -152,11 +158,18 @@ class Document:
             found = _product(found, self.flatten(part, f"{pointer}/allOf/{index}", trail), pointer)
         for keyword in ("anyOf", "oneOf"):
             if keyword in schema:
+                self.check_one_of(schema, pointer)
                 options: list[Schema] = []
                 for index, part in enumerate(parts(schema, keyword, pointer)):
                     options += self.flatten(part, f"{pointer}/{keyword}/{index}", trail)
                 found = _product(found, options, pointer)
         return found
+
+    def check_one_of(self, schema: Schema, pointer: str) -> None:
+        """Raises InvalidRequest when two of its alternatives may hold at once."""
+        if "oneOf" in schema and id(schema["oneOf"]) not in self.judged:
+            self.judged.add(id(schema["oneOf"]))
+            self.one_of(self, schema, pointer)
 
 
 def parts(schema: Schema, keyword: str, pointer: str) -> Sequence[Any]:

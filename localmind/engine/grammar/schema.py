@@ -3,7 +3,8 @@
 Every document that a grammar allows is valid; not every valid document is allowed. Properties come in the
 order of the schema; where properties are named and additionalProperties is not, there are no others;
 white space is one space at most, after a colon or a comma, because a weak model writes spaces without
-end; oneOf is taken as anyOf. An assertion that cannot be kept raises InvalidRequest with its JSON pointer.
+end; oneOf is anyOf where its alternatives exclude each other. An assertion that cannot be kept raises
+InvalidRequest with its JSON pointer.
 """
 
 import json
@@ -13,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from localmind.engine.grammar import strings
+from localmind.engine.grammar.exclusive import check_exclusive
 from localmind.engine.grammar.extent import MAX_DEPTH, check_extent
 from localmind.engine.grammar.flat import (
     Document,
@@ -64,7 +66,7 @@ def rules(schema: Any, prefix: str) -> tuple[str, dict[str, str]]:
     if not prefix or not set(prefix) <= NAME:
         raise ValueError(f"{prefix!r} cannot begin the name of a rule")
     check_extent(schema)
-    compiler = _Compiler(Document(schema), prefix)
+    compiler = _Compiler(Document(schema, check_exclusive), prefix)
     try:
         first = compiler.rule(schema, "#", 0)
     except Impossible:
@@ -155,6 +157,7 @@ class _Compiler:
         for keyword in ("anyOf", "oneOf"):
             if says_only(schema, keyword):
                 refuse_unsupported(schema, pointer)
+                self.document.check_one_of(schema, pointer)
                 options = parts(schema, keyword, pointer)
                 return self.alternatives(
                     [
