@@ -20,7 +20,7 @@ LIVE = -1.0
 
 REST = 7.0
 """Rest as many times as long as the pass took: an eighth of the time is computing."""
-LONGEST_REST_S = 5.0
+LONGEST_REST_S = 15.0
 
 
 class Turns:

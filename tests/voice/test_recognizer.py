@@ -6,13 +6,15 @@ import ctranslate2
 import numpy as np
 import pytest
 from faster_whisper import WhisperModel, decode_audio
+from hypothesis import given
+from hypothesis import strategies as st
 from voice_fakes import BOILER, REPORT, FakeListener, Heard, samples, silence
 
 from localmind.errors import Cancelled, InvalidRequest, ModelFileBroken
 from localmind.speech import RecognizeOptions, Segment, Transcript
 from localmind.voice.audio import Recording, Samples
 from localmind.voice.live import ListenOptions
-from localmind.voice.recognizer import LADDER, SEED, Language, Place, Recognizer
+from localmind.voice.recognizer import LADDER, SEED, Language, Place, Recognizer, in_the_sound
 from localmind.voice.turns import Turns
 from localmind.voice.worker import transcribed
 
@@ -96,3 +98,36 @@ def test_the_fake_has_the_real_one_s_methods() -> None:
     for name in ("quick", "utterance"):
         assert callable(getattr(FakeListener, name))
         assert callable(getattr(Recognizer, name))
+
+
+class FakeTokens:
+    """Text below 100, time from 1000 on: 1050 is one second."""
+
+    eot = 100
+    timestamp_begin = 1000
+
+
+@pytest.mark.parametrize(
+    ("ids", "spoken", "lost"),
+    [
+        ([1000, 1, 2, 3, 1200], [1, 2, 3], False),
+        ([1000, 1, 2, 1175, 1250, 1, 2, 1375, 1400], [1, 2], False),
+        ([1000, 1, 2, 1350, 1350, 1, 2, 2450, 2450], [1, 2], True),
+        ([1000, 1, 1100, 1100, 2, 1200], [1, 2], False),
+        ([1, 2, 3], [1, 2, 3], False),
+        ([1000, 1, 2, 1450], [1, 2], True),
+        ([], [], False),
+    ],
+    ids=["one", "said twice", "twice and lost", "two sentences", "without times", "ends far behind", "nothing"],
+)
+def test_what_the_model_says_behind_four_seconds_of_sound_was_not_said(
+    ids: list[int], spoken: list[int], lost: bool
+) -> None:
+    assert in_the_sound(ids, FakeTokens(), 4.0) == (spoken, lost)
+
+
+@given(st.lists(st.one_of(st.integers(0, 99), st.integers(1000, 2500)), max_size=40), st.floats(0.1, 30))
+def test_nothing_is_added_and_nothing_changes_places(ids: list[int], sound_s: float) -> None:
+    spoken, _ = in_the_sound(ids, FakeTokens(), sound_s)
+    rest = iter(each for each in ids if each < FakeTokens.eot)
+    assert all(each in rest for each in spoken)
