@@ -244,7 +244,7 @@ VOCABULARY = ["".join(pair) for pair in itertools.islice(itertools.product(WORDS
 def fill(index: Index, root: Root, chunks: int, recipe: str) -> None:
     """Files of 20 chunks each of 80 words with random vectors about 2,000 centres.
 
-    The files on the disk are empty but known by their size and time, so that nothing is read when the index is opened.
+    The files on the disk hold nothing but are known by size and time, so nothing is read when the index is opened.
     """
     rng, dice = numpy.random.default_rng(3), random.Random(3)
     centres = rng.normal(size=(2000, 384)).astype("<f4")
@@ -254,11 +254,11 @@ def fill(index: Index, root: Root, chunks: int, recipe: str) -> None:
     for number in range(chunks):
         if number % 20 == 0:
             relpath = f"d/{number // 20}.md"
-            (root.path / relpath).touch()
+            (root.path / relpath).write_text("x")
             found = (root.path / relpath).stat()
             file_id = index.db.execute(
                 "INSERT INTO file (root_id, relpath, device, inode, size, mtime_ns, recipe, state, indexed_at)"
-                " VALUES (?, ?, ?, ?, 0, ?, ?, 'indexed', 0)",
+                " VALUES (?, ?, ?, ?, 1, ?, ?, 'indexed', 0)",
                 (root.id, relpath, found.st_dev, found.st_ino, found.st_mtime_ns, recipe),
             ).lastrowid
         text = " ".join(dice.choices(VOCABULARY, cum_weights=weights, k=80))
