@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest_e2e import Home, new_home
+from conftest_e2e import Home, end, new_home
 
 from localmind.api.security import PUBLIC_PATHS
 
@@ -48,9 +48,11 @@ OTHER_USER = 65534
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     home = new_home(tmp_path_factory.mktemp("who"), None)
-    home.start()
-    yield home
-    home.stop()
+    try:
+        home.start()
+        yield home
+    finally:
+        end(home)
 
 
 @pytest.fixture(scope="module")

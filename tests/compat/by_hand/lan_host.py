@@ -58,7 +58,8 @@ class Daemon:
         until = time.monotonic() + 180
         while not (home / "run" / "port").exists():
             if time.monotonic() > until or self._process.poll() is not None:
-                raise SystemExit("the daemon did not start")
+                self._process.kill()
+                raise SystemExit(f"the daemon did not start, or port {PORT} is taken")
             time.sleep(0.1)
         while self.near("GET", "/health") != "200":
             time.sleep(0.1)
