@@ -14,6 +14,7 @@ import random_gguf
 from conftest_e2e import Home, end, gone, new_home, wait_until
 
 from localmind import catalog
+from localmind.models.gguf import read_header
 from localmind.models.store import Store
 
 pytestmark = pytest.mark.timeout(120)
@@ -125,16 +126,24 @@ def test_holes_are_filled_by_infill_and_by_suffix_alike(http: httpx2.Client) -> 
     assert "cannot fill in the middle" in refused["error"]["message"]
 
 
+def reserved(home: Home) -> int:
+    """Bytes of main memory that are booked for the model."""
+    return next(model["reserved"]["RAM"] for model in home.status()["models"] if model["model"] == "tiny:llama")
+
+
 def test_an_adapter_is_chosen_by_a_request_and_is_there_again_after_a_death(
     tiny: Home, http: httpx2.Client, tmp_path: Path
 ) -> None:
     plain = completion(http)
     path = random_gguf.write_lora(tmp_path / "lora.gguf")
     adapters = "/localmind/v1/engine/adapters"
+    before = reserved(tiny)
     assert post(http, adapters, name="tone", path=str(path))["rank"] == 4
+    size = sum(tensor.size for tensor in read_header(path).tensors)
+    assert reserved(tiny) == before + size
     toned = completion(http, lora=[{"name": "tone", "scale": 1.0}])
     assert toned != plain == completion(http)
-    assert http.get("/lora-adapters").json() == [{"id": 0, "path": str(path), "scale": 0.0}]
+    assert http.get("/lora-adapters").json() == [{"id": 0, "path": path.name, "scale": 0.0}]
     assert completion(http, lora=[{"id": 0, "scale": 1.0}]) == toned
     unknown = post(http, "/v1/completions", 404, **GREEDY, lora=[{"name": "nobody"}])
     assert "loaded are: tone" in unknown["error"]["message"]
@@ -147,6 +156,7 @@ def test_an_adapter_is_chosen_by_a_request_and_is_there_again_after_a_death(
     assert completion(http, lora=[{"name": "tone", "scale": 1.0}]) == toned
     assert http.request("DELETE", adapters, params={"name": "tone"}).status_code == 200
     assert http.get(adapters).json()["adapters"] == []
+    assert reserved(tiny) == before
     assert http.request("DELETE", adapters, params={"name": "tone"}).status_code == 404
 
 
