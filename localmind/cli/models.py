@@ -34,7 +34,7 @@ def models() -> None:
 
 @models.command("list")
 @click.option("--here", is_flag=True, help="Only what is on this machine.")
-@click.option("--for", "use", help="Only models for this: chat, code, fim, tools, embed, rerank, speech.")
+@click.option("--for", "use", help="Only models for this: chat, code, fim, tools, embed, rerank, speech, voice.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def list_(here: bool, use: str | None, as_json: bool) -> None:
     """List the catalog and what is on this machine."""
