@@ -19,7 +19,7 @@ STARTER = "smollm2:135m"
 
 
 @click.command()
-@click.option("--for", "use", help="Only for this: chat, code, fim, tools, embed, rerank, speech, voice.")
+@click.option("--for", "use", help="Only for this: chat, code, fim, tools, embed, rerank, speech.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def recommend(use: str | None, as_json: bool) -> None:
     """Say which models fit this machine best, for what, and why.
