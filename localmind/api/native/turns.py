@@ -176,7 +176,7 @@ def _message(message: StoredMessage, turn: Turn, branches: tuple[int, ...]) -> d
         "number": turn.number,
         "mode": turn.mode,
         "folder": turn.folder,
-        "filters": turn.filters,
+        "filters": msgspec.json.decode(turn.filters) if turn.filters else None,
         "branches": branches,
         "role": message.role,
         "content": message.content,
