@@ -37,6 +37,8 @@ QUICK_TAIL_S, TAIL_S = 2.0, 6.0
 that files get a pass takes three times as long (figures: docs/voice.md)."""
 OVERRUN_S = 1.0
 """How far behind the sound a near pass may place the end of its text before it is held to have lost its place."""
+GUESS_S = 1.5
+"""Of sound, before a guess at its language is kept for the quick passes that follow."""
 STAMP_S = 0.02
 """What a step of Whisper's time tokens is."""
 
@@ -62,6 +64,8 @@ class Language:
 
     code: str | None
     probability: float = 1.0
+    guess: str | None = None
+    """While somebody still speaks: good enough for text that is shown, and no more."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -196,7 +200,11 @@ class Recognizer:
                 return "", 0.0, verdict.reason
             first, last = verdict.chunks[0]["start"], verdict.chunks[-1]["end"]
             near = None
-            if options.task == "transcribe" and options.temperature is None and options.hotwords is None:
+            if language.code is None and not self.multilingual:
+                language.code = "en"
+            plain = options.task == "transcribe" and options.temperature is None and options.hotwords is None
+            # Which language it is, the file's pass finds out; the next utterance knows.
+            if plain and language.code is not None:
                 near = self._near(audio[first:last], language, options.prompt, beam=options.beam)
         if near is not None and near.sound:
             return near.text, verdict.speech_s, ""
@@ -216,13 +224,12 @@ class Recognizer:
         frames = min(3000, math.ceil(features.shape[1] / 100) * 100)
         padded = np.pad(features[:, :frames], ((0, 0), (0, max(0, frames - features.shape[1]))))
         encoded = model.encode(padded.astype(np.float32))
-        if language.code is None:
-            if self.multilingual:
-                token, language.probability = model.model.detect_language(encoded)[0][0]
-                language.code = token[2:-2]
-            else:
-                language.code = "en"
-        tokenizer = Tokenizer(model.hf_tokenizer, self.multilingual, task="transcribe", language=language.code)
+        code = language.code or language.guess
+        if code is None:
+            code, _ = self._detected(audio)
+            if len(audio) >= GUESS_S * SAMPLE_RATE:
+                language.guess = code
+        tokenizer = Tokenizer(model.hf_tokenizer, self.multilingual, task="transcribe", language=code)
         said = tokenizer.encode(" " + prompt.strip()) if prompt else []
         # Time tokens tell what was said from what the model goes on to say in the silence behind it.
         start = model.get_prompt(tokenizer, said, without_timestamps=False)
@@ -242,6 +249,16 @@ class Recognizer:
         # CTranslate2 gives the mean over the tokens; OpenAI's average counts the end token as well.
         logprob = result.scores[0] * len(ids) / (len(ids) + 1)
         return Near(text, float(logprob), float(result.no_speech_prob), lost)
+
+    def _detected(self, audio: Samples) -> tuple[str, float]:
+        """The language and how sure that is. The encoder sees 30 s here: with less it takes German for Latin."""
+        if not self.multilingual:
+            return "en", 1.0
+        features = self._model.feature_extractor(audio)[:, :3000]
+        whole = np.pad(features, ((0, 0), (0, 3000 - features.shape[1])))
+        encoded = self._model.encode(whole.astype(np.float32))
+        token, probability = self._model.model.detect_language(encoded)[0][0]
+        return token[2:-2], float(probability)
 
     def _in_turn(self, found: Any, rank: Callable[[], float], gone: Gone) -> Iterator[Any]:
         """Each element computed inside a turn of its own."""
