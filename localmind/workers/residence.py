@@ -330,6 +330,8 @@ class Residence:
     async def _alone(self, name: str) -> AsyncIterator[None]:
         """While no other model is loaded, and with memory as it is when none is."""
         async with self._one_load:
+            if self._stopped:
+                raise ShuttingDown("the daemon is stopping", hint="send the request again in a moment")
             self._loading = name
             self.ledger.budget, self._measured = self._measure(), self._clock()
             try:

@@ -249,3 +249,18 @@ async def test_a_model_that_is_in_use_can_take_more_if_idle_ones_give_it_up() ->
         assert bench.residence.ledger.held == {RAM: 8 * MB}
         bench.residence.rebook("busy", Laid({RAM: 2 * MB}, {RAM: 1 * MB}))
         assert bench.residence.ledger.free == {RAM: 7 * MB}
+
+
+async def test_a_load_that_waits_for_its_turn_does_not_begin_while_all_is_being_stopped() -> None:
+    bench = Bench()
+    bench.mover.gate.clear()
+    first = bench.residence.ask("first", lay(3, 1))
+    second = bench.residence.ask("second", lay(3, 1))
+    await bench.mover.has_done("load first")
+    bench.residence.close()
+    bench.mover.gate.set()
+    await bench.residence.closed()
+    assert bench.mover.did == ["load first"]
+    for ticket in (first, second):
+        with pytest.raises(ShuttingDown):
+            await ticket.admitted
