@@ -46,6 +46,7 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "/localmind/v1/memory/load": (EVENTS,),
     "/localmind/v1/transcribe": (EVENTS,),
     "/localmind/v1/listen": (EVENTS,),
+    "/localmind/v1/speak": (EVENTS, "audio/*"),
     "/localmind/v1/threads/{prefix}/export": ("text/markdown", PLAIN),
 }
 """What a success carries, where it is not JSON alone."""
