@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import statistics
@@ -174,7 +175,10 @@ def main() -> None:
             speeds: dict[str, list[float]] = {"ours": [], "theirs": []}
             for number in range(given.rounds):
                 for which in sorted(speeds, reverse=bool(number % 2)):
-                    out, _ = child(which, url, Path(place) / f"{which}{number}").communicate()
+                    os.sync()  # what the one before left to be written is not for this one to wait for
+                    home = Path(place) / f"{which}{number}"
+                    out, _ = child(which, url, home).communicate()
+                    shutil.rmtree(home)
                     speeds[which].append(size / 1e6 / float(out))
             for which, found in speeds.items():
                 print(f"{which:8} {statistics.median(found):7.0f} MB/s  ({', '.join(f'{one:.0f}' for one in found)})")
