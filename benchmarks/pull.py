@@ -140,7 +140,7 @@ def killed_at_90_percent(which: str, url: str, home: Path, size: int) -> int:
         total = sum(path.stat().st_blocks * 512 for path in home.rglob("*") if path.is_file())
         written = sum(path.stat().st_size for path in home.rglob("*.part"))
         seen = max(written, total if which == "theirs" else 0)
-        if which == "theirs" and seen > size * 8 // 10:
+        if which == "theirs" and seen > size * 9 // 10 - (11 << 20):
             break  # it writes 10 MiB at a time, so the last are still in memory
         if which == "ours" and seen > size * 9 // 10 - (4 << 20):
             break
