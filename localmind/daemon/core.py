@@ -202,7 +202,7 @@ class Core:
 
     async def _forget_quotes(self) -> None:
         """Answers quote the passages they rest on."""
-        gone = await self._knowledge.unknown(await asyncio.to_thread(self._threads.quoted_paths))
+        gone = await self._knowledge.unknown(await asyncio.to_thread(self._threads.quoted))
         await asyncio.to_thread(self._threads.forget_quotes, gone)
 
     def _text_embedder(self) -> Embedder | None:

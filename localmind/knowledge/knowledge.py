@@ -200,9 +200,9 @@ class Knowledge:
         """Remove every trace of deleted text and vectors from our files now; by itself it happens when idle."""
         return await self._purge.now()
 
-    async def unknown(self, paths: Sequence[str]) -> list[str]:
-        """Those of these files that are deleted, or in no watched folder any more."""
-        return await self._database.read(traces.unknown, paths)
+    async def unknown(self, quoted: Sequence[tuple[str, int]]) -> list[str]:
+        """Of these (file, chunk) the files that are deleted, or in no watched folder any more."""
+        return await self._database.read(traces.unknown, quoted)
 
     async def pause(self, paused: bool) -> None:
         """Read and embed nothing until the user says otherwise; kept over a restart. Searching goes on."""

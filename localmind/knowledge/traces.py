@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from localmind.knowledge.index import Index, Root
+from localmind.knowledge.passages import listed
 from localmind.store.connection import transaction
 
 # Pages of the full-text index in one step, rows of vectors in one step: about 50 ms each on a slow disk.
@@ -42,11 +43,15 @@ def traces(index: Index) -> Traces:
     return Traces(since("text"), since("vectors"))
 
 
-def unknown(index: Index, paths: Sequence[str]) -> list[str]:
-    """Those of these files that the index knows nothing of: they were deleted, or their folder is no longer watched.
+def unknown(index: Index, quoted: Sequence[tuple[str, int]]) -> list[str]:
+    """Of these (file, chunk) the files that are gone: deleted, or in no watched folder any more.
 
-    Files of a folder that is not there at the moment are known.
+    Files of a folder that is not there at the moment are known, and a file that was renamed keeps its chunks.
     """
+    ids = [number for _, number in quoted]
+    alive = {row["id"] for row in index.db.execute(f"SELECT id FROM chunk WHERE id IN ({listed(ids)})")}
+    moved = {path for path, number in quoted if number in alive}
+    paths = sorted({path for path, _ in quoted} - moved)
     known = {
         os.path.join(root.path, relpath)
         for root in index.roots()

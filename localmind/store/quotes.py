@@ -25,9 +25,10 @@ WORDS_ALIKE = 5
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
 
 
-def quoted_paths(db: sqlite3.Connection) -> list[str]:
-    """Files of which some thread holds a quotation."""
-    return [row[0] for row in db.execute("SELECT DISTINCT path FROM source WHERE text <> ?", (FORGOTTEN,))]
+def quoted(db: sqlite3.Connection) -> list[tuple[str, int]]:
+    """(file, chunk) of which some thread holds a quotation."""
+    rows = db.execute("SELECT DISTINCT path, chunk_id FROM source WHERE text <> ?", (FORGOTTEN,))
+    return [(row["path"], row["chunk_id"]) for row in rows]
 
 
 def forget(db: sqlite3.Connection, path: Path, gone: Collection[str]) -> int:

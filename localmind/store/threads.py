@@ -291,10 +291,10 @@ class Threads:
                 self._drop_drafts()
             forgetting.forget_copies(self._db, self._path, turns, (), thread_id)
 
-    def quoted_paths(self) -> list[str]:
-        """Files whose text some answer quotes."""
+    def quoted(self) -> list[tuple[str, int]]:
+        """(file, chunk) that some answer quotes."""
         with self._lock:
-            return quotes.quoted_paths(self._db)
+            return quotes.quoted(self._db)
 
     def forget_quotes(self, gone: Collection[str]) -> int:
         """Blank what answers quote of these files; returns how many quotations there were."""

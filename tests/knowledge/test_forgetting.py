@@ -89,13 +89,25 @@ async def test_a_removed_folder_leaves_nothing_at_once(secretive: Household) -> 
 
 async def test_files_that_are_deleted_or_not_watched_are_told_from_those_that_are(secretive: Household) -> None:
     house = secretive
-    paths = [str(house.folder / name) for name in ("1.md", "secret1.md", "never.md")]
+    names = [str(house.folder / name) for name in ("1.md", "never.md", "secret1.md")]
+    paths = [(name, 10**9) for name in names]
     elsewhere = str(house.base / "elsewhere.md")
-    assert await house.knowledge.unknown([*paths, elsewhere]) == [paths[2], elsewhere]
-    (house.folder / "secret1.md").unlink()
+    assert await house.knowledge.unknown([*paths, (elsewhere, 10**9)]) == [elsewhere, names[1]]
+    [secret] = await house.knowledge.search(SECRETS[1], limit=1)
+    assert secret.path == names[2]
+    renamed = house.folder / "renamed.md"
+    (house.folder / "secret1.md").rename(renamed)
+
+    async def followed() -> bool:
+        return not await house.knowledge.unknown([(str(renamed), 10**9)])
+
+    await eventually(followed)
+    assert await house.knowledge.unknown([(names[2], secret.chunk_id)]) == [], "its text is still there"
+    assert await house.knowledge.unknown([(names[2], 10**9)]) == [names[2]]
+    renamed.unlink()
 
     async def noticed() -> bool:
-        return await house.knowledge.unknown(paths) == paths[1:]
+        return await house.knowledge.unknown([(names[2], secret.chunk_id)]) == [names[2]]
 
     await eventually(noticed)
     house.folder.rename(house.base / "unplugged")
@@ -104,10 +116,10 @@ async def test_files_that_are_deleted_or_not_watched_are_told_from_those_that_ar
         return (await house.knowledge.folders())[0].state == "offline"
 
     await eventually(offline, 20)
-    assert await house.knowledge.unknown(paths) == paths[1:], "what is not there at the moment is not gone"
+    assert await house.knowledge.unknown(paths) == names[1:], "what is not there at the moment is not gone"
     (house.base / "unplugged").rename(house.folder)
     await house.knowledge.remove_folder(house.folder)
-    assert await house.knowledge.unknown(paths) == paths
+    assert await house.knowledge.unknown(paths) == names
 
 
 def test_a_deletion_during_a_removal_makes_a_mark_of_its_own(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_the_quotation_goes_and_its_place_stays(threads: Threads, tmp_path: Path
         passage("/a/garden.md", KEPT, 2),
         reasoning=f"So {SECRET}",
     )
-    assert sorted(threads.quoted_paths()) == ["/a/garden.md", "/a/secret.md"]
+    assert sorted(threads.quoted()) == [("/a/garden.md", 1), ("/a/secret.md", 1)]
     assert threads.forget_quotes(["/a/secret.md"]) == 1
     answer = threads.get(thread).turns[0].answer
     assert answer is not None
@@ -53,7 +53,7 @@ def test_the_quotation_goes_and_its_place_stays(threads: Threads, tmp_path: Path
     gone, kept = answer.sources
     assert (gone.path, gone.line_start, gone.text, gone.heading) == ("/a/secret.md", 3, FORGOTTEN, None)
     assert kept.text == KEPT
-    assert threads.quoted_paths() == ["/a/garden.md"]
+    assert threads.quoted() == [("/a/garden.md", 1)]
     assert threads.search("Zanzibar") == []
     assert len(threads.search("plums")) == 1
     threads.close()
