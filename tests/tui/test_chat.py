@@ -38,12 +38,12 @@ async def test_closed_blocks_become_markdown_while_the_open_one_is_still_plain(s
     async with start() as driver:
         turn = await driver.ask("Explain")
         driver.daemon.say(TextDelta("First paragraph.\n\n- an item\n- another"))
-        markdown, tail = turn.query_one(Markdown), turn.query_one(".tail", Static)
-        await driver.until(lambda: markdown.source == "First paragraph.\n\n")
+        tail = turn.query_one(".tail", Static)
+        await driver.until(lambda: turn.query(Markdown) and turn.query_one(Markdown).source == "First paragraph.\n\n")
         await driver.until(lambda: str(tail.content) == "- an item\n- another")
         driver.daemon.say(DONE)
         await driver.until(lambda: turn.state == "done")
-        assert markdown.source == "First paragraph.\n\n- an item\n- another"
+        assert turn.query_one(Markdown).source == "First paragraph.\n\n- an item\n- another"
 
 
 async def test_escape_stops_the_answer_and_keeps_the_text(start: Start) -> None:

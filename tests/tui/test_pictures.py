@@ -1,10 +1,9 @@
-"""Every screen as it is drawn, against pictures that were looked at; the conversation in more sizes and themes.
+"""Every screen in three sizes and two themes, against pictures that were looked at.
 
-One run of the app a screen: starting it takes longer than drawing it. After a wanted change:
+One run of the app a screen: starting it takes longer than drawing it, and so does another theme. After a wanted change:
 `pytest tests/tui/test_pictures.py --snapshot-update`, and look at what changed.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_textual_snapshot import SVGImageExtension
@@ -17,9 +16,7 @@ from localmind.events import Done, Passage, Progress, ReasoningDelta, Sources, T
 from localmind.messages import Timings, Usage
 
 DARK, LIGHT = "localmind-dark", "localmind-light"
-EACH = ((80, 24, DARK), (80, 24, LIGHT), (120, 36, DARK), (120, 36, LIGHT))
-SMALL = ((80, 24, DARK),)
-"""For windows: they look the same in a larger terminal, with more around them."""
+SIZES = ((80, 24), (120, 36), (200, 60))
 PASSAGES = (
     Passage(1, "/home/ines/samples/home/boiler.md", 6, 10, None, "Service", "Serviced on 9 October 2026.", 0.7),
     Passage(2, "/home/ines/samples/home/rent.pdf", 1, 3, 2, None, "The rent covers the heating.", 0.6),
@@ -40,20 +37,20 @@ def due(year: int) -> bool:
 """
 
 
-async def pictures(driver: Driver, snapshot: SnapshotAssertion, looks: Sequence[tuple[int, int, str]] = SMALL) -> None:
-    """The screen as it is now, in some sizes and themes."""
+async def pictures(driver: Driver, snapshot: SnapshotAssertion) -> None:
+    """The screen as it is now, in every size and theme."""
     drawn = snapshot.use_extension(SVGImageExtension)
     driver.composer.cursor_blink = False
     for each in driver.app.screen.query(Input):
         each.cursor_blink = False
     driver.app.clear_notifications()
-    for width, height, theme in looks:
-        await driver.pilot.resize_terminal(width, height)
+    for theme in (DARK, LIGHT):
         driver.app.theme = theme
-        await driver.pilot.pause()
-        await driver.pilot.wait_for_scheduled_animations()
-        name = f"{width}x{height}-{theme.removeprefix('localmind-')}"
-        assert driver.app.export_screenshot() == drawn(name=name)
+        for width, height in SIZES:
+            await driver.pilot.resize_terminal(width, height)
+            await driver.pilot.pause()
+            name = f"{width}x{height}-{theme.removeprefix('localmind-')}"
+            assert driver.app.export_screenshot() == drawn(name=name)
 
 
 async def talk(driver: Driver) -> None:
@@ -69,7 +66,7 @@ async def talk(driver: Driver) -> None:
 
 async def test_an_empty_thread(start: Start, snapshot: SnapshotAssertion) -> None:
     async with start() as driver:
-        await pictures(driver, snapshot, EACH)
+        await pictures(driver, snapshot)
 
 
 async def test_a_conversation(start: Start, snapshot: SnapshotAssertion) -> None:
@@ -77,14 +74,14 @@ async def test_a_conversation(start: Start, snapshot: SnapshotAssertion) -> None
         await talk(driver)
         driver.type("And @")
         driver.composer.put("And what did it cost?")
-        await pictures(driver, snapshot, EACH)
+        await pictures(driver, snapshot)
 
 
 async def test_an_answer_in_focus_with_its_passages_beside(start: Start, snapshot: SnapshotAssertion) -> None:
     async with start() as driver:
         await talk(driver)
         await driver.press("f5", "ctrl+up")
-        await pictures(driver, snapshot, ((120, 36, DARK), (180, 50, LIGHT)))
+        await pictures(driver, snapshot)
 
 
 async def test_the_threads(start: Start, snapshot: SnapshotAssertion) -> None:

@@ -44,6 +44,23 @@ async def test_after_a_restart_the_stored_answer_is_shown_with_what_became_of_it
         assert turn.answer == "Half of it"
 
 
+async def test_a_daemon_of_another_version_that_takes_over_is_told_and_lost_nothing(start: Start) -> None:
+    async with start() as driver:
+        turn = await driver.ask("Tell me")
+        driver.daemon.say(TextDelta("Half "))
+        await driver.until(lambda: turn.answer == "Half ")
+        driver.type("meanwhile")
+        driver.daemon.go_away()
+        await driver.until(lambda: driver.header.state == "unreachable")
+        await driver.daemon.running.close()
+        driver.daemon.lose_running()
+        driver.daemon.status_answer = driver.daemon.status_answer | {"version": "9.9.9"}
+        driver.daemon.come_back()
+        await driver.until(lambda: "The daemon is 9.9.9 now" in driver.notices)
+        await driver.until(lambda: turn.state == "stopped" and driver.header.state == "ready")
+        assert (turn.answer, driver.composer.text) == ("Half ", "meanwhile")
+
+
 async def test_a_question_that_cannot_be_sent_stays_where_it_was_typed(start: Start) -> None:
     async with start() as driver:
         driver.daemon.go_away()
@@ -135,11 +152,18 @@ async def test_escapes_and_direction_marks_reach_the_terminal_from_nowhere(start
 
 async def test_wide_and_combining_characters_and_any_size_are_drawn(start: Start) -> None:
     async with start() as driver:
-        text = "日本語のテスト 👩‍👩‍👧‍👦 e\u0301 שלום عربى\n\n" * 30
+        text = "日本語のテスト 👩‍👩‍👧‍👦 e\u0301 שלום عربى\n\n" * 12
         await driver.settled("日本語", TextDelta(text), Done())
-        for size in ((1, 1), (20, 5), (300, 120), (80, 24), (3, 60), (120, 2), (80, 24)):
+        for size in ((1, 1), (20, 5), (480, 135), (3, 60), (120, 2), (80, 24)):
             await driver.pilot.resize_terminal(*size)
-        await driver.press("pageup", "pagedown", "f2", "escape")
+        await driver.press("pageup", "pagedown", "escape")
+        for key in ("f2", "f3", "f4", "f1"):  # and so are the windows
+            await driver.press(key)
+            await driver.until(lambda: driver.app.screen is not driver.chat)
+            for size in ((1, 1), (9, 40), (80, 24)):
+                await driver.pilot.resize_terminal(*size)
+            await driver.press("escape")
+            await driver.until(lambda: driver.app.screen is driver.chat)
         assert driver.turns[0].answer.startswith("日本語")
 
 

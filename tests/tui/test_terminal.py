@@ -1,18 +1,23 @@
 """The app in a real pseudo-terminal: it draws, lends the terminal to an editor, and leaves it as it was."""
 
+import fcntl
 import json
 import os
 import pty
+import re
 import select
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
 import pytest
 
 APP = """
+import asyncio
 import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
@@ -21,9 +26,24 @@ from localmind.events import Done, Passage, Sources, TextDelta
 import localmind_tui
 
 place = Path(sys.argv[2])
-daemon = FakeDaemon(place.parent / "threads.db")
+
+
+class Watched(FakeDaemon):
+    # says the end of the second answer while the editor has the terminal, and writes down that it was read
+    async def follow(self, message_id, after=0):
+        async for position, event in super().follow(message_id, after):
+            if isinstance(event, Done) and (place.parent / "opened").exists():
+                (place.parent / "read").touch()
+            yield position, event
+            if event == TextDelta("more "):
+                while not (place.parent / "opened").exists():
+                    await asyncio.sleep(0.02)
+                self.say(TextDelta("and the end"), Done())
+
+
+daemon = Watched(place.parent / "threads.db")
 source = Passage(1, sys.argv[2], 7, 9, None, None, "", 0.5)
-daemon.say(Sources((source,)), TextDelta("The answer is forty-two."), Done())
+daemon.say(Sources((source,)), TextDelta("The answer is forty-two."), Done(), TextDelta("more "))
 sys.exit(localmind_tui.run(daemon, memory=place.parent / "tui.json"))
 """
 
@@ -46,8 +66,17 @@ class Terminal:
             self.seen += os.read(self._screen, 65536)
 
     def press(self, keys: bytes) -> None:
+        """Type; what is drawn meanwhile is read, or both sides would wait for the other."""
         self.seen = b""
-        os.write(self._screen, keys)
+        while keys:
+            readable, writable, _ = select.select([self._screen], [self._screen], [])
+            if readable:
+                self.seen += os.read(self._screen, 65536)
+            if writable:
+                keys = keys[os.write(self._screen, keys[:2048]) :]
+
+    def resize(self, columns: int, rows: int) -> None:
+        fcntl.ioctl(self._screen, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def rest(self) -> bytes:
         """Everything up to the child's end."""
@@ -69,8 +98,9 @@ def test_a_question_an_editor_and_the_way_out_in_a_real_terminal(tmp_path: Path)
     note.write_text("x\n" * 20)
     editor = tmp_path / "my-editor"
     editor.write_text(
-        f'#!/bin/sh\necho "$@" > {tmp_path}/opened\necho EDITOR-IS-HERE\n'
-        'case "$1" in *question.md) grep -q "^draft$" "$1" && echo "written elsewhere" > "$1";; esac\n'
+        "#!/bin/sh\necho EDITOR-IS-HERE\n"
+        'case "$1" in *question.md) grep -q "^draft$" "$1" && echo "written elsewhere" > "$1"; exit;; esac\n'
+        f'echo "$@" > {tmp_path}/opened\nuntil [ -e {tmp_path}/read ]; do sleep 0.05; done\n'
     )
     editor.chmod(0o755)
     environ = os.environ | {"EDITOR": str(editor), "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
@@ -84,10 +114,13 @@ def test_a_question_an_editor_and_the_way_out_in_a_real_terminal(tmp_path: Path)
         terminal.wait_for(b"written elsewhere")
         terminal.press(b"\r")
         terminal.wait_for(b"note.md:7-9")
+        terminal.wait_for(b"ready")
+        terminal.press(b"again\r")
+        terminal.wait_for(b"more")
         terminal.press(b"\x0f\r")  # Ctrl+O and, with no pause, Enter
-        terminal.wait_for(b"EDITOR-IS-HERE")
+        terminal.wait_for(b"EDITOR-IS-HERE")  # it ends when the answer was read to its end behind it
         terminal.seen = terminal.seen.partition(b"EDITOR-IS-HERE")[2]
-        terminal.wait_for(b"forty-two")  # drawn again when the editor is done
+        terminal.wait_for(b"and the end")  # drawn when the editor is done
         assert (tmp_path / "opened").read_text() == f"+7 {note}\n"
         terminal.press(b"\x11")  # Ctrl+Q
         left = terminal.rest()
@@ -123,5 +156,32 @@ def test_however_it_is_left_the_draft_is_kept_and_the_terminal_given_back(tmp_pa
             assert given_back in left
         assert b"Traceback" not in left
         assert json.loads((tmp_path / "tui.json").read_text())["drafts"] == {"": "half a thought"}
+    finally:
+        terminal.close()
+
+
+def test_a_terminal_of_16_colours_in_a_storm_of_sizes_and_with_a_megabyte_pasted_goes_on(tmp_path: Path) -> None:
+    environ = os.environ | {"TERM": "linux", "COLUMNS": "100", "LINES": "30", "SSH_TTY": "none"}
+    environ.pop("COLORTERM", None)
+    note = tmp_path / "note.md"
+    note.write_text("x")
+    terminal = Terminal([sys.executable, "-c", APP, str(Path(__file__).parent), str(note)], environ)
+    try:
+        terminal.wait_for(b"ready")
+        before = terminal.seen
+        for number in range(120):
+            terminal.resize(20 + number * 7 % 200, 1 + number * 5 % 70)
+        terminal.resize(100, 30)
+        terminal.press(b"\x1b[200~" + b"line of text\n" * 80_000 + b"\x1b[201~")
+        terminal.wait_for(b"80,001 lines")
+        terminal.press(b"and on")
+        terminal.wait_for(b"on")
+        terminal.press(b"\x11")
+        left = terminal.rest()
+        assert terminal.child.wait() == 0
+        assert b"Traceback" not in left
+        assert not re.search(rb"\x1b\[[0-9;]*[34]8;[25];", before + left)  # no colour that this terminal has not got
+        draft = json.loads((tmp_path / "tui.json").read_text())["drafts"][""]
+        assert draft == "[pasted 1: 80,001 lines] and on"
     finally:
         terminal.close()

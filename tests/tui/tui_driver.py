@@ -11,7 +11,7 @@ from tui_fakes import NOW, FakeDaemon, wait_until
 
 from localmind_tui.app import LocalmindApp
 from localmind_tui.editor import Launch
-from localmind_tui.models import Room
+from localmind_tui.room import Room
 from localmind_tui.screens.chat import ChatScreen
 from localmind_tui.widgets.composer import Composer
 from localmind_tui.widgets.header import Header
@@ -88,10 +88,14 @@ def start(tmp_path: Path) -> Start:
         own = daemon is None
         daemon = daemon or FakeDaemon(tmp_path / "threads.db")
         launched: list[Launch] = []
+
+        async def launch(wanted: Launch) -> None:
+            launched.append(wanted)
+
         (tmp_path / "here").mkdir(exist_ok=True)
         given: dict[str, Any] = {
             "environ": ENVIRON,
-            "launch": launched.append,
+            "launch": launch,
             "clock": lambda: NOW + 3600,
             "room": lambda: Room(8_000_000_000, 5_000_000_000),
             "here": tmp_path / "here",

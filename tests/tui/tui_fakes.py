@@ -260,10 +260,10 @@ class FakeDaemon:
         asked = Question(
             question,
             thread,
-            cast(Any, mode),
-            Path(folder) if folder else None,
-            tuple(Attachment(**each) for each in attachments),
-            beside,
+            mode=cast(Any, mode),
+            folder=Path(folder) if folder else None,
+            attachments=tuple(Attachment(**each) for each in attachments),
+            beside=beside,
         )
         return self._begun(await self.running.ask(asked))
 
@@ -355,6 +355,7 @@ def _json(value: Any) -> Any:
 
 
 async def wait_until(pilot: Pilot[None], condition: Callable[[], object]) -> None:
-    """Let the app work until `condition` holds. The timeout of the test is the limit."""
+    """Let the app work until `condition` holds, or it has broken. The timeout of the test is the limit."""
     while not condition():
+        assert pilot.app._exception is None, pilot.app._exception
         await pilot.pause(0.01)

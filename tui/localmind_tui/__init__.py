@@ -29,6 +29,9 @@ def run(
     `folder` limits answers to one watched folder, `model` names the model, `thread` opens one. `memory` is
     the file that drafts are kept in, `settings` the user's settings.toml, `templates` the directory of templates.
     """
+    import gc
+
+    gc.disable()  # there is no garbage among modules; the app turns it on when it has drawn itself
     from localmind_tui.app import LocalmindApp  # 0.3 s of CPU, and only needed here
 
     app = LocalmindApp(

@@ -4,36 +4,41 @@ Leaving by any way (a key, a signal, a closed terminal) writes the drafts and gi
 in the daemon.
 """
 
+import asyncio
+import gc
 import os
 import signal
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from textual import work
-from textual.app import App, SuspendNotSupported
+from textual.app import App
 from textual.screen import Screen
 
 from localmind.errors import LocalmindError
+from localmind.events import Event
+from localmind.microphone.capture import Capture
 from localmind_tui import format
 from localmind_tui.commands import Command, Commands
 from localmind_tui.daemon import Daemon
 from localmind_tui.desk import Desk
 from localmind_tui.editor import Launch
+from localmind_tui.exporting import export
 from localmind_tui.keymap import bindings
-from localmind_tui.models import Room
+from localmind_tui.lending import Lender
 from localmind_tui.preferences import Preferences
 from localmind_tui.pulling import Pulling
+from localmind_tui.room import Room
 from localmind_tui.screens.chat import ChatScreen
-from localmind_tui.screens.first_run import FirstRun
-from localmind_tui.screens.folders import FoldersScreen
-from localmind_tui.screens.help import HelpScreen
-from localmind_tui.screens.models import ModelsScreen
-from localmind_tui.screens.threads import ThreadsScreen
 from localmind_tui.state import Memory
 from localmind_tui.themes import OURS, first_theme
+from localmind_tui.widgets.dictation import Listen, Open
+
+if TYPE_CHECKING:
+    from localmind.client import AsyncClient
 
 TWICE_S = 1.5
 """A second Ctrl+C within this time leaves."""
@@ -60,17 +65,23 @@ class LocalmindApp(App[None]):
         settings: Path | None = None,
         templates: Path | None = None,
         environ: Mapping[str, str] = os.environ,
-        launch: Callable[[Launch], None] | None = None,
+        launch: Callable[[Launch], Awaitable[None]] | None = None,
         clock: Callable[[], float] = time.time,
         room: Callable[[], Room] = Room.now,
         here: Path | None = None,
+        microphone: Open = lambda name: _microphone(name),
     ) -> None:
         super().__init__()
+        for theme in OURS:
+            self.register_theme(theme)
+        self._lender = Lender(self)
         preferences = Preferences.read(settings) if settings is not None else Preferences()
         self.desk = Desk(
             daemon=client,
             environ=environ,
-            launch=launch or self.launch_program,
+            launch=launch or self._lender,
+            open_microphone=microphone,
+            listen=_listen(client),
             clock=clock,
             room=room,
             memory=Memory(memory),
@@ -79,33 +90,48 @@ class LocalmindApp(App[None]):
             here=here or Path.cwd(),
         )
         self.pulling = Pulling(client, self._pulled)
+        remembered = self.desk.memory.now.theme
+        wanted = (preferences.theme, remembered, first_theme(environ))
+        # Before anything is styled: another theme later means parsing every style sheet and styling all again.
+        self.set_reactive(App.theme, next(name for name in wanted if name in self.available_themes))
+        self._variables = self.get_css_variables()
+        self.stylesheet.set_variables(self._variables)
         self._chat = ChatScreen(self.desk, folder=folder, model=model, thread=thread)
         self._interrupted_at = 0.0
         self._first_status = True
-        for theme in OURS:
-            self.register_theme(theme)
 
     def get_default_screen(self) -> Screen[None]:
         return self._chat
 
     def on_mount(self) -> None:
-        preferences, remembered = self.desk.preferences, self.desk.memory.now.theme
-        wanted = [preferences.theme, remembered, first_theme(self.desk.environ)]
-        self.theme = next(name for name in wanted if name in self.available_themes)
+        preferences = self.desk.preferences
         self.set_keymap(dict(preferences.keys))
         for problem in preferences.problems:
             self.notify(problem, severity="warning", markup=False, timeout=10)
         if preferences.theme and preferences.theme not in self.available_themes:
             self.notify(f"settings: there is no theme `{preferences.theme}`", severity="warning", markup=False)
         if threading.current_thread() is threading.main_thread() and not self.is_headless:
-            for each in (signal.SIGTERM, signal.SIGHUP):
-                self._loop_signal(each)
+            for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(each, self._signalled, each)
 
-    def _loop_signal(self, number: int) -> None:
+    def on_ready(self) -> None:
+        if not gc.isenabled():
+            gc.freeze()  # what was loaded stays; searching all of it each time would hold up the loop
+            gc.enable()
+
+    def _signalled(self, number: int) -> None:
         """Leave as by the key: drafts are written and the terminal is given back."""
-        import asyncio
+        if not self._lender.away:
+            self.exit()
+        elif number != signal.SIGINT:  # that one is Ctrl+C in the editor
+            self._lender.end()
 
-        asyncio.get_running_loop().add_signal_handler(number, self.exit)
+    def refresh_css(self, animate: bool = True) -> None:
+        """Textual asks for it at the start, when nothing has changed."""
+        variables = self.get_css_variables()
+        if variables != self._variables:
+            self._variables = variables
+            super().refresh_css(animate)
 
     async def on_unmount(self) -> None:
         self.desk.memory.save()
@@ -129,6 +155,8 @@ class LocalmindApp(App[None]):
             models = (await self.desk.daemon.get("/models"))["models"]
         except LocalmindError:
             return
+        from localmind_tui.screens.first_run import FirstRun
+
         here = any(model.get("installed") and model.get("role") == "chat" for model in models)
         if not here or not self.desk.link.status.get("folders"):
             chosen = await self.push_screen_wait(FirstRun(self.desk, self.pulling))
@@ -147,6 +175,8 @@ class LocalmindApp(App[None]):
     # -- keys
 
     def action_help(self) -> None:
+        from localmind_tui.screens.help import HelpScreen  # windows are loaded when they are first opened
+
         if isinstance(self.screen, HelpScreen):
             self.screen.dismiss()
             return
@@ -154,12 +184,8 @@ class LocalmindApp(App[None]):
 
     def _place(self) -> str:
         """Where in the keymap the focus is."""
-        names = {ThreadsScreen: "threads", ModelsScreen: "models", FoldersScreen: "folders"}
-        for kind, name in names.items():
-            if isinstance(self.screen, kind):
-                return name
-        focused = type(self.focused).__name__
-        return {"Composer": "composer", "TurnView": "turn", "SourcesView": "sources"}.get(focused, "chat")
+        place: str = getattr(self.screen, "place", "") or getattr(self.focused, "place", "")
+        return place or "chat"
 
     @property
     def _busy(self) -> bool:
@@ -169,13 +195,15 @@ class LocalmindApp(App[None]):
     async def action_threads(self) -> None:
         if self._busy:
             return
+        from localmind_tui.screens.threads import ThreadsScreen
+
         wanted = await self.push_screen_wait(ThreadsScreen(self.desk))
         if wanted is None:
             self.desk.link.ask()
         elif wanted.export:
             try:
                 thread = (await self.desk.daemon.get(f"/threads/{wanted.thread}", limit=1))["thread"]
-                path = await self._chat.export(thread, "")
+                path = await export(self.desk.daemon, thread, "", self.desk.here)
                 self.notify(f"Written to {path}", markup=False)
             except LocalmindError as problem:
                 self._chat.complain(problem)
@@ -186,6 +214,8 @@ class LocalmindApp(App[None]):
     async def action_models(self) -> None:
         if self._busy:
             return
+        from localmind_tui.screens.models import ModelsScreen
+
         chosen = await self.push_screen_wait(ModelsScreen(self.desk, self.pulling, self._chat.model_name))
         if chosen is not None:
             self._chat.use_model(chosen)
@@ -194,6 +224,8 @@ class LocalmindApp(App[None]):
     async def action_folders(self) -> None:
         if self._busy:
             return
+        from localmind_tui.screens.folders import FoldersScreen
+
         chosen = await self.push_screen_wait(FoldersScreen(self.desk, self._chat.folder))
         if chosen is not None:
             self._chat.folder = chosen or None
@@ -227,25 +259,17 @@ class LocalmindApp(App[None]):
         """From the palette."""
         self.run_worker(self._chat.run_named(command.name, ""), group="asking")
 
-    def launch_program(self, launch: Launch) -> None:
-        """Run a command, in the terminal or beside it. Raises LocalmindError when it cannot be run."""
-        try:
-            if launch.in_terminal:
-                with self.suspend():
-                    subprocess.run(launch.argv, check=False)
-                return
-            process = subprocess.Popen(
-                launch.argv,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        except OSError as problem:
-            raise LocalmindError(
-                f"cannot run {launch.argv[0]}: {problem.strerror}", hint="export EDITOR=nano"
-            ) from problem
-        except SuspendNotSupported as problem:
-            raise LocalmindError("this terminal cannot be lent to an editor", hint=" ".join(launch.argv)) from problem
-        # Nobody waits for a window to close, but a finished child must not stay a zombie.
-        threading.Thread(target=process.wait, daemon=True).start()
+
+def _microphone(name: str | None) -> Capture:
+    from localmind.microphone import open_capture  # miniaudio is loaded when somebody speaks
+
+    return open_capture(name)
+
+
+def _listen(client: Daemon) -> Listen:
+    def listen(sound: AsyncIterator[bytes], how: Mapping[str, Any]) -> AsyncGenerator[Event, None]:
+        from localmind.client.listening import listen_async
+
+        return listen_async(cast("AsyncClient", client), sound, how)  # of which it needs `events` and `send`
+
+    return listen

@@ -41,6 +41,7 @@ COMMANDS = (
     Command("rename", "Give this thread another title", "TITLE"),
     Command("set", "Set temperature, top_p, max_tokens or thinking of this thread", "NAME VALUE"),
     Command("sources", "Show the passages behind the answer"),
+    Command("speak", "Speak instead of typing"),
     Command("stop", "Stop the answer and keep its text"),
     Command("system", "Instructions for plain chat in this thread", "[TEXT]"),
     Command("template", "Begin from a template", "NAME [VARIABLE=VALUE …]"),

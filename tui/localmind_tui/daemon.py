@@ -21,6 +21,9 @@ class Daemon(Protocol):
     async def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """POST of the native API, answered at once."""
 
+    async def send(self, path: str, content: bytes) -> None:
+        """POST of bytes as they are."""
+
     async def patch(self, path: str, body: Mapping[str, Any]) -> Any:
         """PATCH of the native API."""
 

@@ -1,15 +1,16 @@
 """What every screen works with, put together once by the app."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from localmind_tui.daemon import Daemon
 from localmind_tui.editor import Launch
 from localmind_tui.link import Link
-from localmind_tui.models import Room
 from localmind_tui.preferences import Preferences
+from localmind_tui.room import Room
 from localmind_tui.state import Memory
+from localmind_tui.widgets.dictation import Listen, Open
 
 
 @dataclass(slots=True)
@@ -18,7 +19,9 @@ class Desk:
 
     daemon: Daemon
     environ: Mapping[str, str]
-    launch: Callable[[Launch], None]
+    launch: Callable[[Launch], Awaitable[None]]
+    open_microphone: Open
+    listen: Listen
     clock: Callable[[], float]
     room: Callable[[], Room]
     memory: Memory

@@ -4,27 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import psutil
-
 from localmind.clean import clean_line
 from localmind_tui import format
+from localmind_tui.room import Room
 
 Fits = Literal["yes", "slow", "no"]
 OVERHEAD = 1.25
 """Memory that a model takes, in sizes of its file, where nobody has computed it."""
-
-
-@dataclass(slots=True, frozen=True)
-class Room:
-    """Memory of this machine, in bytes; the app runs where the daemon does."""
-
-    total: int
-    available: int
-
-    @classmethod
-    def now(cls) -> "Room":
-        memory = psutil.virtual_memory()
-        return cls(memory.total, memory.available)
 
 
 @dataclass(slots=True, frozen=True)

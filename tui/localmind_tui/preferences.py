@@ -4,7 +4,6 @@ Read here with the standard library, since the daemon's settings take 0.2 s to i
 is told in the app and changes nothing else: nobody is locked out by a typing error.
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,16 +18,22 @@ class Preferences:
 
     theme: str = ""
     vim: bool = False
+    send_spoken: bool = False
+    """What was said is sent when it has been written down."""
+    pause_s: float = 1.2
+    """Silence that ends what is being said."""
     keys: Mapping[str, str] = field(default_factory=dict)
     """Textual's names of keys by id, comma-separated."""
     problems: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, path: Path) -> "Preferences":
+        if not path.exists():
+            return cls()
+        import tomllib  # most have no settings, and need not wait for its reader
+
         try:
             table = tomllib.loads(path.read_text("utf-8")).get("tui", {})
-        except FileNotFoundError:
-            return cls()
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
             return cls(problems=(f"{path}: {problem}",))
         return cls.of(table)
@@ -37,12 +42,19 @@ class Preferences:
     def of(cls, table: Any) -> "Preferences":
         if not isinstance(table, dict):
             return cls(problems=("settings: [tui] is not a table",))
-        problems = [f"settings: [tui] has no `{name}`" for name in table if name not in ("theme", "vim", "keys")]
+        known_names = ("theme", "vim", "keys", "send_spoken", "pause_s")
+        problems = [f"settings: [tui] has no `{name}`" for name in table if name not in known_names]
         theme, vim, keys = table.get("theme", ""), table.get("vim", False), table.get("keys", {})
+        send_spoken, pause_s = table.get("send_spoken", False), table.get("pause_s", 1.2)
         if not isinstance(theme, str):
             problems.append("settings: tui.theme is the name of a theme")
         if not isinstance(vim, bool):
             problems.append("settings: tui.vim is true or false")
+        if not isinstance(send_spoken, bool):
+            problems.append("settings: tui.send_spoken is true or false")
+        if isinstance(pause_s, bool) or not isinstance(pause_s, int | float) or not 0.3 <= pause_s <= 60:
+            problems.append("settings: tui.pause_s is a number of seconds from 0.3 to 60")
+            pause_s = 1.2
         known = {key.id for key in KEYS}
         chosen: dict[str, str] = {}
         for name, wanted in keys.items() if isinstance(keys, dict) else ():
@@ -52,4 +64,5 @@ class Preferences:
                 problems.append(f'settings: tui.keys.{name} is a text such as "ctrl+k" or "f7,ctrl+k"')
             else:
                 chosen[name] = ",".join(part.strip() for part in wanted.split(","))
-        return cls(theme if isinstance(theme, str) else "", vim is True, chosen, tuple(problems))
+        name = theme if isinstance(theme, str) else ""
+        return cls(name, vim is True, send_spoken is True, float(pause_s), chosen, tuple(problems))

@@ -1,32 +1,33 @@
 """The conversation's keys and commands: what a user does with a thread besides reading it."""
 
-import asyncio
 import contextlib
 import os
-import subprocess
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual import on, work
-from textual.app import SuspendNotSupported
 from textual.widgets import Static
 
 from localmind import templates
 from localmind.clean import clean, clean_line
 from localmind.errors import InvalidRequest, LocalmindError
 from localmind_tui.commands import BY_NAME
-from localmind_tui.editor import editor_command, launch_for
+from localmind_tui.editor import Launch, editor_command, launch_for
+from localmind_tui.exporting import export
 from localmind_tui.screens.asking import Prompt
 from localmind_tui.screens.conversation import Conversation
 from localmind_tui.vim import Vim
 from localmind_tui.widgets.composer import Composer
-from localmind_tui.widgets.fence import CopyLabel
+from localmind_tui.widgets.dictation import Dictation, MicChip
 from localmind_tui.widgets.header import Header
 from localmind_tui.widgets.sidebar import Sidebar
 from localmind_tui.widgets.sources import SourcesView, passage_text
 from localmind_tui.widgets.turn import TurnView
+
+if TYPE_CHECKING:
+    from localmind_tui.widgets.fence import CopyLabel
 
 OPTIONS: dict[str, Callable[[str], Any]] = {
     "temperature": float,
@@ -112,12 +113,13 @@ class ChatScreen(Conversation):
             self.show_passages()
 
     @on(SourcesView.Opened)
+    @work(group="editor")
     async def _open_source(self, event: SourcesView.Opened) -> None:
         if event.what == "copy":
             await self.copy(event.passage.place)
             return
         try:
-            self.desk.launch(launch_for(event.passage, self.desk.environ))
+            await self.desk.launch(launch_for(event.passage, self.desk.environ))
         except LocalmindError as problem:
             self.complain(problem)
 
@@ -128,13 +130,15 @@ class ChatScreen(Conversation):
             self.query_one("#passages-text", Static).update(passage_text([event.passage], self._roots))
             panel.scroll_home(animate=False)
 
-    @on(CopyLabel.Wanted)
-    async def _copy_block(self, event: CopyLabel.Wanted) -> None:
+    async def on_copy_label_wanted(self, event: "CopyLabel.Wanted") -> None:
         await self.copy(event.code)
 
     # -- keys
 
     async def action_stop(self) -> None:
+        if (dictation := self.query_one(Dictation)).active:
+            dictation.cancel()
+            return
         if self.answering and self._view is not None and self._view.said is not None:
             with contextlib.suppress(LocalmindError):
                 await self.desk.daemon.post(f"/messages/{self._view.said.id}/stop")
@@ -202,6 +206,9 @@ class ChatScreen(Conversation):
     async def run_new(self, rest: str) -> None:
         await self.action_new()
 
+    async def run_speak(self, rest: str) -> None:
+        self.action_speak()
+
     async def run_sources(self, rest: str) -> None:
         self.action_sources_panel()
 
@@ -260,26 +267,10 @@ class ChatScreen(Conversation):
     async def run_export(self, rest: str) -> None:
         if self.thread is None:
             raise InvalidRequest("there is nothing to export before the first question")
-        self.notify(f"Written to {clean_line(str(await self.export(self.thread, rest)))}", markup=False)
-
-    async def export(self, thread: dict[str, Any], wanted: str) -> Path:
-        """Write a thread to a file that is not there yet; `.json` in its name chooses JSON."""
-        name = "".join(each if each.isalnum() else "-" for each in clean_line(str(thread["title"])).lower())
-        path = self.desk.here / (
-            Path(wanted).expanduser() if wanted else Path(f"{name.strip('-')[:60] or 'thread'}.md")
+        self.notify(
+            f"Written to {clean_line(str(await export(self.desk.daemon, self.thread, rest, self.desk.here)))}",
+            markup=False,
         )
-        form = "json" if path.suffix == ".json" else "markdown"
-        text = await self.desk.daemon.text(f"/threads/{thread['id']}/export", form=form)
-        for count in range(1000):
-            free = path if not count else path.with_stem(f"{path.stem}-{count}")
-            try:
-                await asyncio.to_thread(_write_new, free, text)
-            except FileExistsError:
-                continue
-            except OSError as problem:
-                raise LocalmindError(f"{free} cannot be written: {problem.strerror}", hint="/export FILE") from problem
-            return free
-        raise LocalmindError(f"{path} is there already", hint="/export ANOTHER-NAME.md")
 
     async def run_system(self, rest: str) -> None:
         await self._change_options(system=rest or None)
@@ -343,22 +334,38 @@ class ChatScreen(Conversation):
         self.app.action_leave()  # type: ignore[attr-defined]
 
     @on(Composer.EditorWanted)
-    def _edit_in_editor(self) -> None:
+    @work(group="editor")
+    async def _edit_in_editor(self) -> None:
         """Lend the terminal to the editor, with the question in a private file."""
         try:
             command = editor_command(self.desk.environ)
             with tempfile.TemporaryDirectory(prefix="localmind-") as directory:
                 path = Path(directory) / "question.md"
                 path.write_text(self.composer.text, "utf-8")
-                with self.app.suspend():
-                    subprocess.run([*command, os.fspath(path)], check=False)
+                await self.desk.launch(Launch((*command, os.fspath(path)), in_terminal=True))
                 self.composer.put(path.read_text("utf-8", "replace").rstrip("\n"))
-        except (SuspendNotSupported, OSError) as problem:
+        except OSError as problem:
             self.complain(LocalmindError(f"the editor cannot be run: {problem}", hint="export EDITOR=nano"))
         except LocalmindError as problem:
             self.complain(problem)
 
+    # -- speaking
 
-def _write_new(path: Path, text: str) -> None:
-    with open(path, "x", encoding="utf-8") as file:
-        file.write(text)
+    def action_speak(self) -> None:
+        self.query_one(Dictation).toggle()
+
+    @on(Dictation.Changed)
+    def _listening(self) -> None:
+        active = self.query_one(Dictation).active
+        self.query_one(MicChip).show(active)
+        self.composer.lets_escape_pass = active
+
+    @on(Dictation.Written)
+    def _written(self, event: Dictation.Written) -> None:
+        composer = self.composer
+        row, column = composer.cursor_location
+        before = composer.document.get_line(row)[:column]
+        composer.insert(f" {event.text}" if before and not before[-1].isspace() else event.text)
+        composer.focus()
+        if self.desk.preferences.send_spoken:
+            composer.action_send()

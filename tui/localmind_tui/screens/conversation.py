@@ -5,6 +5,7 @@ the reader of this one and nothing else. What is typed is remembered per thread 
 """
 
 import asyncio
+import importlib
 from typing import Any, ClassVar
 
 from textual import on, work
@@ -13,7 +14,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
-from textual.widgets import Footer, Static, TextArea
+from textual.widgets import Static, TextArea
 
 from localmind import templates
 from localmind.clean import clean, clean_line
@@ -28,7 +29,9 @@ from localmind_tui.keymap import bindings
 from localmind_tui.said import Exchange, exchanges
 from localmind_tui.screens.asking import Confirm
 from localmind_tui.widgets.composer import Completions, Composer
-from localmind_tui.widgets.header import Header
+from localmind_tui.widgets.dictation import Dictation, MicChip
+from localmind_tui.widgets.header import NARROW, Header
+from localmind_tui.widgets.keys import KeyLine
 from localmind_tui.widgets.sidebar import Sidebar
 from localmind_tui.widgets.sources import passage_text
 from localmind_tui.widgets.transcript import Transcript
@@ -54,7 +57,7 @@ class Conversation(Screen[None]):
 
     def __init__(self, desk: Desk, *, folder: str | None, model: str | None, thread: str | None) -> None:
         super().__init__()
-        self.HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-normal"), (120, "-wide")]
+        self.HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (NARROW, "-normal"), (120, "-wide")]
         self.desk = desk
         self.thread: dict[str, Any] | None = None
         self.folder = folder
@@ -67,20 +70,28 @@ class Conversation(Screen[None]):
         self._view: TurnView | None = None
         self._roots: list[str] = []
         self._draft_timer: Any = None
+        self._version = ""  # of the daemon
         self._opening = True  # until the first thread is here, the composer is nobody's
 
     def compose(self) -> ComposeResult:
+        # As the first resize will say; set now, nothing that was just styled is styled again.
+        self.add_class(*self._get_breakpoint_classes(self.app.size.width, self.HORIZONTAL_BREAKPOINTS or []))
         completions = Completions()
+        desk, pause_s = self.desk, self.desk.preferences.pause_s
+        dictation = Dictation(desk.daemon, desk.open_microphone, desk.listen, pause_s)
         yield Header()
         with Horizontal(id="middle"):
             yield Sidebar()
             with Vertical(id="conversation"):
                 yield Transcript()
+                yield dictation
                 yield completions
                 yield Composer(completions, self._complete, vim=self.desk.preferences.vim)
             with VerticalScroll(id="passages", can_focus=False):
                 yield Static(id="passages-text", markup=False)
-        yield Footer(show_command_palette=False)
+        with Horizontal(id="foot"):
+            yield KeyLine()
+            yield MicChip(dictation)
 
     def on_mount(self) -> None:
         self.query_one("#passages").display = False
@@ -276,8 +287,12 @@ class Conversation(Screen[None]):
 
     @work(group="link")
     async def _keep_link(self) -> None:
+        warm = False
         async for _ in self.desk.link.changes():
             await self._show_link()
+            if not warm and self.desk.link.connected:
+                warm = True  # before the first answer comes, and after everything that the first picture waits for
+                await asyncio.to_thread(importlib.import_module, "localmind_tui.widgets.fence")
 
     async def _show_link(self) -> None:
         if not self.here:
@@ -303,12 +318,20 @@ class Conversation(Screen[None]):
         elsewhere = sidebar.busy - (1 if self.answering else 0)
         header.state = "answering" if self.answering else "ready"
         self._roots = format.roots(link.status)
+        self._tell_version(str(link.status.get("version") or ""))
         folders = f"only {clean_line(self.folder)}" if self.folder else format.folders(link.status)
         header.folders = f"◐ {elsewhere} more answering" if elsewhere > 0 else folders
         header.model = format.model_in_use(link.status, self.model_name)
         self.transcript.welcome(format.welcome(self._roots))
         self._show_composer()
         self.post_message(self.Linked())
+
+    def _tell_version(self, version: str) -> None:
+        """An upgrade under the app changes nothing of what is here; that this app is older is worth a word."""
+        before, self._version = self._version, version
+        if before and version != before:
+            words = f"The daemon is {clean_line(version)} now; this window is still {clean_line(before)}."
+            self.notify(f"{words} Open it again when you like: nothing is lost.", markup=False, timeout=10)
 
     @property
     def model_name(self) -> str | None:

@@ -9,10 +9,8 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.suggester import Suggester
-from textual.widgets import Footer, Input, OptionList, Static
-from textual.widgets.option_list import Option
+from textual.widgets import Input, OptionList, Static
 
 from localmind.clean import clean, clean_line
 from localmind.errors import DaemonUnreachable, LocalmindError
@@ -22,7 +20,8 @@ from localmind_tui.completion import folder_completion
 from localmind_tui.desk import Desk
 from localmind_tui.keymap import bindings
 from localmind_tui.screens.asking import Confirm
-from localmind_tui.widgets.listing import move_mark
+from localmind_tui.screens.listed import Listed
+from localmind_tui.widgets.keys import KeyLine
 
 EVERY_S = 0.7
 PROBLEMS_SHOWN = 4
@@ -38,17 +37,16 @@ class FolderSuggester(Suggester):
         return folder_completion(value)
 
 
-class FoldersScreen(ModalScreen[str | None]):
+class FoldersScreen(Listed[Mapping[str, Any], str]):
     """Left with the folder that shall be asked alone, or "" for all of them."""
 
+    place = "folders"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("folders"), *bindings("list"), *bindings("window")]
 
     def __init__(self, desk: Desk, only: str | None) -> None:
         super().__init__()
         self._desk = desk
         self._only = only
-        self._folders: list[Mapping[str, Any]] = []
-        self._lines: list[Content] = []
         self._paused = False
 
     def compose(self) -> ComposeResult:
@@ -58,15 +56,15 @@ class FoldersScreen(ModalScreen[str | None]):
             yield Static(classes="empty", markup=False)
             yield Static(id="why", markup=False)
             yield Input(placeholder="Folder to watch, for example ~/Documents", suggester=FolderSuggester())
-            yield Footer(show_command_palette=False)
+            yield KeyLine()
 
     def on_mount(self) -> None:
         self.query_one(Input).display = False
-        self._look()
-        self.set_interval(EVERY_S, self._look)
+        self.look()
+        self.set_interval(EVERY_S, self.look)
 
     @work(exclusive=True, group="folders")
-    async def _look(self) -> None:
+    async def look(self) -> None:
         try:
             found = await self._desk.daemon.get("/folders")
         except LocalmindError as problem:
@@ -75,29 +73,18 @@ class FoldersScreen(ModalScreen[str | None]):
             return
         if not self.query(".empty"):
             return  # closed meanwhile
-        self._folders, indexing = found["folders"], found.get("indexing") or {}
+        folders, indexing = found["folders"], found.get("indexing") or {}
         self._paused, pace = bool(indexing.get("paused")), clean_line(str(indexing.get("pace") or ""))
         box = self.query_one(".window")
         box.border_subtitle = "paused: nothing is read or embedded" if self._paused else pace
         listed = self.query_one(OptionList)
-        lines = [self._line(folder) for folder in self._folders]
-        if len(lines) != len(self._lines):
-            marked = listed.highlighted or 0
-            listed.clear_options()
-            listed.add_options(Option(line) for line in lines)
-            listed.highlighted = min(marked, len(lines) - 1) if lines else None
-            if lines and not self.query_one(Input).display:
-                listed.focus()
-        else:
-            for place, (old, new) in enumerate(zip(self._lines, lines, strict=True)):
-                if old != new:
-                    listed.replace_option_prompt_at_index(place, new)
-        self._lines = lines
-        listed.display = bool(lines)
+        listed.display = bool(folders)
+        changed = self.show(folders, [self._line(folder) for folder in folders])
+        if changed and folders and not self.query_one(Input).display:
+            listed.focus()
         empty = self.query_one(".empty", Static)
-        empty.display = not lines
+        empty.display = not folders
         empty.update("No folder is watched yet. Press a and type one.\nOnly what you add is ever read.")
-        self._explain()
 
     def _line(self, folder: Mapping[str, Any]) -> Content:
         state = str(folder["state"])
@@ -109,7 +96,7 @@ class FoldersScreen(ModalScreen[str | None]):
         path = clean_line(str(folder["path"]))
         return Content.assemble(f"{mark} {path}", (amount, "$foreground-muted"), (f"  {state}", style))
 
-    def _explain(self) -> None:
+    def explain(self) -> None:
         folder = self.marked
         lines = []
         if folder is not None:
@@ -123,23 +110,9 @@ class FoldersScreen(ModalScreen[str | None]):
                 lines.append(f"and {len(errors) - PROBLEMS_SHOWN} more; `localmind folders status` lists them")
         self.query_one("#why", Static).update("\n".join(clean_line(line) for line in lines))
 
-    @property
-    def marked(self) -> Mapping[str, Any] | None:
-        place = self.query_one(OptionList).highlighted
-        return self._folders[place] if place is not None and place < len(self._folders) else None
-
-    @on(OptionList.OptionHighlighted)
-    def _highlighted(self) -> None:
-        self._explain()
-
-    @on(OptionList.OptionSelected)
-    def _selected(self, event: OptionList.OptionSelected) -> None:
-        event.stop()
-        path = str(self._folders[event.option_index]["path"])
+    def chosen(self, item: Mapping[str, Any]) -> None:
+        path = str(item["path"])
         self.dismiss("" if path == self._only else path)
-
-    def action_mark(self, step: int) -> None:
-        move_mark(self.query_one(OptionList), step)
 
     def action_add(self) -> None:
         box = self.query_one(Input)
@@ -165,16 +138,12 @@ class FoldersScreen(ModalScreen[str | None]):
         except DaemonUnreachable:
             return  # the list says so
         except LocalmindError as problem:
-            self.notify(format.failure(problem), severity="error", markup=False, timeout=8)
+            self.complain(problem)
 
     @work(group="change")
     async def action_pause(self) -> None:
         """The daemon pauses as a whole."""
-        try:
-            await self._desk.daemon.post(f"/folders/{'resume' if self._paused else 'pause'}")
-        except LocalmindError as problem:
-            self.notify(format.failure(problem), severity="error", markup=False)
-        self._look()
+        await self.attempt(self._desk.daemon.post(f"/folders/{'resume' if self._paused else 'pause'}"))
 
     @work(group="change")
     async def action_remove(self) -> None:
@@ -182,11 +151,7 @@ class FoldersScreen(ModalScreen[str | None]):
             return
         question = f"Stop watching {clean(str(folder['path']))} and forget what was read? Your files stay."
         if await self.app.push_screen_wait(Confirm(question)):
-            try:
-                await self._desk.daemon.delete("/folders", path=str(folder["path"]))
-            except LocalmindError as problem:
-                self.notify(format.failure(problem), severity="error", markup=False)
-            self._look()
+            await self.attempt(self._desk.daemon.delete("/folders", path=str(folder["path"])))
 
     def action_leave(self) -> None:
         box = self.query_one(Input)

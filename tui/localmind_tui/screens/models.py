@@ -7,14 +7,12 @@ recommends is the daemon's word; an older daemon that gives none gets a plain ru
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from textual import on, work
+from textual import work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
-from textual.widgets import Footer, OptionList, Static
-from textual.widgets.option_list import Option
+from textual.widgets import OptionList, Static
 
 from localmind.clean import clean_line
 from localmind.errors import LocalmindError
@@ -24,14 +22,16 @@ from localmind_tui.keymap import bindings
 from localmind_tui.models import Model, models_of
 from localmind_tui.pulling import Pulling
 from localmind_tui.screens.asking import Confirm
-from localmind_tui.widgets.listing import move_mark
+from localmind_tui.screens.listed import Listed
+from localmind_tui.widgets.keys import KeyLine
 
 EVERY_S = 0.5
 
 
-class ModelsScreen(ModalScreen[str | None]):
+class ModelsScreen(Listed[Model, str]):
     """Left with the name of the model that shall answer."""
 
+    place = "models"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("models"), *bindings("list"), *bindings("window")]
 
     def __init__(self, desk: Desk, pulling: Pulling, current: str | None) -> None:
@@ -39,8 +39,6 @@ class ModelsScreen(ModalScreen[str | None]):
         self._desk = desk
         self._pulling = pulling
         self._current = current
-        self._models: list[Model] = []
-        self._lines: list[Content] = []
         self._answered: Mapping[str, Any] = {}
 
     def compose(self) -> ComposeResult:
@@ -49,14 +47,14 @@ class ModelsScreen(ModalScreen[str | None]):
             yield Static(id="memory", markup=False)
             yield OptionList(markup=False)
             yield Static(id="why", markup=False)
-            yield Footer(show_command_palette=False)
+            yield KeyLine()
 
     def on_mount(self) -> None:
-        self._look()
-        self.set_interval(EVERY_S, self._look)
+        self.look()
+        self.set_interval(EVERY_S, self.look)
 
     @work(exclusive=True, group="models")
-    async def _look(self) -> None:
+    async def look(self) -> None:
         try:
             listed = await self._desk.daemon.get("/models")
             machine = await self._machine()
@@ -68,10 +66,10 @@ class ModelsScreen(ModalScreen[str | None]):
         if not self.query("#memory"):
             return  # closed meanwhile
         room = self._desk.room()
-        self._models = models_of(listed["models"], machine, self._desk.link.status, room)
+        models = models_of(listed["models"], machine, self._desk.link.status, room)
         told = format.memory(room.total, room.available, self._desk.link.status)
         self.query_one("#memory", Static).update(told)
-        self._show()
+        self.show(models, [self._line(model) for model in models])
 
     async def _machine(self) -> Mapping[str, Any]:
         """What the daemon says of this machine and its models, asked once."""
@@ -81,22 +79,6 @@ class ModelsScreen(ModalScreen[str | None]):
             except LocalmindError:
                 self._answered = {"picks": []}
         return self._answered
-
-    def _show(self) -> None:
-        """Replace only the lines that changed: the mark and the scroll stay."""
-        listed = self.query_one(OptionList)
-        lines = [self._line(model) for model in self._models]
-        if len(lines) != len(self._lines):
-            marked = listed.highlighted or 0
-            listed.clear_options()
-            listed.add_options(Option(line) for line in lines)
-            listed.highlighted = min(marked, len(lines) - 1) if lines else None
-        else:
-            for place, (old, new) in enumerate(zip(self._lines, lines, strict=True)):
-                if old != new:
-                    listed.replace_option_prompt_at_index(place, new)
-        self._lines = lines
-        self._explain()
 
     def _line(self, model: Model) -> Content:
         name = f"{'●' if model.name == self._current else '✓' if model.installed else ' '} {model.name}"
@@ -123,7 +105,7 @@ class ModelsScreen(ModalScreen[str | None]):
             parts.append(("  ★ best here", "$accent"))
         return Content.assemble(*(part if len(part) == 2 else part[0] for part in parts))
 
-    def _explain(self) -> None:
+    def explain(self) -> None:
         model = self.marked
         words = ""
         if model is not None:
@@ -133,28 +115,13 @@ class ModelsScreen(ModalScreen[str | None]):
             words = "\n".join(line for line in lines if line)
         self.query_one("#why", Static).update(words)
 
-    @property
-    def marked(self) -> Model | None:
-        place = self.query_one(OptionList).highlighted
-        return self._models[place] if place is not None and place < len(self._models) else None
-
-    @on(OptionList.OptionHighlighted)
-    def _highlighted(self) -> None:
-        self._explain()
-
-    @on(OptionList.OptionSelected)
-    def _selected(self, event: OptionList.OptionSelected) -> None:
-        event.stop()
-        model = self._models[event.option_index]
-        if not model.installed:
+    def chosen(self, item: Model) -> None:
+        if not item.installed:
             self.action_pull()
-        elif model.role == "chat":
-            self.dismiss(model.name)
+        elif item.role == "chat":
+            self.dismiss(item.name)
         else:
-            self.notify(f"{model.name} does not answer questions; it is used where it is needed.", markup=False)
-
-    def action_mark(self, step: int) -> None:
-        move_mark(self.query_one(OptionList), step)
+            self.notify(f"{item.name} does not answer questions; it is used where it is needed.", markup=False)
 
     def action_pull(self) -> None:
         if (model := self.marked) is None:
@@ -163,17 +130,17 @@ class ModelsScreen(ModalScreen[str | None]):
             self.notify(f"{model.name} is here already.", markup=False)
             return
         self._pulling.start(model.name)
-        self._look()
+        self.look()
 
     @work(group="pull")
     async def action_pause(self) -> None:
         if (model := self.marked) is not None:
-            await self._try(self._pulling.toggle(model.name))
+            await self.attempt(self._pulling.toggle(model.name))
 
     @work(group="pull")
     async def action_cancel(self) -> None:
         if (model := self.marked) is not None:
-            await self._try(self._pulling.cancel(model.name))
+            await self.attempt(self._pulling.cancel(model.name))
 
     @work(group="pull")
     async def action_remove(self) -> None:
@@ -182,14 +149,4 @@ class ModelsScreen(ModalScreen[str | None]):
             return
         question = f"Remove {clean_line(model.name)} ({format.size(model.size)}) from this machine?"
         if await self.app.push_screen_wait(Confirm(question)):
-            await self._try(self._desk.daemon.delete("/models", name=model.name))
-
-    async def _try(self, work: Any) -> None:
-        try:
-            await work
-        except LocalmindError as problem:
-            self.notify(format.failure(problem), severity="error", markup=False)
-        self._look()
-
-    def action_leave(self) -> None:
-        self.dismiss(None)
+            await self.attempt(self._desk.daemon.delete("/models", name=model.name))

@@ -10,9 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
-from textual.widgets import Footer, Input, OptionList, Static
-from textual.widgets.option_list import Option
+from textual.widgets import Input, OptionList, Static
 
 from localmind.clean import clean_line
 from localmind.errors import LocalmindError
@@ -20,7 +18,8 @@ from localmind_tui import format
 from localmind_tui.desk import Desk
 from localmind_tui.keymap import bindings
 from localmind_tui.screens.asking import Confirm, Prompt
-from localmind_tui.widgets.listing import move_mark
+from localmind_tui.screens.listed import Listed
+from localmind_tui.widgets.keys import KeyLine
 
 LISTED = 200
 TYPING_PAUSE_S = 0.12
@@ -43,15 +42,15 @@ class Wanted:
     export: bool = False
 
 
-class ThreadsScreen(ModalScreen[Wanted | None]):
+class ThreadsScreen(Listed[Found, Wanted]):
     """The search has the focus; the arrows move the mark in the list below it."""
 
+    place = "threads"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("threads"), *bindings("window")]
 
     def __init__(self, desk: Desk) -> None:
         super().__init__()
         self._desk = desk
-        self._found: list[Found] = []
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="window") as box:
@@ -59,18 +58,19 @@ class ThreadsScreen(ModalScreen[Wanted | None]):
             yield Input(placeholder="Search everything ever said")
             yield OptionList(markup=False)
             yield Static(classes="empty", markup=False)
-            yield Footer(show_command_palette=False)
+            yield KeyLine()
 
     def on_mount(self) -> None:
         self.query_one(OptionList).can_focus = False
-        self._look("")
+        self.look()
 
     @on(Input.Changed)
-    def _typed(self, event: Input.Changed) -> None:
-        self._look(event.value)
+    def _typed(self) -> None:
+        self.look()
 
     @work(exclusive=True, group="search")
-    async def _look(self, query: str) -> None:
+    async def look(self) -> None:
+        query = self.query_one(Input).value
         if query.strip():
             await asyncio.sleep(TYPING_PAUSE_S)  # a further key cancels this one
         try:
@@ -84,15 +84,11 @@ class ThreadsScreen(ModalScreen[Wanted | None]):
                 lines = [self._thread(thread) for thread in threads]
         except LocalmindError as problem:
             found, lines = [], []
-            self.notify(format.failure(problem), severity="error", markup=False)
+            self.complain(problem)
         if not self.query(OptionList):
             return  # closed meanwhile
-        self._found = found
-        listed = self.query_one(OptionList)
-        listed.clear_options()
-        listed.add_options(Option(line) for line in lines)
-        listed.display = bool(lines)
-        listed.highlighted = 0 if lines else None
+        self.query_one(OptionList).display = bool(lines)
+        self.show(found, lines, anew=True)
         empty = self.query_one(".empty", Static)
         empty.display = not lines
         empty.update("Nothing was said about that." if query.strip() else "No thread yet. Ask something.")
@@ -116,28 +112,14 @@ class ThreadsScreen(ModalScreen[Wanted | None]):
     def _when(self, hit: Mapping[str, Any]) -> str:
         return format.when(float(hit["created_at"]), self._desk.clock())
 
-    @property
-    def marked(self) -> Found | None:
-        place = self.query_one(OptionList).highlighted
-        return self._found[place] if place is not None and place < len(self._found) else None
-
-    def action_mark(self, step: int) -> None:
-        move_mark(self.query_one(OptionList), step)
-
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
         if (found := self.marked) is not None:
-            self.dismiss(Wanted(str(found.thread["id"]), found.message))
+            self.chosen(found)
 
-    @on(OptionList.OptionSelected)
-    def _clicked(self, event: OptionList.OptionSelected) -> None:
-        event.stop()
-        found = self._found[event.option_index]
-        self.dismiss(Wanted(str(found.thread["id"]), found.message))
-
-    def action_leave(self) -> None:
-        self.dismiss(None)
+    def chosen(self, item: Found) -> None:
+        self.dismiss(Wanted(str(item.thread["id"]), item.message))
 
     def action_export(self) -> None:
         if (found := self.marked) is not None:
@@ -149,7 +131,7 @@ class ThreadsScreen(ModalScreen[Wanted | None]):
             return
         title = await self.app.push_screen_wait(Prompt("Title", clean_line(str(found.thread["title"]))))
         if title is not None:
-            await self._change(self._desk.daemon.patch(f"/threads/{found.thread['id']}", {"title": title}))
+            await self.attempt(self._desk.daemon.patch(f"/threads/{found.thread['id']}", {"title": title}))
 
     @work(group="change")
     async def action_delete(self) -> None:
@@ -157,14 +139,7 @@ class ThreadsScreen(ModalScreen[Wanted | None]):
             return
         title = clean_line(str(found.thread["title"])) or "Untitled"
         if await self.app.push_screen_wait(Confirm(f"Delete “{title}” for good? No copy stays.")):
-            await self._change(self._desk.daemon.delete(f"/threads/{found.thread['id']}"))
-
-    async def _change(self, work: Any) -> None:
-        try:
-            await work
-        except LocalmindError as problem:
-            self.notify(format.failure(problem), severity="error", markup=False)
-        self._look(self.query_one(Input).value)
+            await self.attempt(self._desk.daemon.delete(f"/threads/{found.thread['id']}"))
 
 
 def _kept(text: str) -> str:

@@ -50,6 +50,8 @@ class Completions(OptionList):
 class Composer(TextArea):
     """Grows with its text, up to the limit in app.tcss."""
 
+    place = "composer"
+    """In the keymap."""
     BINDINGS = bindings("composer")
 
     @dataclass
@@ -70,6 +72,8 @@ class Composer(TextArea):
     ) -> None:
         super().__init__(show_line_numbers=False, soft_wrap=True, tab_behavior="focus", compact=True)
         self.asked: Sequence[str] = ()
+        self.lets_escape_pass = False
+        """Somebody is speaking, and Esc is about that."""
         self.vim = Vim() if vim else None
         self._completions = completions
         self._complete = complete
@@ -95,6 +99,8 @@ class Composer(TextArea):
         self.move_cursor(self.document.end)
 
     async def _on_key(self, event: events.Key) -> None:
+        if event.key == "escape" and self.lets_escape_pass:
+            return
         if self.vim is not None and self.vim.key(event.key, event.character, self):
             event.prevent_default()
             event.stop()

@@ -1,17 +1,24 @@
-"""The first line of the screen: thread, model, and how the daemon is."""
+"""The first line of the screen: thread, folders, model, and how the daemon is. One widget, drawn as a line."""
 
 from typing import Literal
 
-from textual.app import ComposeResult
-from textual.containers import Horizontal
+from textual.content import Content
 from textual.reactive import reactive
-from textual.widgets import Static
+from textual.widget import Widget
 
 DaemonState = Literal["connecting", "ready", "answering", "unreachable"]
 WORDS = {"connecting": "connecting", "ready": "ready", "answering": "answering", "unreachable": "daemon away"}
+STYLES = {
+    "connecting": "$foreground-muted",
+    "ready": "$text-success",
+    "answering": "$text-accent",
+    "unreachable": "$text-error",
+}
+NARROW = 70
+"""Below so many cells there is room for the model and the state only."""
 
 
-class Header(Horizontal):
+class Header(Widget):
     """Shows what it is told."""
 
     thread: reactive[str] = reactive("")
@@ -19,33 +26,20 @@ class Header(Horizontal):
     folders: reactive[str] = reactive("")
     state: reactive[DaemonState] = reactive("connecting")
 
-    def compose(self) -> ComposeResult:
-        yield Static("localmind", id="name")
-        yield Static(id="thread", markup=False)
-        yield Static(id="folders", markup=False)
-        yield Static(id="model", markup=False)
-        yield Static(id="state", markup=False)
+    def render(self) -> Content:
+        narrow, width = self.app.size.width < NARROW, self.size.width
+        state = (f"{'◐' if self.state == 'answering' else '●'} {WORDS[self.state]}", STYLES[self.state])
+        name = Content.styled("localmind", "bold $accent")
+        if narrow:
+            return _line(name, Content(self.model), Content.styled(*state), width)
+        right = Content("  ").join(
+            part for part in (Content.styled(self.folders, "$foreground-muted"), Content(self.model)) if part.plain
+        )
+        return _line(name, Content(self.thread), Content.assemble(right, "  " if right.plain else "", state), width)
 
-    def watch_thread(self, thread: str) -> None:
-        self._write("#thread", thread)
 
-    def watch_model(self, model: str) -> None:
-        self._write("#model", model)
-
-    def watch_folders(self, folders: str) -> None:
-        self._write("#folders", folders)
-
-    def watch_state(self, state: DaemonState) -> None:
-        self._write("#state", f"{'◐' if state == 'answering' else '●'} {WORDS[state]}")
-        for each in WORDS:
-            self.set_class(each == state, f"-{each}")
-
-    def _write(self, selector: str, text: str) -> None:
-        if self.is_mounted:
-            self.query_one(selector, Static).update(text)
-
-    def on_mount(self) -> None:
-        self.watch_thread(self.thread)
-        self.watch_model(self.model)
-        self.watch_folders(self.folders)
-        self.watch_state(self.state)
+def _line(left: Content, middle: Content, right: Content, width: int) -> Content:
+    """`left`, as much of the middle as there is room for, and `right` at the edge."""
+    room = width - left.cell_length - right.cell_length - 4
+    middle = middle.truncate(max(room, 0), ellipsis=True, pad=True)
+    return Content.assemble(left, "  ", middle, "  ", right)

@@ -18,6 +18,7 @@ from localmind_tui.keymap import bindings
 class SourcesView(OptionList):
     """Hidden until it has sources."""
 
+    place = "sources"
     BINDINGS = bindings("sources")
 
     @dataclass

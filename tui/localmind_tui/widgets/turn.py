@@ -25,12 +25,13 @@ from localmind_tui.said import Exchange, Said, State
 from localmind_tui.widgets.sources import SourcesView
 from localmind_tui.widgets.stream import StreamView
 
-_CODE = re.compile(r"^ {0,3}(`{3,}|~{3,})[^\n`]*\n(.*?)(?:^ {0,3}\1[`~]*\s*$|\Z)", re.M | re.S)
+_CODE = r"(?ms)^ {0,3}(`{3,}|~{3,})[^\n`]*\n(.*?)(?:^ {0,3}\1[`~]*\s*$|\Z)"
 
 
 class TurnView(Vertical):
     """The question as it was typed, the answer as it grows, a note on what became of it, and its sources."""
 
+    place = "turn"
     BINDINGS = bindings("turn")
     can_focus = True
 
@@ -274,4 +275,4 @@ def question_text(question: Said) -> str:
 
 def code_blocks(text: str) -> list[str]:
     """The insides of the fences of a Markdown text."""
-    return [match[2] for match in _CODE.finditer(text)]
+    return [match[2] for match in re.finditer(_CODE, text)]
