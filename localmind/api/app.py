@@ -7,6 +7,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 from localmind import __version__
@@ -111,4 +112,17 @@ def create_app(backend: Backend, keeper: Gatekeeper) -> App:
         problem_of_ours = InternalError("something went wrong in the daemon", hint="localmind doctor")
         return error_response(request.url.path, problem_of_ours)
 
-    return Gate(BodyLimit(McpRoute(app, backend.paths)), keeper)
+    inner: App = BodyLimit(McpRoute(app, backend.paths))
+    return Gate(readable(inner, keeper.origins) if keeper.origins else inner, keeper)
+
+
+def readable(app: App, origins: frozenset[str]) -> App:
+    """The same with the headers that let the pages of these origins read its answers. Without any there are none."""
+    return CORSMiddleware(
+        app,
+        allow_origins=origins,
+        allow_methods=("*",),
+        allow_headers=("*",),
+        allow_private_network=True,
+        expose_headers=("x-should-retry", "retry-after"),
+    )

@@ -7,15 +7,13 @@ nearly every request, costs no task and no queue.
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
+from localmind.api.streams import unforeseen
 from localmind.errors import InternalError, LocalmindError
 from localmind.events import Done, Event, Failed
 from localmind.messages import Timings, Usage
-
-log = logging.getLogger("localmind.api")
 
 
 @dataclass(slots=True, frozen=True)
@@ -87,9 +85,8 @@ async def begun(events: AsyncGenerator[At, None], patience_s: float | None = Non
                         yield event
                 except LocalmindError as problem:
                     yield At(0, Failed.of(problem))
-                except Exception as problem:  # a stream has a last event, whatever went wrong
-                    log.exception("unforeseen error in a stream", exc_info=problem)
-                    yield At(0, Failed.of(InternalError("something went wrong in the daemon", hint="localmind doctor")))
+                except Exception as problem:
+                    yield At(0, unforeseen(problem))
         finally:
             first.cancel()
 

@@ -8,6 +8,7 @@ second that would cost more than the JSON.
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from typing import Any, ClassVar, TypeVar
 
@@ -25,6 +26,7 @@ KEEPALIVE = b": still here\n\n"
 """Not ": ping": Continue takes that for the end."""
 
 T = TypeVar("T")
+log = logging.getLogger("localmind.api")
 _json = msgspec.json.Encoder()
 
 
@@ -145,9 +147,17 @@ async def ending(events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
             yield event
     except LocalmindError as problem:
         yield Failed.of(problem)
+    except Exception as problem:
+        yield unforeseen(problem)
     finally:
         if (close := getattr(events, "aclose", None)) is not None:
             await close()
+
+
+def unforeseen(problem: Exception) -> Failed:
+    """The last event where nobody knows what went wrong: a stream has one all the same."""
+    log.exception("unforeseen error in a stream", exc_info=problem)
+    return Failed.of(InternalError("something went wrong in the daemon", hint="localmind doctor"))
 
 
 async def started(events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:

@@ -108,7 +108,7 @@ class FakeEngines:
 
 
 @functools.cache
-def app_with(engines: FakeEngines, port: int = 1) -> App:
+def app_with(engines: FakeEngines, port: int = 1, origins: frozenset[str] = frozenset()) -> App:
     """The application, made once for an engine: building it takes longer than most answers."""
     missing = cast(Any, None)
     backend = Backend(
@@ -131,7 +131,7 @@ def app_with(engines: FakeEngines, port: int = 1) -> App:
         read_aloud=missing,
         index_workers=list,
     )
-    return create_app(dataclasses.replace(backend, **engines.parts), Gatekeeper(port, "t"))
+    return create_app(dataclasses.replace(backend, **engines.parts), Gatekeeper(port, "t", origins))
 
 
 async def post(
