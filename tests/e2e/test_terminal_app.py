@@ -1,0 +1,77 @@
+"""The app in tmux over a real daemon and a real model: it answers, and nothing is lost by closing or killing."""
+
+import importlib.util
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest_e2e import Home, wait_until
+
+pytestmark = pytest.mark.timeout(240)
+TOOL = Path(__file__).parents[2] / "tools" / "screenshot_tui.py"
+
+spec = importlib.util.spec_from_file_location("screenshot_tui", TOOL)
+assert spec is not None
+assert spec.loader is not None
+tool = importlib.util.module_from_spec(spec)
+sys.modules["screenshot_tui"] = tool
+spec.loader.exec_module(tool)
+
+
+def newest(home: Home) -> dict[str, Any]:
+    """The last message of the thread used last, once there is one."""
+    with home.client() as client:
+        threads = client.get("/threads")["threads"]
+        if not threads:
+            return {}
+        found = client.get(f"/threads/{threads[0]['id']}")
+    return {**found["messages"][-1], "thread": threads[0]["id"]}
+
+
+def test_a_question_to_the_samples_a_closed_terminal_a_signal_and_a_new_daemon(served: Home) -> None:
+    assert shutil.which("tmux"), "apt-get install tmux"
+    terminal = tool.Tmux(served.environment)
+    try:
+        terminal.start()
+        terminal.wait_for("samples")
+        terminal.ask("When was the boiler last serviced?")
+        assert "Sources" in terminal.wait_for("boiler.md")
+        picture = terminal.svg().replace("&#160;", " ")
+        assert "localmind chat" in picture
+        assert "boiler.md" in picture
+        assert "#e0b36a" in picture.lower()  # our own accent reached the terminal
+
+        # the window is closed in mid-answer; the daemon writes on
+        terminal.press("C-n")
+        terminal.press("C-t")
+        terminal.wait_for("Chat, without your files")
+        terminal.type("Tell a story of a bee and a boiler.")
+        terminal.press("Enter")
+        wait_until(lambda: 0 < len(newest(served).get("content", "")) < 4000, "the first words", 90)
+        terminal.close()
+        ended = wait_until(lambda: (last := newest(served))["state"] == "done" and last, "the whole answer", 150)
+
+        # another terminal has all of it, and what is typed there survives a signal
+        terminal.start("--thread", ended["thread"][:8])
+        terminal.wait_for(" ".join(ended["content"].split()[-2:])[-20:])
+        terminal.type("half a thought")
+        terminal.wait_for("half a thought")
+        os.kill(terminal.app(), signal.SIGTERM)
+        left = terminal.wait_for("LEFT 0")
+        assert " icanon" in terminal.wait_for("icanon")
+        assert "Traceback" not in left
+        terminal.close()
+
+        # and it survives a daemon that is stopped and replaced under the app
+        terminal.start("--thread", ended["thread"][:8])
+        terminal.wait_for("half a thought")
+        served.stop()
+        served.start()
+        terminal.wait_for("ready")
+        assert "half a thought" in terminal.screen()
+    finally:
+        terminal.close()
