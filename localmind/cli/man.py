@@ -18,6 +18,7 @@ FILES = (
 VARIABLES = (
     ("LOCALMIND_HOME", "Directory that everything is kept under: settings, databases, models, sockets."),
     ("LOCALMIND_PORT", "TCP port of the API; 11411 without."),
+    ("LOCALMIND_TRANSPORT", "tcp: reach the daemon over TCP although there are unix sockets; it proves itself first."),
     ("NO_COLOR", "Set to anything: no colours."),
 )
 EXITS = (
