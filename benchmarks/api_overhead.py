@@ -103,8 +103,8 @@ def main() -> None:
     for number in range(asked.pairs + 2):
         prompt = f"{number} is a number of the " + "old house by the river " * 8
         ways = {
-            "alone": lambda text=prompt: alone.ask("c " + text, asked.tokens),
-            "kept": lambda text=prompt: daemon.ask("a " + text, asked.tokens),
+            "alone": lambda text=prompt: alone.ask(text, asked.tokens),
+            "kept": lambda text=prompt: daemon.ask(text, asked.tokens),
             "fresh": lambda text=prompt: daemon.ask("b " + text, 4, fresh=True),
         }
         order = list(ways) if number % 2 else list(ways)[::-1]
