@@ -1,8 +1,8 @@
 """The only door from the command line and the terminal app to the daemon.
 
-`Client` and `AsyncClient` speak the native HTTP API over the unix socket (TCP with the token where
-there is none); both are thin over the same requests and the same reading of events. `ensure_daemon`
-starts a daemon when none answers. Nothing here imports the daemon's code: it is started as a command.
+`Client` and `AsyncClient` speak the native HTTP API over the unix socket (where there is none TCP with the
+token, once the daemon has proved itself); both are thin over the same requests and the same reading of events.
+`ensure_daemon` starts a daemon when none answers. Nothing here imports the daemon's code: it is started as a command.
 """
 
 from typing import TYPE_CHECKING, Any

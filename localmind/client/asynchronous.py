@@ -11,7 +11,6 @@ import urllib.parse
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from localmind.client.proof import proving_pool
 from localmind.client.start import ensure_daemon
 from localmind.client.wire import API, by_tcp, event, raise_for, unreachable, uses_tcp, went_away
 from localmind.events import Event
@@ -133,6 +132,8 @@ class AsyncClient:
         if not uses_tcp():
             transport = httpx2.AsyncHTTPTransport(verify=False, uds=str(self.paths.socket))
             return httpx2.AsyncClient(base_url="http://localhost" + API, timeout=None, transport=transport)
+        from localmind.client.proof import proving_pool
+
         port, token = by_tcp(self.paths)
         transport = httpx2.AsyncHTTPTransport(verify=False)
         transport._pool = proving_pool(port, token)  # httpx2 has no argument for it

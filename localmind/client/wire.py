@@ -6,7 +6,6 @@ import os
 import socket
 from pathlib import Path
 
-from localmind.client.proof import ProvenConnection
 from localmind.errors import DaemonUnreachable, LocalmindError, from_wire
 from localmind.events import Event, decode
 from localmind.paths import Paths
@@ -49,6 +48,8 @@ def connection(paths: Paths, timeout: float | None = None) -> tuple[http.client.
     """A connection to the daemon of this home, not yet opened, and the headers it needs."""
     if not uses_tcp():
         return UnixConnection(paths.socket, timeout), {}
+    from localmind.client.proof import ProvenConnection  # hmac and hashlib, which a unix socket does not need
+
     port, token = by_tcp(paths)
     return ProvenConnection(port, token, timeout), {"Authorization": f"Bearer {token}"}
 
