@@ -80,11 +80,11 @@ class Target:
         began = time.perf_counter()
         said = [{"role": "user", "content": f"{number}. What is a boiler?"}]
         with self.connect() as sock:
-            sock.sendall(self.ask(messages=said, max_tokens=4))
+            sock.sendall(self.ask(messages=said, max_tokens=4, ignore_eos=True))
             answer, first = b"", 0.0
             while more := sock.recv(65536):
                 answer += more
-                if not first and b'"finish_reason"' in answer.partition(b'"content":""')[2]:
+                if not first and b'"delta":{"content":' in answer:
                     first = time.perf_counter()
         if not first:
             raise SystemExit(f"a new stream got {answer[:300]!r}")
