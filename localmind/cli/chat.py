@@ -2,11 +2,15 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from localmind.errors import InvalidRequest
 from localmind.paths import Paths
+
+if TYPE_CHECKING:
+    from localmind.client import AsyncClient
 
 
 @click.command()
@@ -23,15 +27,16 @@ def chat(folder: Path | None, model: str | None, thread: str | None, plain: bool
     if not plain and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InvalidRequest("the terminal app needs a terminal", hint="localmind ask QUESTION, or --plain")
     import localmind_tui
-    from localmind.client import AsyncClient
 
     paths = Paths.find()
     only = str(folder.expanduser().absolute()) if folder else None
     if plain:
+        from localmind.client import AsyncClient
+
         sys.exit(localmind_tui.run_plain(AsyncClient(paths), folder=only, model=model, thread=thread))
     sys.exit(
         localmind_tui.run(
-            AsyncClient(paths),
+            lambda: _client(paths),
             folder=only,
             model=model,
             thread=thread,
@@ -40,3 +45,9 @@ def chat(folder: Path | None, model: str | None, thread: str | None, plain: bool
             templates=paths.config / "templates",
         )
     )
+
+
+def _client(paths: Paths) -> "AsyncClient":
+    from localmind.client import AsyncClient  # with HTTP: the first picture need not wait for it
+
+    return AsyncClient(paths)

@@ -48,6 +48,27 @@ async def test_search_finds_what_was_said_and_goes_to_it(start: Start) -> None:
         await driver.until(lambda: driver.turns[0].has_focus)
 
 
+async def test_of_a_long_thread_the_end_is_opened_and_the_rest_comes_when_its_top_is_reached(
+    start: Start, tmp_path: Path
+) -> None:
+    daemon = FakeDaemon(tmp_path / "threads.db")
+    thread = daemon.threads.create(title="long").id
+    for number in range(18):
+        answer = daemon.threads.begin(daemon.threads.ask(thread, f"Question {number}").id, model="m")
+        daemon.threads.extend(answer, f"Answer {number}.")
+        daemon.threads.finish(answer)
+    async with start(daemon, thread=thread) as driver:
+        await driver.until(lambda: driver.turns and driver.turns[-1].question.content == "Question 17")
+        view = driver.chat.transcript
+        await driver.until(lambda: view.virtual_size.height > view.size.height)  # as much as fills the view
+        assert len(driver.turns) < 12
+        while view.above:
+            await driver.press("pageup")
+            await driver.pilot.pause()
+        assert [turn.question.content for turn in driver.turns] == [f"Question {number}" for number in range(18)]
+    await daemon.stop()
+
+
 async def test_a_search_without_hits_says_so(start: Start) -> None:
     async with start() as driver:
         said(driver.daemon, "About bees", "x")

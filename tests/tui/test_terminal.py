@@ -44,7 +44,7 @@ class Watched(FakeDaemon):
 daemon = Watched(place.parent / "threads.db")
 source = Passage(1, sys.argv[2], 7, 9, None, None, "", 0.5)
 daemon.say(Sources((source,)), TextDelta("The answer is forty-two."), Done(), TextDelta("more "))
-sys.exit(localmind_tui.run(daemon, memory=place.parent / "tui.json"))
+sys.exit(localmind_tui.run(lambda: daemon, memory=place.parent / "tui.json"))
 """
 
 

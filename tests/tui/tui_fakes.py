@@ -215,6 +215,9 @@ class FakeDaemon:
                 return {}
         raise NotFound(f"there is no POST {path} here")
 
+    async def send(self, path: str, content: bytes) -> None:
+        raise NotFound(f"there is no POST {path} here")
+
     async def patch(self, path: str, body: Mapping[str, Any]) -> Any:
         self._reach()
         thread = path.rpartition("/")[2]

@@ -5,6 +5,7 @@
 costs nothing: Textual is loaded by `run`, so that a command which opens no app need not wait for it.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ __all__ = ["run", "run_plain"]
 
 
 def run(
-    client: "Daemon",
+    connect: "Callable[[], Daemon]",
     *,
     folder: str | None = None,
     model: str | None = None,
@@ -26,6 +27,7 @@ def run(
 ) -> int:
     """Open the app and return when the user leaves it; the value is an exit code.
 
+    `connect` gives the client, and is called when the app has drawn itself.
     `folder` limits answers to one watched folder, `model` names the model, `thread` opens one. `memory` is
     the file that drafts are kept in, `settings` the user's settings.toml, `templates` the directory of templates.
     """
@@ -33,9 +35,16 @@ def run(
 
     gc.disable()  # there is no garbage among modules; the app turns it on when it has drawn itself
     from localmind_tui.app import LocalmindApp  # 0.3 s of CPU, and only needed here
+    from localmind_tui.late import late
 
     app = LocalmindApp(
-        client, folder=folder, model=model, thread=thread, memory=memory, settings=settings, templates=templates
+        late(connect),
+        folder=folder,
+        model=model,
+        thread=thread,
+        memory=memory,
+        settings=settings,
+        templates=templates,
     )
     app.run()
     return app.return_code or 0

@@ -37,9 +37,11 @@ from localmind_tui.widgets.sources import passage_text
 from localmind_tui.widgets.transcript import Transcript
 from localmind_tui.widgets.turn import TurnView
 
-WINDOW = 4
+WINDOW = 2
 """Turns of a thread that are opened at once; more come when they do not fill the view, or its top is reached."""
-MORE = 8
+AROUND = 4
+"""Turns that are opened around a place that was searched for."""
+MORE = 4
 SIDEBAR_THREADS = 30
 DRAFT_PAUSE_S = 0.5
 
@@ -144,7 +146,8 @@ class Conversation(Screen[None]):
         found: dict[str, Any] = {"thread": None, "messages": [], "start": 0}
         if thread:
             try:
-                found = await self.desk.daemon.get(f"/threads/{thread}", limit=WINDOW, around=around)
+                limit = WINDOW if around is None else AROUND
+                found = await self.desk.daemon.get(f"/threads/{thread}", limit=limit, around=around)
             except LocalmindError as problem:
                 self.complain(problem)
         self.thread = found["thread"]

@@ -2,7 +2,7 @@
 
 Closed blocks are Markdown; the open one is plain text until it closes or the text ends. Measured on 2 cores at 30
 tokens/s, an open list costs 60 % of a core when each token goes to the Markdown widget, and 10 % this way. Flushes come
-at most ten times a second, less often when they are slow. Of a long open block only the end is drawn while it grows.
+at most seven times a second, less often when they are slow. Of a long open block only the end is drawn while it grows.
 """
 
 import asyncio
@@ -20,12 +20,16 @@ from localmind_tui.blocks import closed_length
 if TYPE_CHECKING:
     from localmind_tui.widgets.fence import Document
 
-FASTEST_FLUSH = 0.1
+FASTEST_FLUSH = 0.14
 SLOWEST_FLUSH = 0.75
 BACK_OFF = 5
 """The next flush waits this many times what the last one took."""
 TAIL_LINES = 40
 """Lines of an open block that are drawn while it grows; all of them when it closes."""
+
+
+ROOM = 4
+"""Empty lines below an open block when it has been laid out."""
 
 
 class StreamView(Vertical):
@@ -63,7 +67,7 @@ class StreamView(Vertical):
         return self.markdown
 
     def feed(self, piece: str) -> None:
-        """Add a piece; it is seen within a tenth of a second."""
+        """Add a piece; it is seen within a seventh of a second."""
         self.text += self._cleaner.feed(piece)
         if not self._scheduled and not self._ended:
             self._scheduled = True
@@ -107,12 +111,15 @@ class StreamView(Vertical):
     def _show_tail(self, open_block: str) -> None:
         shown = bool(open_block.strip())
         content = Content(shortened(open_block))
-        # Laying out the conversation anew costs more than all the rest, and most words begin no new line.
+        # Laying out the conversation anew costs more than all the rest, so the block gets room for its next lines.
         size = self.tail.size
         drawn = shown and self.tail.display and size.width > 0  # no width: it has not been laid out yet
-        same = drawn and content.get_height({}, size.width) == size.height
+        height = content.get_height({}, size.width) if drawn else 0
+        fits = drawn and 0 <= size.height - height <= 2 * ROOM
+        if drawn and not fits:
+            self.tail.styles.height = height + ROOM
         self.tail.display = shown
-        self.tail.update(content, layout=not same)
+        self.tail.update(content, layout=not fits)
 
 
 def shortened(block: str) -> str:
