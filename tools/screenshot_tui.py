@@ -74,12 +74,22 @@ class Tmux:
         raise TimeoutError(f"{what} does not come; the screen shows\n{shown}")
 
     def ask(self, question: str) -> None:
-        """Type a question, send it, and wait for the end of the answer."""
+        """Type a question, send it, and wait for the end of the answer: the app is ready and draws nothing any more."""
         self.type(question)
         self.wait_for(question)
         self.press("Enter")
-        self.wait_for("answering")
-        self.wait_for(lambda shown: "ready" in shown.splitlines()[0])
+
+        def answered(shown: str) -> bool:
+            lines = shown.splitlines()
+            written = [number for number, line in enumerate(lines) if "Ask your files" in line or "Chat, with" in line]
+            return bool(written) and "ready" in lines[0] and question not in "\n".join(lines[written[-1] :])
+
+        shown = self.wait_for(answered)
+        while True:
+            threading.Event().wait(0.6)
+            if (again := self.screen()) == shown and answered(again):
+                return
+            shown = self.wait_for(answered)
 
     def svg(self, title: str = "localmind chat") -> str:
         """A picture of what the terminal shows, with its colours."""
