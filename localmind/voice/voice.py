@@ -23,6 +23,7 @@ from localmind.machine.devices import Machine
 from localmind.models.store import Store
 from localmind.speech import Part, RecognizeOptions
 from localmind.voice import choice
+from localmind.voice.breathing import Breathing
 from localmind.voice.loading import Hearer, Hearers
 from localmind.workers.process import StreamResult
 from localmind.workers.residence import Residence
@@ -58,6 +59,7 @@ class Voice:
         self._stopped = False
         self._holds = 0
         self._hold_task: asyncio.Task[None] | None = None
+        self._breathing = Breathing(self._to_be_still)
 
     def resolve(self, name: str | None = None, language: str | None = None, *, translate: bool = False) -> ModelSpec:
         """The model that will hear. Raises ModelNotFound, ModelNotInstalled or InvalidRequest."""
@@ -210,14 +212,15 @@ class Voice:
             self._make_way()
 
     def _make_way(self) -> None:
-        """Tell the workers that are hearing somebody whether a chat is answering."""
+        """Tell the workers that hear somebody live whether a chat is answering; hold those of recordings still."""
+        self._breathing.look()
         if self._recordings and self._hold_task is None and not self._stopped:
             self._hold_task = asyncio.create_task(self._tell_holds(), name="voice makes way")
 
     async def _tell_holds(self) -> None:
         try:
             while (entry := self._untold()) is not None:
-                wanted = bool(self._holds)
+                wanted = self._gives_way(entry)
                 await entry.supervisor.call("make_way", {"yielding": wanted})
                 entry.told_to_yield = wanted
         except WorkerFailure as problem:
@@ -226,11 +229,22 @@ class Voice:
             self._hold_task = None
 
     def _untold(self) -> Hearer | None:
-        wanted = bool(self._holds)
         for entry in self._hearers.entries.values():
-            if entry.recordings and entry.supervisor.pid is not None and entry.told_to_yield != wanted:
+            live = entry.recordings and entry.supervisor.pid is not None
+            if live and entry.told_to_yield != self._gives_way(entry):
                 return entry
         return None
+
+    def _gives_way(self, entry: Hearer) -> bool:
+        return bool(self._holds and entry.keys)
+
+    def _to_be_still(self) -> list[int]:
+        """Workers in which recordings are heard and nobody speaks, while a chat answers."""
+        if not self._holds or self._stopped:
+            return []
+        entries = self._hearers.entries.values()
+        pids = [entry.supervisor.pid for entry in entries if entry.recordings and not entry.keys]
+        return [pid for pid in pids if pid is not None]
 
     async def unload(self, spec: ModelSpec) -> None:
         """Take a model out of memory. Raises InvalidRequest while it hears somebody."""
@@ -241,6 +255,7 @@ class Voice:
 
     async def stop(self) -> None:
         self._stopped = True
+        self._breathing.stop()
         if self._hold_task is not None:
             self._hold_task.cancel()
         for entry in self._hearers.entries.values():

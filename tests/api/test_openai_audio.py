@@ -34,7 +34,10 @@ LIMIT = 1 << 20
 class FakeVoice:
     """Hears the same in every file."""
 
-    def __init__(self, *script: Event | Exception) -> None:
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self, *script: Event | Exception) -> None:
         self.script = script or (
             Progress("transcribe", 0),
             HELLO,
@@ -72,6 +75,9 @@ class FakeReadAloud:
     """Says two pieces, or what it is told to fail with: first, or after the first piece."""
 
     def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
         self.asked: list[tuple[str, str, str | None, float]] = []
         self.early: LocalmindError | None = VoiceMissing(
             "no voice is installed", hint="localmind models pull piper:joe"
@@ -140,9 +146,17 @@ def _required() -> list[str]:
     ]
 
 
+@pytest.fixture(scope="module")
+def application(tmp_path_factory: pytest.TempPathFactory) -> Served:
+    return Served(tmp_path_factory.mktemp("audio"), FakeVoice())
+
+
 @pytest.fixture
-def served(tmp_path: Path) -> Served:
-    return Served(tmp_path, FakeVoice())
+def served(application: Served) -> Served:
+    """As if new: making an application takes longer than any answer of it."""
+    application.voice.begin()
+    application.aloud.begin()
+    return application
 
 
 async def test_json_is_the_default_and_the_file_arrives_whole_and_is_gone_afterwards(served: Served) -> None:
@@ -277,8 +291,8 @@ async def test_an_upload_beyond_the_limit_is_refused_whether_announced_or_not(se
     assert served.voice.heard == []
 
 
-async def test_what_cannot_be_heard_is_a_status_also_when_a_stream_was_asked_for(tmp_path: Path) -> None:
-    served = Served(tmp_path, FakeVoice(AudioUnreadable("speech.mp3 is empty", hint="record it again")))
+async def test_what_cannot_be_heard_is_a_status_also_when_a_stream_was_asked_for(served: Served) -> None:
+    served.voice.begin(AudioUnreadable("speech.mp3 is empty", hint="record it again"))
     for form in ({}, {"stream": "true"}):
         reply = await served.post(form)
         assert reply.status_code == 400
@@ -286,8 +300,8 @@ async def test_what_cannot_be_heard_is_a_status_also_when_a_stream_was_asked_for
     assert served.left() == []
 
 
-async def test_a_worker_that_dies_in_the_middle_of_a_stream_ends_it_with_an_error(tmp_path: Path) -> None:
-    served = Served(tmp_path, FakeVoice(Progress("transcribe", 0), HELLO, WorkerDied("it was killed by SIGKILL")))
+async def test_a_worker_that_dies_in_the_middle_of_a_stream_ends_it_with_an_error(served: Served) -> None:
+    served.voice.begin(Progress("transcribe", 0), HELLO, WorkerDied("it was killed by SIGKILL"))
     reply = await served.post({"stream": "true"})
     assert '"type":"error"' in reply.text
     assert "SIGKILL" in reply.text
