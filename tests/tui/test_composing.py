@@ -14,7 +14,7 @@ from localmind_tui.keymap import KEYS
 from localmind_tui.preferences import Preferences
 from localmind_tui.themes import DARK, LIGHT, SIXTEEN, first_theme
 from localmind_tui.vim import Vim
-from localmind_tui.widgets.stream import TAIL_LINES, shortened
+from localmind_tui.widgets.stream import FASTEST_S, SHARE, SLOWEST_S, TAIL_LINES, pause, shortened
 from localmind_tui.widgets.turn import code_blocks
 
 COMMANDS = (("model", "Another model"), ("models", "All models"), ("new", "New thread"))
@@ -174,6 +174,12 @@ def test_of_a_long_open_block_the_end_is_drawn() -> None:
     block = "\n".join(map(str, range(TAIL_LINES + 5)))
     assert shortened(block).splitlines()[:2] == ["… 5 lines above", "5"]
     assert shortened("a\nb") == "a\nb"
+
+
+def test_an_answer_is_drawn_as_often_as_its_share_of_a_core_allows() -> None:
+    assert pause(0.0) == FASTEST_S
+    assert pause(0.02) * SHARE == pytest.approx(0.02)
+    assert pause(9.0) == SLOWEST_S
 
 
 def test_code_blocks_are_found_as_they_were_written() -> None:

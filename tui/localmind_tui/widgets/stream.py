@@ -1,8 +1,9 @@
 """Markdown that grows while a model writes it, at a cost the model can spare.
 
 Closed blocks are Markdown; the open one is plain text until it closes or the text ends. Measured on 2 cores at 30
-tokens/s, an open list costs 60 % of a core when each token goes to the Markdown widget, and 10 % this way. Flushes come
-at most seven times a second, less often when they are slow. Of a long open block only the end is drawn while it grows.
+tokens/s, an open list costs 60 % of a core when each token goes to the Markdown widget, and 10 % this way. It is drawn
+ten times a second, or less often where that would take more of a core than SHARE; what it takes is measured. Of a long
+open block only the end is drawn while it grows.
 """
 
 import asyncio
@@ -20,10 +21,10 @@ from localmind_tui.blocks import closed_length
 if TYPE_CHECKING:
     from localmind_tui.widgets.fence import Document
 
-FASTEST_FLUSH = 0.14
-SLOWEST_FLUSH = 0.75
-BACK_OFF = 5
-"""The next flush waits this many times what the last one took."""
+SHARE = 0.11
+"""Of a core, that this program may use while an answer is written; the model wants the rest."""
+FASTEST_S = 0.1
+SLOWEST_S = 0.5
 TAIL_LINES = 40
 """Lines of an open block that are drawn while it grows; all of them when it closes."""
 
@@ -46,7 +47,8 @@ class StreamView(Vertical):
         self._writing = asyncio.Lock()  # blocks are mounted one after the other
         self._scheduled = False
         self._ended = text is not None
-        self._delay = FASTEST_FLUSH
+        self._delay = FASTEST_S
+        self._used = time.process_time()  # at the flush before
 
     def compose(self) -> ComposeResult:
         if self.text:
@@ -67,9 +69,11 @@ class StreamView(Vertical):
         return self.markdown
 
     def feed(self, piece: str) -> None:
-        """Add a piece; it is seen within a seventh of a second."""
+        """Add a piece; it is seen within a tenth of a second, or as soon as the machine can afford it."""
         self.text += self._cleaner.feed(piece)
         if not self._scheduled and not self._ended:
+            if not self._cut and not self.tail.display:
+                self._used = time.process_time()  # what went before the first word was not drawing it
             self._scheduled = True
             self.set_timer(self._delay, self._flush)
 
@@ -97,7 +101,10 @@ class StreamView(Vertical):
         self._scheduled = False
         if self._ended or not self.is_attached:
             return
-        began = time.perf_counter()
+        used = (
+            time.process_time()
+        )  # laying out and drawing come after a flush, so it is charged with all until the next
+        self._delay, self._used = pause(used - self._used), used
         async with self._writing:
             if not self._ended and (closed := closed_length(self.text[self._cut :])):
                 block = self.text[self._cut : self._cut + closed]
@@ -106,7 +113,6 @@ class StreamView(Vertical):
         if self._ended:  # `end` came while the blocks were being mounted
             return
         self._show_tail(self.text[self._cut :].rstrip("\n"))
-        self._delay = min(max(FASTEST_FLUSH, BACK_OFF * (time.perf_counter() - began)), SLOWEST_FLUSH)
 
     def _show_tail(self, open_block: str) -> None:
         shown = bool(open_block.strip())
@@ -120,6 +126,11 @@ class StreamView(Vertical):
             self.tail.styles.height = height + ROOM
         self.tail.display = shown
         self.tail.update(content, layout=not fits)
+
+
+def pause(used_s: float) -> float:
+    """Seconds until the next flush, so that flushes like the last one take SHARE of a core."""
+    return min(max(FASTEST_S, used_s / SHARE), SLOWEST_S)
 
 
 def shortened(block: str) -> str:
