@@ -46,7 +46,7 @@ async def test_it_breathes_for_as_long_as_it_is_to_be_still(child: psutil.Proces
     breathing = Breathing(lambda: pids)
     breathing.look()
     breathing.look()
-    seen = set()
+    seen: set[bool] = set()
     async with asyncio.timeout(10):
         while seen != {True, False}:
             await asyncio.sleep(0.01)
