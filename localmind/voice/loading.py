@@ -35,7 +35,9 @@ class Hearer:
     supervisor: Supervisor
     laid: Laid
     recordings: int = 0
-    """Being heard now."""
+    """Being heard now, or waiting for the model to be in memory."""
+    hearing: int = 0
+    """Those for which it is: a load is never held still."""
     told_to_yield: bool = False
     keys: set[str] = field(default_factory=set)
     """Live listenings."""

@@ -175,14 +175,18 @@ class Voice:
         entry = self._hearer(spec)
         ticket = self._residence.ask(spec.name, self._hearers.lay(spec))
         entry.recordings += 1
+        hearing = False
         try:
             async with contextlib.aclosing(self._residence.admitted(ticket)) as steps:
                 async for step in steps:
                     yield step
+            hearing = True
+            entry.hearing += 1
             self._make_way()
             yield entry
         finally:
             entry.recordings -= 1
+            entry.hearing -= hearing
             self._residence.end(ticket)
 
     async def _stream(self, method: str, params: dict[str, Any], spec: ModelSpec) -> AsyncGenerator[Event, None]:
@@ -243,7 +247,7 @@ class Voice:
         if not self._holds or self._stopped:
             return []
         entries = self._hearers.entries.values()
-        pids = [entry.supervisor.pid for entry in entries if entry.recordings and not entry.keys]
+        pids = [entry.supervisor.pid for entry in entries if entry.hearing and not entry.keys]
         return [pid for pid in pids if pid is not None]
 
     async def unload(self, spec: ModelSpec) -> None:
