@@ -8,6 +8,7 @@ import asyncio
 import gc
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
@@ -110,7 +111,7 @@ class LocalmindApp(App[None]):
             self.notify(problem, severity="warning", markup=False, timeout=10)
         if preferences.theme and preferences.theme not in self.available_themes:
             self.notify(f"settings: there is no theme `{preferences.theme}`", severity="warning", markup=False)
-        if threading.current_thread() is threading.main_thread() and not self.is_headless:
+        if sys.platform != "win32" and threading.current_thread() is threading.main_thread() and not self.is_headless:
             for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(each, self._signalled, each)
 
