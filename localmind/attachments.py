@@ -57,13 +57,24 @@ def read_text(path: Path) -> str:
         )
     try:
         if path.stat().st_size > LARGEST:
-            raise InvalidRequest(
-                f"{name} is larger than {LARGEST // 1000} kB",
-                hint="watch its folder, then every passage is found: localmind folders add DIR",
-            )
+            raise _too_large(name)
         data = path.read_bytes()
     except OSError as problem:
         raise LocalmindError(f"{name} cannot be read: {problem.strerror}") from problem
     if b"\0" in data[:4096]:
         raise InvalidRequest(f"{name} is not text", hint="a question takes text files along")
     return data.decode("utf-8", "replace")
+
+
+def check_size(name: str, text: str) -> str:
+    """A text that is there already, within the limit of a file. Raises InvalidRequest."""
+    if len(text.encode()) > LARGEST:
+        raise _too_large(name)
+    return text
+
+
+def _too_large(name: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"{name} is larger than {LARGEST // 1000} kB",
+        hint="watch its folder, then every passage is found: localmind folders add DIR",
+    )

@@ -4,6 +4,7 @@ Whatever a model writes is cleaned of what a terminal would obey. rich is import
 rendered with it.
 """
 
+import os
 import re
 import sys
 import time
@@ -48,6 +49,33 @@ class Raw:
         sys.stdout.flush()
 
 
+class Thoughts:
+    """What a model thinks before it answers, on stderr: it is no part of the answer. Dim on a terminal."""
+
+    def __init__(self) -> None:
+        self._safe = Cleaner()
+        self._began = False
+
+    def feed(self, text: str) -> None:
+        if not self._began:
+            self._began = True
+            self._style("2")
+        sys.stderr.write(self._safe.feed(text))
+        sys.stderr.flush()
+
+    def end(self) -> None:
+        if self._began:
+            sys.stderr.write(self._safe.end())
+            self._style("0")
+            sys.stderr.write("\n\n")
+            sys.stderr.flush()
+        self._began = False
+
+    def _style(self, code: str) -> None:
+        if sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
+            sys.stderr.write(f"\x1b[{code}m")
+
+
 class Rendered:
     """Markdown, a block at a time: a block that is closed is drawn once and never again, so nothing flickers and
     the scrollback holds each line once. The open block is shown plainly below."""
@@ -58,13 +86,13 @@ class Rendered:
 
         self._console = Console()
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
-        self._live.start()
         self._safe = Cleaner()
         self._open = ""
         self._began = False
         self._drawn_at = 0.0
 
     def feed(self, text: str) -> None:
+        self._live.start()  # the first time; what comes before, on stderr, is not drawn over
         self._open += self._safe.feed(text)
         if cut := closed(self._open):
             self._print(self._open[:cut])
@@ -75,8 +103,9 @@ class Rendered:
 
     def end(self) -> None:
         self._open += self._safe.end()
-        self._live.update("", refresh=True)
-        self._live.stop()
+        if self._live.is_started:
+            self._live.update("", refresh=True)
+            self._live.stop()
         if self._open.strip():
             self._print(self._open)
         self._open = ""

@@ -10,22 +10,30 @@ from typing import Any
 import click
 
 from localmind import templates
-from localmind.attachments import expand, read_text
+from localmind.attachments import check_size, expand, read_text
 from localmind.cli._output import note
 from localmind.errors import InvalidRequest, LocalmindError
 
 WAIT_TOLD_S = 2.0
+STDIN = "-"
+"""Names what is piped in where a file is wanted."""
 
 EXAMPLE = 'What do you want to know? Example: localmind ask "When was the boiler serviced?"'
 
 
 def text_of(
-    words: Sequence[str], *, spoken: str = "", template: templates.Template | None, params: Mapping[str, str]
+    words: Sequence[str],
+    *,
+    spoken: str = "",
+    template: templates.Template | None,
+    params: Mapping[str, str],
+    piped: bool = True,
 ) -> str:
-    """The question: stdin, then what was said, in the template if there is one. Raises UsageError."""
+    """The question: stdin unless `piped` is false, then what was said, in the template if there is one. Raises
+    UsageError."""
     said = " ".join([*words, spoken]).strip()
-    piped = "" if sys.stdin.isatty() else _stdin().strip()
-    text = "\n\n".join(part for part in (piped, said) if part)
+    before = "" if not piped or sys.stdin.isatty() else _stdin().strip()
+    text = "\n\n".join(part for part in (before, said) if part)
     if template is None:
         if not text:
             raise click.UsageError(EXAMPLE)
@@ -57,8 +65,10 @@ def _stdin() -> str:
 
 
 def attachments(patterns: Sequence[str]) -> list[dict[str, str]]:
-    """The files as the native API wants them: path and text."""
-    return [{"path": str(path), "text": read_text(path)} for path in expand(patterns)]
+    """The files as the native API wants them: path and text. `-` is what is piped in."""
+    named = [pattern for pattern in patterns if pattern != STDIN]
+    files = [{"path": str(path), "text": read_text(path)} for path in expand(named)]
+    return files if len(named) == len(patterns) else [{"path": "stdin", "text": check_size("stdin", _stdin())}, *files]
 
 
 def schema_of(given: str | None) -> dict[str, Any] | None:

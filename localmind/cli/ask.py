@@ -4,11 +4,12 @@ The question may come from the command line, stdin, a template or the microphone
 answer goes to stdout, rendered on a terminal and raw in a pipe, and everything about it to stderr.
 """
 
+import io
 import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, redirect_stderr, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,9 @@ import click
 from localmind import templates
 from localmind.clean import clean_line
 from localmind.cli import _complete as complete
-from localmind.cli._answer import Hidden, Raw, Rendered, Shown, code_of
+from localmind.cli._answer import Hidden, Raw, Rendered, Shown, Thoughts, code_of
 from localmind.cli._output import connect, note, print_json, print_line, show_progress
-from localmind.cli._question import attachments, schema_of, text_of
+from localmind.cli._question import STDIN, attachments, schema_of, text_of
 from localmind.cli.recommend import have_a_model
 from localmind.errors import InvalidRequest, LocalmindError, NotFound
 from localmind.events import Done, Event, Failed, Passage, ReasoningDelta, Sources, TextDelta, encode
@@ -58,7 +59,9 @@ class Answer:
 
 @click.command()
 @click.argument("question", nargs=-1)
-@click.option("-f", "--file", "files", multiple=True, metavar="PATH", help="Ask about this file; patterns work too.")
+@click.option(
+    "-f", "--file", "files", multiple=True, metavar="PATH", help="Ask about this file; a pattern, or - for stdin."
+)
 @click.option("-a", "--image", "images", multiple=True, metavar="PATH", help="Ask about this image (models that see).")
 @click.option("--folder", type=click.Path(path_type=Path), shell_complete=complete.folders, help="Look only in here.")
 @click.option("-g", "--glob", metavar="PATTERN", help="Only files so named: '*.md', 'notes/**'.")
@@ -83,6 +86,9 @@ class Answer:
 @click.option("--raw", is_flag=True, help="Do not render Markdown on a terminal.")
 @click.option("--no-stream", is_flag=True, help="Print the answer when it is whole.")
 @click.option("--stats", is_flag=True, help="Say on stderr how long it took.")
+@click.option(
+    "-q", "--quiet", is_flag=True, help="Print the answer and errors, nothing else: no thoughts, no progress."
+)
 @click.option("--no-log", is_flag=True, help="Keep neither question nor answer.")
 @click.option("--voice", is_flag=True, help="Ask by speaking; a pause ends the question.")
 @click.option("--device", help="Microphone for --voice, by its name or a part of it.")
@@ -100,6 +106,11 @@ def ask(question: tuple[str, ...], **how: Any) -> None:
     localmind ask -c "And before that?"
     localmind ask --chat -x "A shell line that counts files by extension" | sh
     """
+    with redirect_stderr(io.StringIO()) if how["quiet"] else nullcontext():
+        _ask(question, how)
+
+
+def _ask(question: tuple[str, ...], how: dict[str, Any]) -> None:
     _refuse_contradictions(how)
     directory = Paths.find().templates_dir
     if how["save"]:
@@ -110,7 +121,9 @@ def ask(question: tuple[str, ...], **how: Any) -> None:
     if how["params"] and template is None:
         raise click.UsageError("-p sets a variable of a template: name one with -t.")
     spoken = _spoken(how["device"]) if how["voice"] else ""
-    text = text_of(question, spoken=spoken, template=template, params=dict(how["params"]))
+    text = text_of(
+        question, spoken=spoken, template=template, params=dict(how["params"]), piped=STDIN not in how["files"]
+    )
     body = _body(text, how)
     with connect() as client:
         if how["model"] is None:
@@ -160,6 +173,7 @@ def _means_nothing_to_read(body: dict[str, Any]) -> bool:
 def _answer(client: Any, body: dict[str, Any], how: dict[str, Any]) -> None:
     """Ask, and print what comes."""
     shown = _shown(how)
+    thoughts = Hidden() if how["as_json"] or how["jsonl"] else Thoughts()
     answer = Answer()
     thread: str | None = None
     message: int | None = None
@@ -172,21 +186,29 @@ def _answer(client: Any, body: dict[str, Any], how: dict[str, Any]) -> None:
     try:
         for event in _seen(events, how):
             answer.take(event)
+            if isinstance(event, ReasoningDelta):
+                thoughts.feed(event.text)
             if isinstance(event, TextDelta):
+                thoughts.end()
                 shown.feed(event.text)
     except KeyboardInterrupt:
         if message is not None:
             with suppress(LocalmindError):
                 client.post(f"/messages/{message}/stop")
-        shown.end()
+        _close(thoughts, shown)
         if thread is not None:
             note(f"stopped; what came is kept: localmind threads show {thread}")
         raise
     except BaseException:
-        shown.end()
+        _close(thoughts, shown)
         raise
-    shown.end()
+    _close(thoughts, shown)
     _print_end(answer, thread, how)
+
+
+def _close(*shown: Shown) -> None:
+    for each in shown:
+        each.end()
 
 
 def _seen(events: Iterator[Event], how: dict[str, Any]) -> Iterator[Event]:

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localmind.cli._answer import closed, code_of
-from localmind.cli._question import schema_of, text_of
+from localmind.cli._answer import Thoughts, closed, code_of
+from localmind.cli._question import attachments, schema_of, text_of
 from localmind.cli.ask import ask
 from localmind.errors import InvalidRequest, LocalmindError
 from localmind.templates import Template
@@ -39,6 +39,33 @@ def test_what_is_piped_comes_before_the_words(monkeypatch: pytest.MonkeyPatch):
     assert question(monkeypatch, None, "Only", "words") == "Only words"
     assert question(monkeypatch, "only stdin") == "only stdin"
     assert question(monkeypatch, None, "Sum", spoken="it up") == "Sum it up"
+
+
+def test_a_dash_among_the_files_is_stdin_and_then_the_words_stand_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    (tmp_path / "a.txt").write_text("of a file")
+    monkeypatch.setattr("sys.stdin", FakeStdin("piped in"))
+    found = attachments(["-", str(tmp_path / "a.txt")])
+    assert [(file["path"], file["text"]) for file in found] == [
+        ("stdin", "piped in"),
+        (str(tmp_path / "a.txt"), "of a file"),
+    ]
+    monkeypatch.setattr("sys.stdin", FakeStdin("piped in"))
+    assert text_of(["What is it?"], template=None, params={}, piped=False) == "What is it?"
+    monkeypatch.setattr("sys.stdin", FakeStdin("x" * 1_000_001))
+    with pytest.raises(InvalidRequest, match="stdin is larger than 1000 kB"):
+        attachments(["-"])
+
+
+def test_thoughts_go_to_stderr_cleaned_and_end_before_the_answer(capsys: pytest.CaptureFixture[str]):
+    thoughts = Thoughts()
+    thoughts.feed("Let me \x1b]0;see")
+    thoughts.feed("\x07 now")
+    thoughts.end()
+    thoughts.end()
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", "Let me  now\n\n")
 
 
 def test_without_any_question_the_usage_shows_one(monkeypatch: pytest.MonkeyPatch):
@@ -136,3 +163,6 @@ def test_a_question_can_be_kept_as_a_template(tmp_path: Path, monkeypatch: pytes
     assert result.exit_code == 0
     assert (tmp_path / "config" / "templates" / "brief.md").read_text() == "Be brief: {{input}}\n"
     assert json.dumps("brief")[1:-1] in result.stderr
+    quiet = CliRunner().invoke(ask, ["--quiet", "--save", "short", "Be short: {{input}}"])
+    assert (quiet.exit_code, quiet.output) == (0, "")
+    assert CliRunner().invoke(ask, ["--quiet", "--json", "--jsonl", "Hi"]).stderr.count("Error:") == 1
