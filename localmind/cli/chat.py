@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +10,8 @@ from localmind.errors import InvalidRequest
 from localmind.paths import Paths
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from localmind.client import AsyncClient
 
 
@@ -43,8 +45,15 @@ def chat(folder: Path | None, model: str | None, thread: str | None, plain: bool
             memory=paths.data / "tui.json",
             settings=paths.settings_file,
             templates=paths.config / "templates",
+            sound=lambda path, body: _sound(paths, path, body),
         )
     )
+
+
+def _sound(paths: Paths, path: str, body: dict[str, Any]) -> "Iterator[bytes]":
+    from localmind.client import Client
+
+    return Client(paths).sound(path, body)
 
 
 def _client(paths: Paths) -> "AsyncClient":

@@ -1,10 +1,12 @@
-"""Speaking into the composer: real capture code on a sound file, a scripted daemon that hears it."""
+"""Speaking into the composer, with real capture code on a sound file and a scripted daemon that hears it; and answers
+that are read aloud."""
 
 import asyncio
 import math
 import struct
+import threading
 import wave
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,11 @@ import pytest
 from tui_driver import Driver, Start
 from tui_fakes import FakeDaemon
 
-from localmind.errors import MicrophoneMissing
-from localmind.events import Done, Event
+from localmind.errors import MicrophoneMissing, VoiceMissing
+from localmind.events import Done, Event, TextDelta
 from localmind.microphone import Capture, FileCapture
 from localmind.speech import Heard, Listening, Transcript
+from localmind_tui.aloud import Aloud, spoken
 from localmind_tui.preferences import Preferences
 from localmind_tui.widgets.dictation import Dictation, MicChip
 
@@ -171,3 +174,85 @@ async def test_without_a_microphone_its_absence_is_told_with_what_to_do(start: S
 def test_the_settings_of_speaking_are_checked() -> None:
     found = Preferences.of({"send_spoken": "yes", "pause_s": 0})
     assert (found.send_spoken, found.pause_s, len(found.problems)) == (False, 1.2, 2)
+
+
+class FakePlayer:
+    """A Player that is heard as long as nobody stops it, or until the sound is over where that is said."""
+
+    def __init__(self, *, short: bool = False) -> None:
+        self.heard = b""
+        self.short = short
+        self.over = threading.Event()
+
+    def play(self, pieces: Iterable[bytes]) -> None:
+        self.heard = b"".join(pieces)
+        if not self.short:
+            assert self.over.wait(10)
+
+    def stop(self) -> None:
+        self.over.set()
+
+
+async def test_an_answer_is_read_aloud_by_its_key_and_silenced_by_it_or_by_escape(start: Start, tmp_path: Path) -> None:
+    asked: list[dict[str, Any]] = []
+    players: list[FakePlayer] = []
+
+    def sound(path: str, body: dict[str, Any]) -> Iterator[bytes]:
+        assert path == "/speak"
+        asked.append(body)
+        yield b"abc"
+        yield b"d"
+
+    def player() -> FakePlayer:
+        players.append(FakePlayer())
+        return players[-1]
+
+    daemon = FakeDaemon(tmp_path / "t.db")
+    aloud = Aloud(sound, player)
+    async with start(daemon, aloud=aloud) as driver:
+        driver.type("When?")
+        await driver.press("enter")
+        daemon.say(TextDelta("In **March** [1].\n\n```sh\nls\n```\n"), Done())
+        await driver.until(lambda: driver.turns and driver.turns[0].state == "done")
+        await driver.press("ctrl+up", "v")
+        await driver.until(lambda: players and players[0].heard == b"abcd")
+        assert asked == [{"input": "In March.", "response_format": "pcm"}]
+        await driver.press("v")
+        await driver.until(lambda: players[0].over.is_set() and not aloud.reading)
+        await driver.press("v")
+        await driver.until(lambda: len(players) == 2 and players[1].heard)
+        await driver.press("escape")
+        await driver.until(lambda: players[1].over.is_set() and not aloud.reading)
+        await driver.press("ctrl+up", "v")
+        await driver.until(lambda: len(players) == 3 and players[2].heard)
+    assert players[2].over.is_set(), "an app that has ended goes on speaking"
+    await daemon.stop()
+
+
+async def test_without_a_voice_what_to_type_is_told(start: Start, tmp_path: Path) -> None:
+    def sound(path: str, body: dict[str, Any]) -> Iterator[bytes]:
+        raise VoiceMissing("no voice is here", hint="localmind models pull piper:joe")
+
+    daemon = FakeDaemon(tmp_path / "t.db")
+    async with start(daemon, aloud=Aloud(sound, lambda: FakePlayer(short=True))) as driver:
+        driver.type("When?")
+        await driver.press("enter")
+        daemon.say(TextDelta("In March."), Done())
+        await driver.until(lambda: driver.turns and driver.turns[0].state == "done")
+        await driver.press("ctrl+up", "v")
+        await driver.until(lambda: "no voice is here\nhint: localmind models pull piper:joe" in driver.notices)
+    await daemon.stop()
+
+
+@pytest.mark.parametrize(
+    ("markdown", "words"),
+    [
+        ("# Title\n\n- one [1][2]\n- two [3?]", "Title\none\ntwo"),
+        ("See [the list](http://a/b) and `ls -l`.\nNext line.", "See the list and ls -l. Next line."),
+        ("```\ncode alone\n```", ""),
+        ("a <b>bold</b> word", "a bold word"),
+        ("", ""),
+    ],
+)
+def test_what_is_read_are_the_words(markdown: str, words: str) -> None:
+    assert spoken(markdown) == words

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from localmind_tui.aloud import Sound
     from localmind_tui.daemon import Daemon
 
 __all__ = ["run", "run_plain"]
@@ -24,16 +25,19 @@ def run(
     memory: Path | None = None,
     settings: Path | None = None,
     templates: Path | None = None,
+    sound: "Sound | None" = None,
 ) -> int:
     """Open the app and return when the user leaves it; the value is an exit code.
 
     `connect` gives the client, and is called when the app has drawn itself.
     `folder` limits answers to one watched folder, `model` names the model, `thread` opens one. `memory` is
     the file that drafts are kept in, `settings` the user's settings.toml, `templates` the directory of templates.
+    `sound` is what reads answers aloud.
     """
     import gc
 
     gc.disable()  # there is no garbage among modules; the app turns it on when it has drawn itself
+    from localmind_tui.aloud import Aloud
     from localmind_tui.app import LocalmindApp  # 0.3 s of CPU, and only needed here
     from localmind_tui.late import late
 
@@ -45,6 +49,7 @@ def run(
         memory=memory,
         settings=settings,
         templates=templates,
+        aloud=Aloud(sound) if sound is not None else None,
     )
     app.run()
     return app.return_code or 0

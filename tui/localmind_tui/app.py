@@ -23,6 +23,7 @@ from localmind.errors import LocalmindError
 from localmind.events import Event
 from localmind.microphone.capture import Capture
 from localmind_tui import format
+from localmind_tui.aloud import Aloud, no_sound
 from localmind_tui.commands import Command, Commands
 from localmind_tui.daemon import Daemon
 from localmind_tui.desk import Desk
@@ -71,6 +72,7 @@ class LocalmindApp(App[None]):
         room: Callable[[], Room] = Room.now,
         here: Path | None = None,
         microphone: Open = lambda name: _microphone(name),
+        aloud: Aloud | None = None,
     ) -> None:
         super().__init__()
         for theme in OURS:
@@ -83,6 +85,7 @@ class LocalmindApp(App[None]):
             launch=launch or self._lender,
             open_microphone=microphone,
             listen=_listen(client),
+            aloud=aloud or Aloud(no_sound),
             clock=clock,
             room=room,
             memory=Memory(memory),
@@ -135,6 +138,7 @@ class LocalmindApp(App[None]):
             super().refresh_css(animate)
 
     async def on_unmount(self) -> None:
+        self.desk.aloud.stop()
         self.desk.memory.save()
         await self.pulling.close()
         await self.desk.daemon.close()

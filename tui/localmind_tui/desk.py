@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from localmind_tui.aloud import Aloud
 from localmind_tui.daemon import Daemon
 from localmind_tui.editor import Launch
 from localmind_tui.link import Link
@@ -22,6 +23,7 @@ class Desk:
     launch: Callable[[Launch], Awaitable[None]]
     open_microphone: Open
     listen: Listen
+    aloud: Aloud
     clock: Callable[[], float]
     room: Callable[[], Room]
     memory: Memory

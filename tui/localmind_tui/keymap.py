@@ -92,6 +92,7 @@ KEYS = (
     Key("turn.first", "g,home", "first", "first", "Go to the first one", "turn"),
     Key("turn.last", "G,end", "last", "last", "Go to the last one", "turn"),
     Key("message.copy", "y", "copy", "copy", "Copy the answer", "turn", True),
+    Key("answer.read", "v", "read", "read aloud", "Read the answer aloud; again, or Esc, ends it", "turn"),
     Key("question.copy", "Y", "copy_question", "copy question", "Copy the question", "turn"),
     Key("code.copy", "c", "copy_code", "copy code", "Copy a code block; again: the next one", "turn", True),
     Key("question.edit", "e", "edit", "edit", "Edit the question and ask again, beside the old one", "turn", True),

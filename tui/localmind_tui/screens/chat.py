@@ -76,6 +76,10 @@ class ChatScreen(Conversation):
             match event.what:
                 case "copy":
                     await self.copy(event.text)
+                case "read" if self.desk.aloud.reading:
+                    self.desk.aloud.stop()
+                case "read":
+                    await self.desk.aloud.read(event.text)
                 case "edit":
                     self._beside = turn.question.turn
                     self.composer.put(turn.question.content)
@@ -138,6 +142,9 @@ class ChatScreen(Conversation):
     async def action_stop(self) -> None:
         if (dictation := self.query_one(Dictation)).active:
             dictation.cancel()
+            return
+        if self.desk.aloud.reading:
+            self.desk.aloud.stop()
             return
         if self.answering and self._view is not None and self._view.said is not None:
             with contextlib.suppress(LocalmindError):

@@ -40,11 +40,11 @@ class TurnView(Vertical):
         """The user wants something done with this turn."""
 
         turn: "TurnView"
-        what: Literal["edit", "again", "choose", "delete", "copy"]
+        what: Literal["edit", "again", "choose", "delete", "copy", "read"]
         message: int = 0
         """Of `choose`: the branch that is wanted."""
         text: str = ""
-        """Of `copy`: what."""
+        """Of `copy` and `read`: what."""
 
     @dataclass
     class Move(Message):
@@ -215,6 +215,9 @@ class TurnView(Vertical):
 
     def action_copy(self) -> None:
         self.post_message(self.Asked(self, "copy", text=self.answer))
+
+    def action_read(self) -> None:
+        self.post_message(self.Asked(self, "read", text=self.answer))
 
     def action_copy_question(self) -> None:
         self.post_message(self.Asked(self, "copy", text=self.question.content))
