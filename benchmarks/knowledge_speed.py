@@ -195,16 +195,15 @@ async def save(base: Path, embedder: Path, corpus: Path) -> None:
 
 
 async def embed(base: Path, embedder: Path) -> None:
-    import threading
-
+    """Both sides in units of 200 tokens: the index cuts texts into smaller chunks than that."""
     from localmind.knowledge.embed_worker import Embedder
 
     dice = random.Random(2)
     english = (Path(__file__).parents[1] / "README.md").read_text().split()
-    texts = [" ".join(dice.choices(english, k=100)) for _ in range(256)]
     bare = Embedder(embedder, base / "converted", threads=2)
-    tokens = [min(len(one.ids), 256) for one in bare._tokenizer.encode_batch(texts)]
-    print(f"{len(texts)} texts of {sum(tokens) / len(tokens):.0f} tokens, threads alive: {threading.active_count()}")
+    texts = [" ".join(dice.choices(english, k=90)) for _ in range(256)]
+    tokens = sum(bare.count_tokens(texts))
+    print(f"{len(texts)} texts of {tokens / len(texts):.0f} tokens")
     folder = base / "folder"
     folder.mkdir()
     bench = Bench(base, embedder)
@@ -212,25 +211,35 @@ async def embed(base: Path, embedder: Path) -> None:
     await bench.knowledge.add_folder(folder)
     await bench.knowledge.wait_indexed()
     await bench.knowledge._embedding.embedder.embed(texts[:4], "passage")  # type: ignore[union-attr]
-    await bench.knowledge.pause(True)
     for number, text in enumerate(texts):
         (folder / f"{number}.txt").write_text(text)
-    await bench.knowledge.pause(False)
-    await bench.until_read()
+    # Once through with everything, so that nothing is left to read in the measured round.
+    await until(lambda: bench.knowledge._database.read(_files, len(texts)))
+    await bench.knowledge.wait_indexed()
+    held = sum(bare.count_tokens(await bench.knowledge._database.read(_texts)))
     for turn in range(2):
-        started = time.monotonic()
+        started, before = time.monotonic(), cpu()
         bare.embed(texts)
-        print(f"bare CTranslate2 loop: {len(texts) / (time.monotonic() - started):.1f} chunks/s")
+        print(f"bare CTranslate2 loop: {tokens / 200 / (time.monotonic() - started):.1f} a second", end=", ")
+        print(f"{cpu() - before:.1f} s of CPU")
         if turn == 0:
             await bench.knowledge._database.run(_again)
-            before, started = bench.knowledge._embedding.embedded, time.monotonic()
+            started, before, done = time.monotonic(), cpu(), bench.knowledge._embedding.embedded
             bench.knowledge._embedding.wake()
             await asyncio.sleep(0.05)
             await bench.knowledge.wait_indexed()
-            done = bench.knowledge._embedding.embedded - before
-            rate = done / (time.monotonic() - started)
-            print(f"through the index, into SQLite and Chroma: {rate:.1f} chunks/s ({done})")
+            took, done = time.monotonic() - started, bench.knowledge._embedding.embedded - done
+            print(f"through the index, into SQLite and Chroma: {held / 200 / took:.1f} a second", end=", ")
+            print(f"{cpu() - before:.1f} s of CPU ({done} chunks, {held} tokens)")
     await bench.close()
+
+
+def _files(index: Index, wanted: int) -> bool:
+    return bool(index.db.execute("SELECT count(*) = ? FROM file WHERE state = 'indexed'", (wanted,)).fetchone()[0])
+
+
+def _texts(index: Index) -> list[str]:
+    return [embedded_text(row["heading"], row["text"]) for row in index.db.execute("SELECT heading, text FROM chunk")]
 
 
 def _again(index: Index) -> None:
@@ -306,6 +315,8 @@ async def search(base: Path, embedder: Path, chunks: int, *, prepare: bool) -> N
         await bench.knowledge.search(question)
     print("search, idle:", await timed(bench, questions))
     print("resident:", described(memory()), flush=True)
+    await asyncio.sleep(5)
+    print("resident, 5 s later:", described(memory()), flush=True)
     before = bench.knowledge._embedding.embedded
     for number in range(300):
         (folder / f"new{number}.md").write_text(f"# {number}\n\n" + " ".join(random.choices(WORDS, k=400)))

