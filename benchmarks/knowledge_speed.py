@@ -163,13 +163,17 @@ async def saves(bench: Bench, folder: Path, name: str, times: int, going: Callab
     for number in range(times):
         if not going():
             break
-        word = f"unheardof{name}{number}"
+        word, path = f"unheardof{name}{number}", folder / f"{name}{number}.md"
         started = time.monotonic()
-        (folder / f"{name}{number}.md").write_text(f"The word is {word}.\n")
-        while not await bench.knowledge.search(word, limit=1):  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+        path.write_text(f"The word is {word}.\n")
+        await until(lambda word=word, path=path: _first(bench, word, path))  # type: ignore[misc]
         waits.append(time.monotonic() - started)
     print(f"save to searchable, {name}: {len(waits)} saves, {p95(waits)}")
+
+
+async def _first(bench: Bench, word: str, path: Path) -> bool:
+    """Whether a search finds just this file; others may answer before, by their meaning."""
+    return [one.path for one in await bench.knowledge.search(word, limit=1)] == [str(path)]
 
 
 async def save(base: Path, embedder: Path, corpus: Path) -> None:

@@ -27,10 +27,13 @@ class InProcess:
 
     def __init__(self, *objects: Any) -> None:
         self._objects = objects
+        # One child reads the files here; two lanes would write into its pipe together.
+        self._turn = asyncio.Lock()
 
     async def call(self, method: str, params: dict[str, Any], *, timeout: float | None = None) -> Any:
         found = next(getattr(each, method) for each in self._objects if hasattr(each, method))
-        return await asyncio.to_thread(found, params, None)
+        async with self._turn:
+            return await asyncio.to_thread(found, params, None)
 
 
 async def over_samples(questions: list[dict[str, Any]], sources: Path) -> tuple[list[float], float]:

@@ -17,6 +17,8 @@ from localmind.workers.runtime import Reply
 SLICE = 4096
 # Seconds after which vectors that nobody asked for are dropped; looked at by the next call.
 KEEP_S = 120.0
+# Of chunks that Chroma lacks, more than so many are not read for each question: all vectors of the root are kept then.
+READ_EACH_TIME = 2000
 CONDITIONS = {"unplaced": " AND stage = 1", "stored": " AND stage >= 1", "any": ""}
 
 
@@ -38,7 +40,8 @@ class Exact:
     def exact(self, params: dict[str, Any], reply: Reply) -> list[tuple[int, float]]:
         """`{database, root, model, vector, k, which}` → `[[id, cosine similarity], …]`, best first.
 
-        `which`: "unplaced" chunks that Chroma lacks, "stored" ones that have a vector of the wanted model, or "any".
+        `which`: "unplaced" chunks that Chroma lacks, at least, "stored" ones that have a vector of the wanted model,
+        or "any".
         """
         import numpy
 
@@ -46,10 +49,12 @@ class Exact:
         key = (str(params["database"]), int(params["root"]), str(params["model"]))
         address = f"{Path(key[0]).as_uri()}?mode=ro"
         with contextlib.closing(sqlite3.connect(address, uri=True, timeout=5)) as db:
-            condition = CONDITIONS[params["which"]]
-            rows = db.execute(f"SELECT id FROM chunk WHERE root_id = ?{condition}", (key[1],)).fetchall()
-            wanted = numpy.array([row[0] for row in rows], dtype=numpy.int64)
-            if params["which"] == "unplaced":
+            which = str(params["which"])
+            wanted = numpy.array(_ids(db, key[1], which), dtype=numpy.int64)
+            if which == "unplaced" and len(wanted) > READ_EACH_TIME:
+                which = "stored"
+                wanted = numpy.array(_ids(db, key[1], which), dtype=numpy.int64)
+            if which == "unplaced":
                 kept = _load(db, key, wanted, len(query))
             else:
                 kept = self._kept[key] = self._refreshed(db, key, wanted, len(query))
@@ -76,6 +81,10 @@ class Exact:
     def _forget_unused(self) -> None:
         now = time.monotonic()
         self._kept = {key: kept for key, kept in self._kept.items() if now - kept.used < KEEP_S}
+
+
+def _ids(db: sqlite3.Connection, root_id: int, which: str) -> list[int]:
+    return [row[0] for row in db.execute(f"SELECT id FROM chunk WHERE root_id = ?{CONDITIONS[which]}", (root_id,))]
 
 
 def _load(db: sqlite3.Connection, key: tuple[str, int, str], wanted: Any, dim: int) -> _Kept:

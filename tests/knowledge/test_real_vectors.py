@@ -9,7 +9,7 @@ import pytest
 from knowledge_fakes import FakeReply
 
 from localmind.errors import InvalidRequest
-from localmind.knowledge import vector_rows
+from localmind.knowledge import exact, vector_rows
 from localmind.knowledge.chroma_worker import VectorCalls
 from localmind.knowledge.exact import Exact
 from localmind.knowledge.index import Index
@@ -83,7 +83,11 @@ def test_dropping_removes_collections_and_the_files_chroma_forgets(calls: Vector
     assert calls.count(drop, REPLY) == 0
 
 
-def test_exact_search_reads_the_same_vectors_from_sqlite(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("which", "read_each_time"), [("stored", 2000), ("unplaced", 2000), ("unplaced", 10)])
+def test_exact_search_reads_the_same_vectors_from_sqlite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: str, read_each_time: int
+) -> None:
+    monkeypatch.setattr(exact, "READ_EACH_TIME", read_each_time)
     index = Index(tmp_path / "knowledge.db")
     vector_rows.use_model(index, "m")
     root = index.add_root(tmp_path, 1)
@@ -100,8 +104,10 @@ def test_exact_search_reads_the_same_vectors_from_sqlite(tmp_path: Path) -> None
             (number + 1, number + 1, root.id, bytes([number])),
         )
         vector_rows.store_vectors(index, [(bytes([number]), vector.tobytes())], "m")
-    wanted = {"database": str(tmp_path / "knowledge.db"), "root": root.id, "model": "m", "k": 5, "which": "stored"}
-    answer = Exact().exact(wanted | {"vector": vectors[9].tobytes()}, REPLY)
+    wanted = {"database": str(tmp_path / "knowledge.db"), "root": root.id, "model": "m", "k": 5, "which": which}
+    search = Exact()
+    search.exact(wanted | {"vector": vectors[8].tobytes()}, REPLY)
+    answer = search.exact(wanted | {"vector": vectors[9].tobytes()}, REPLY)
     true = sorted(((float(vectors[9] @ other), n + 1) for n, other in enumerate(vectors)), reverse=True)[:5]
     assert [number for number, _ in answer] == [number for _, number in true]
     index.close()
