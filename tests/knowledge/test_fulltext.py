@@ -3,6 +3,7 @@
 import contextlib
 import sqlite3
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from localmind.knowledge import vector_rows
 from localmind.knowledge.chunk import Chunk
 from localmind.knowledge.index import Index
+from localmind.knowledge.retrieve import total_chunks
 from localmind.knowledge.scan import Entry
 
 WORDS = ["boiler", "October", "keys", "neighbour", "锅炉"]
@@ -100,15 +102,29 @@ def test_a_removed_chunk_that_chroma_holds_is_noted_as_stale(tmp_path: Path) -> 
         assert vector_rows.stale(index, root.id, 10) == ids[:1]
 
 
+def plan_of(index: Index, ask: Callable[[], object]) -> str:
+    """How SQLite goes about what `ask` asks first."""
+    asked: list[str] = []
+    index.db.set_trace_callback(asked.append)
+    ask()
+    index.db.set_trace_callback(None)
+    return " ".join(str(row["detail"]) for row in index.db.execute(f"EXPLAIN QUERY PLAN {asked[0]}"))
+
+
 def test_the_queue_of_vectors_is_read_from_its_index_and_not_sorted(tmp_path: Path) -> None:
     with contextlib.closing(Index(tmp_path / "knowledge.db")) as index:
-        asked: list[str] = []
-        index.db.set_trace_callback(asked.append)
-        vector_rows.unembedded(index, 32, 5)
-        index.db.set_trace_callback(None)
-        plan = " ".join(str(row["detail"]) for row in index.db.execute(f"EXPLAIN QUERY PLAN {asked[0]}"))
+        plan = plan_of(index, lambda: vector_rows.unembedded(index, 32, 5))
     assert "chunk_waiting" in plan
     assert "TEMP B-TREE" not in plan
+
+
+def test_a_search_does_not_go_through_all_chunks_to_count_them(tmp_path: Path) -> None:
+    with contextlib.closing(Index(tmp_path / "knowledge.db")) as index:
+        root = index.add_root(tmp_path, 1)
+        assert total_chunks(index) == 0
+        store(index, root.id, "one.md", ["the boiler", "the keys", "October"])
+        assert total_chunks(index) == 3
+        assert "SCAN chunk" not in plan_of(index, lambda: total_chunks(index))
 
 
 def test_an_index_with_triggers_is_brought_up_to_date(tmp_path: Path) -> None:
