@@ -15,6 +15,9 @@ LONGEST_QUESTION = 2000
 LONGEST_ANSWER = 200
 SHORT = 1
 """Words; a question of no more than so many besides small ones, and without a name, lacks its subject."""
+WHOLE = 3
+"""Words; a question of so many besides small ones, or with a name, says what it is about: where nothing is found
+for it, passages of the question before would answer something else."""
 
 # What refers to something said before, in the languages that search knows the small words of.
 _REFERS = re.compile(
@@ -37,19 +40,26 @@ def queries(messages: Sequence[Message]) -> list[str]:
     question = said[-1]
     if len(said) == 1:
         return [question]
-    together = _together(messages, said)
-    return [together, question] if depends(question) else [question, together]
+    if depends(question):
+        return [_together(messages, said), question]
+    if _NAME.search(question) or _subjects(question) >= WHOLE:
+        return [question]
+    return [question, _together(messages, said)]
 
 
 def depends(question: str) -> bool:
     """Whether a question points to something that was said before."""
-    from localmind.knowledge.language import STOP_WORDS, language
-
     if _CONTINUES.match(question) or _REFERS.search(question):
         return True
-    words = re.findall(r"\w+", question)
+    return not _NAME.search(question) and _subjects(question) <= SHORT
+
+
+def _subjects(question: str) -> int:
+    """Words besides small ones."""
+    from localmind.knowledge.language import STOP_WORDS, language
+
     small = STOP_WORDS[language(question)]
-    return not _NAME.search(question) and sum(word.lower() not in small for word in words) <= SHORT
+    return sum(word.lower() not in small for word in re.findall(r"\w+", question))
 
 
 def _together(messages: Sequence[Message], said: Sequence[str]) -> str:

@@ -42,6 +42,19 @@ def test_questions_that_stand_alone_are_left_alone(question: str) -> None:
     assert queries(talk("Who feeds the cat?", "Petra.", question))[0] == question
 
 
+@pytest.mark.parametrize(
+    "question", ["What is the licence plate of our car?", "Who is Tom?", "Quel est le prix du vélo rouge ?"]
+)
+def test_what_the_files_do_not_hold_is_not_answered_from_the_question_before(question: str) -> None:
+    assert queries(talk("Where was the swarm found?", "In the hives.", question)) == [question]
+
+
+def test_a_question_of_few_words_is_looked_for_with_the_one_before_when_it_finds_nothing() -> None:
+    alone, together = queries(talk("Who serviced the boiler?", "Marek Dudek.", "How high was the bill?"))
+    assert alone == "How high was the bill?"
+    assert together.startswith("Who serviced the boiler?")
+
+
 def test_a_follow_up_is_searched_with_its_question_and_the_names_in_its_answer() -> None:
     asked = talk("Who serviced the boiler?", "It was Marek Dudek, on 9 October.", "What did he charge?")
     first, alone = queries(asked)
