@@ -57,7 +57,18 @@ class Through:
         self.ask("hello", 4)
         self._kept.request("GET", "/localmind/v1/status")
         models = json.loads(self._kept.getresponse().read())["models"]
-        return next(dict(each["plan"]) for each in models if each["state"] == "loaded" and each.get("plan"))
+        return next(dict(each["plan"]) for each in models if each.get("load") and each.get("plan"))
+
+    def _warm(self) -> http.client.HTTPConnection:
+        """The kept connection, opened again where it rested for so long that the daemon closed it."""
+        try:
+            self._kept.request("GET", "/health")
+            self._kept.getresponse().read()
+        except (OSError, http.client.HTTPException):
+            self._kept.close()
+            self._kept.request("GET", "/health")
+            self._kept.getresponse().read()
+        return self._kept
 
     def ask(self, prompt: str, tokens: int, *, fresh: bool = False) -> tuple[float, float]:
         body = json.dumps(
@@ -70,7 +81,7 @@ class Through:
                 "max_tokens": tokens,
             }
         )
-        link = http.client.HTTPConnection(*self._place) if fresh else self._kept
+        link = http.client.HTTPConnection(*self._place) if fresh else self._warm()
         first = last = 0.0
         began = time.perf_counter()
         link.request("POST", "/v1/completions", body, {"Content-Type": "application/json"})

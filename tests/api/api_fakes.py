@@ -6,6 +6,7 @@ import json
 import os
 import struct
 from collections.abc import AsyncGenerator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, cast
 
@@ -107,9 +108,40 @@ class FakeEngines:
     generate_with_progress = generate
 
 
-@functools.cache
+_asked: ContextVar[FakeEngines] = ContextVar("asked")
+
+
+class FakeEnginesInTurn:
+    """The engines that the request at hand was meant for: making an application takes longer than most answers."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_asked.get(), name)
+
+
+class Meant:
+    """An application for requests to these engines."""
+
+    def __init__(self, app: App, engines: FakeEngines) -> None:
+        self._app = app
+        self._engines = engines
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        before = _asked.set(self._engines)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            _asked.reset(before)
+
+
 def app_with(engines: FakeEngines, port: int = 1, origins: frozenset[str] = frozenset()) -> App:
-    """The application, made once for an engine: building it takes longer than most answers."""
+    """The application over these engines. Those with parts of their own get one of their own, made once."""
+    if engines.parts:
+        return _app(engines, port, origins)
+    return Meant(_app(_IN_TURN, port, origins), engines)
+
+
+@functools.cache
+def _app(engines: "FakeEngines | FakeEnginesInTurn", port: int, origins: frozenset[str]) -> App:
     missing = cast(Any, None)
     backend = Backend(
         paths=missing,
@@ -126,12 +158,16 @@ def app_with(engines: FakeEngines, port: int = 1, origins: frozenset[str] = froz
         responses=Responses(Path(os.environ["LOCALMIND_HOME"]) / "responses.db"),
         made=MadeModels(Path("/nowhere/made_models.json")),
         running=missing,
+        read_aloud=missing,
         machine=missing,
         voice=missing,
-        read_aloud=missing,
         index_workers=list,
     )
-    return create_app(dataclasses.replace(backend, **engines.parts), Gatekeeper(port, "t", origins))
+    parts = engines.parts if isinstance(engines, FakeEngines) else {}
+    return create_app(dataclasses.replace(backend, **parts), Gatekeeper(port, "t", origins))
+
+
+_IN_TURN = FakeEnginesInTurn()
 
 
 async def post(
