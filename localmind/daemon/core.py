@@ -7,7 +7,8 @@ and folders compared after the sockets are bound; a model is loaded by the first
 import asyncio
 import logging
 import shutil
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from localmind import catalog
@@ -218,18 +219,25 @@ class Core:
             self._knowledge.look_for_listener()
 
     async def stop(self) -> None:
-        """End streams with a last event, then jobs, workers and databases."""
-        await self.backend.running.close()
-        await self._engines.stop()
-        await self._remotes.close()
-        await self.backend.pulls.stop()
-        try:
-            await self._knowledge.close()
-        except LocalmindError as problem:
-            log.warning("closing the index: %s", problem)
-        await self._voice.stop()
-        await self._read_aloud.stop()
-        for worker in self._workers:
-            await worker.stop()
-        self._threads.close()
-        self.backend.responses.close()
+        """End streams with a last event, then jobs, workers and databases; each whatever became of those before it."""
+
+        async def databases() -> None:
+            self._threads.close()
+            self.backend.responses.close()
+
+        ends: list[Callable[[], Awaitable[object]]] = [
+            self.backend.running.close,
+            self._engines.stop,
+            self._remotes.close,
+            self.backend.pulls.stop,
+            self._knowledge.close,
+            self._voice.stop,
+            self._read_aloud.stop,
+            *(worker.stop for worker in self._workers),
+            databases,
+        ]
+        for end in ends:
+            try:
+                await end()
+            except (LocalmindError, OSError, sqlite3.Error) as problem:  # its files may be gone
+                log.warning("at the end: %s", problem)

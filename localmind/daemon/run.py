@@ -30,6 +30,8 @@ from localmind.settings import Settings
 
 LOG_BYTES = 10 * 1024 * 1024
 LOGS_KEPT = 5
+STOP_S = 30.0
+"""For streams, jobs, workers and databases to end; each has shorter limits of its own."""
 
 log = logging.getLogger("localmind.daemon")
 
@@ -100,8 +102,13 @@ async def _serve(
     stopping: asyncio.Task[None] | None = None
 
     async def stop() -> None:
-        await core.stop()
-        server.stop()
+        try:
+            async with asyncio.timeout(STOP_S):
+                await core.stop()
+        except TimeoutError:
+            log.warning("something did not end within %.0f s", STOP_S)
+        finally:
+            server.stop()
 
     def on_signal() -> None:
         nonlocal stopping

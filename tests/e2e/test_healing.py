@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -107,6 +108,15 @@ def test_a_killed_daemon_leaves_no_worker_and_the_next_one_starts(home: Home) ->
     assert left == []
     home.start()
     assert home.cli("search", "boiler").returncode == 0
+
+
+def test_a_daemon_whose_home_was_deleted_still_ends(home: Home) -> None:
+    home.start()
+    assert home.cli("folders", "add", str(Path(__file__).parents[2] / "samples" / "home"), timeout=120).returncode == 0
+    shutil.rmtree(home.directory, ignore_errors=True)
+    assert home.daemon is not None
+    home.daemon.send_signal(signal.SIGTERM)
+    assert home.daemon.wait(20) == 0
 
 
 def test_sigterm_ends_a_stream_with_a_last_event(home: Home) -> None:
