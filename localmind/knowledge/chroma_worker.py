@@ -24,6 +24,9 @@ EF_SEARCH = 300
 # Vectors after which freed memory is given back: while an index grows, Chroma leaves holes that nothing else fits in.
 TRIM_EVERY = 5000
 REST_S = 3.0
+M_MMAP_THRESHOLD = -3
+"""Of mallopt(3); a value that was set stays, where glibc would move its own up to 32 MB."""
+LARGE_BLOCK = 64 * 1024
 
 
 class VectorCalls:
@@ -34,6 +37,7 @@ class VectorCalls:
         self._where: tuple[Any, ...] | None = None
         self._collections: dict[str, Any] = {}
         self._untrimmed = 0
+        self.clean_memory()
 
     def open(self, params: dict[str, Any], reply: Reply) -> dict[str, int]:
         """`{dir | url, token, collection}` → `{count}`; creates what is not there."""
@@ -106,6 +110,16 @@ class VectorCalls:
         client, self._client, self._where, self._collections = self._client, None, None, {}
         if client is not None:
             client.close()
+
+    @staticmethod
+    def clean_memory() -> None:
+        """Have every large block come from the system, empty, and go back to it when freed (glibc).
+
+        Chroma writes memory that it never filled into its files; without this it may hold a vector that was deleted.
+        """
+        if sys.platform == "linux":
+            with contextlib.suppress(AttributeError, OSError):
+                ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
 
     def rest(self) -> None:
         """Give freed memory back to the system, where its C library can (glibc)."""
