@@ -23,6 +23,9 @@ from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 ROOT = Path(__file__).parents[1]
+PATIENCE_S = 240.0
+"""For an answer on a busy machine of two cores; a quiet one needs ten seconds."""
+
 QUESTIONS = (
     "When was the boiler last serviced?",
     "Where was the swarm found?",
@@ -63,7 +66,7 @@ class Tmux:
     def screen(self) -> str:
         return self.run("capture-pane", "-p")
 
-    def wait_for(self, what: str | Callable[[str], bool], patience_s: float = 90) -> str:
+    def wait_for(self, what: str | Callable[[str], bool], patience_s: float = PATIENCE_S) -> str:
         """The screen, once it shows a text or passes a test. Raises TimeoutError with what it shows instead."""
         deadline = time.monotonic() + patience_s
         while time.monotonic() < deadline:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from conftest_e2e import Home, wait_until
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(900)
 TOOL = Path(__file__).parents[2] / "tools" / "screenshot_tui.py"
 
 spec = importlib.util.spec_from_file_location("screenshot_tui", TOOL)
@@ -51,9 +51,11 @@ def test_a_question_to_the_samples_a_closed_terminal_a_signal_and_a_new_daemon(s
         terminal.wait_for("Chat, without your files")
         terminal.type("Tell a story of a bee and a boiler.")
         terminal.press("Enter")
-        wait_until(lambda: 0 < len(newest(served).get("content", "")) < 4000, "the first words", 90)
+        wait_until(lambda: 0 < len(newest(served).get("content", "")) < 4000, "the first words", tool.PATIENCE_S)
         terminal.close()
-        ended = wait_until(lambda: (last := newest(served))["state"] == "done" and last, "the whole answer", 150)
+        ended = wait_until(
+            lambda: (last := newest(served))["state"] == "done" and last, "the whole answer", tool.PATIENCE_S
+        )
 
         # another terminal has all of it, and what is typed there survives a signal
         terminal.start("--thread", ended["thread"][:8])
