@@ -26,6 +26,8 @@ ROOT = Path(__file__).parents[1]
 PATIENCE_S = 240.0
 """For an answer on a busy machine of two cores; a quiet one needs ten seconds."""
 
+LEAVING_S = 10.0
+
 QUESTIONS = (
     "When was the boiler last serviced?",
     "Where was the swarm found?",
@@ -55,7 +57,15 @@ class Tmux:
         app = shlex.join([sys.executable, "-P", "-m", "localmind", "chat", *arguments])
         shell = f"export COLORTERM=truecolor; {app}; echo LEFT $?; stty -a; exec cat"
         width, height = (str(each) for each in self._size)
-        self.run("new-session", "-d", "-x", width, "-y", height, shell)
+        deadline = time.monotonic() + LEAVING_S
+        while True:
+            try:
+                self.run("new-session", "-d", "-x", width, "-y", height, shell)
+                return
+            except subprocess.CalledProcessError:  # the server that was killed has not left its socket yet
+                if time.monotonic() > deadline:
+                    raise
+                threading.Event().wait(0.05)
 
     def type(self, text: str) -> None:
         self.run("send-keys", "-l", text)

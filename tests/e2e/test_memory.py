@@ -170,7 +170,7 @@ def test_another_daemon_has_its_models_and_sends_no_files_there(
             through = http.post(f"{here.url}/completions", json={"model": "box/tiny:b", **asked}).json()
         assert through["choices"][0]["text"] == there["choices"][0]["text"] != ""
         assert through["usage"]["completion_tokens"] == 8
-        refused = here.cli("ask", "-m", "box/tiny:b", "what is in my files?")
+        refused = here.cli("ask", "-m", "box/tiny:b", "-g", "*.md", "what is in my files?")
         assert refused.returncode != 0
         assert "passages of your files would leave this machine" in refused.stderr
         told = here.cli("ask", "--chat", "-m", "box/tiny:b", "--max-tokens", "4", "hello")

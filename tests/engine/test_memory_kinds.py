@@ -10,6 +10,7 @@ from tiny import Tiny, close, same
 from localmind.engine.llama.memory import first_position
 from localmind.engine.memory_kind import probe
 from localmind.engine.pool import reaches
+from localmind.errors import ModelFileBroken
 
 LENGTH = 100
 KINDS = ("llama", "swa", "recurrent", "hybrid")
@@ -37,7 +38,6 @@ def opened(tiny_model: Callable[[str], Path]) -> Iterator[Callable[[str], Tiny]]
         ("swa", "any_prefix", SWA_WINDOW),
         ("recurrent", "whole", 0),
         ("hybrid", "whole", 0),
-        ("embedder", "none", 0),
     ],
 )
 def test_the_probe_finds_out_what_a_memory_can_do(
@@ -48,8 +48,12 @@ def test_the_probe_finds_out_what_a_memory_can_do(
     assert (found.kind, found.window) == (reuse, window)
     assert found.explanation
     assert found.cuts_tails == (reuse == "any_prefix")
-    if reuse != "none":
-        assert tiny.context.last_position(0) == -1, "the probe leaves nothing behind"
+    assert tiny.context.last_position(0) == -1, "the probe leaves nothing behind"
+
+
+def test_a_model_without_a_memory_is_no_model_that_writes(opened: Callable[[str], Tiny]) -> None:
+    with pytest.raises(ModelFileBroken, match="only reads"):
+        opened("embedder")
 
 
 @pytest.mark.parametrize("kind", KINDS)
