@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from localmind.engine.llama import Batch, Context, Model
-from localmind.engine.llama.memory import first_position, has_memory, keeps_a_state, window
+from localmind.engine.llama.memory import first_position, keeps_a_state, window
 from localmind.errors import ModelFileBroken
 
-Reuse = Literal["any_prefix", "whole", "none"]
+Reuse = Literal["any_prefix", "whole"]
 
 
 @dataclass(slots=True, frozen=True)
 class MemoryKind:
     kind: Reuse
-    """any_prefix: tails can be cut, prefixes shared. whole: only whole states. none: an encoder."""
+    """any_prefix: tails can be cut, prefixes shared. whole: only whole states."""
     window: int
     """Tokens that layers with a sliding window look back on, 0 if there are none."""
     explanation: str
@@ -34,8 +34,6 @@ class MemoryKind:
 def probe(model: Model, context: Context, batch: Batch) -> MemoryKind:
     """Find the kind with two tokens in slot 0, which must be empty and is so again. Raises ModelFileBroken."""
     looks_back = window(model)
-    if not has_memory(context):
-        return MemoryKind("none", 0, "an encoder: it keeps nothing between two texts")
     batch.reset()
     batch.add(array("i", [0, 0]), position=0, slot=0, output=True)
     code = context.decode(batch)

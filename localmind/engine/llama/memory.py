@@ -1,4 +1,4 @@
-"""What llama.cpp tells of a context's memory beyond cells: its first position, its window, whether it exists."""
+"""What llama.cpp tells of a context's memory beyond cells: its first position, its window, its kind."""
 
 from llama_cpp import llama_cpp as native
 
@@ -12,11 +12,6 @@ def first_position(context: Context, slot: int) -> int:
     0 for a memory that holds everything; a recurrent state is only ever at its last position.
     """
     return int(native.llama_memory_seq_pos_min(native.llama_get_memory(context.handle), slot))
-
-
-def has_memory(context: Context) -> bool:
-    """Encoders such as BERT have none."""
-    return bool(native.llama_get_memory(context.handle))
 
 
 def window(model: Model) -> int:
