@@ -20,6 +20,10 @@ TILE = 64
 """Rows from which on llama.cpp's flash attention on a CPU works in tiles: above 1,000 cells in use a token in a
 smaller batch costs twice as much (3,072 tokens: 63 s in pieces of 32, 29 s in pieces of 64, 26 s in 512s)."""
 
+ALONE_S = 1.0
+"""Time that a step may take while nobody is streaming: only who cancels or comes newly waits for it, and a lone prompt
+is read twice as fast in 128s as in 32s (1,024 tokens without AMX: 109 and 54 tokens/s)."""
+
 LEAST_FILLED = 24
 """Rows below which filling up to a tile costs more than it saves anywhere."""
 
@@ -117,11 +121,20 @@ class Prefill:
         """Prompt tokens for a step beside so many decode rows, with so many cells in use."""
         small, tiled = self._small.at(cells), self._tiled.at(cells)
         each = tiled or small or 1 / FIRST_RATE
+        if not decode_rows:
+            return max(int(self._stall_s / each), self._alone(each))
         if TILE * each <= MOST_STALL_S * self._stall_s / STALL_S:
             return max(TILE, int(self._stall_s / each))
         if small is not None and not self._was_small:
             return LEAST_PREFILL  # what a small piece costs here is not known yet
         return max(LEAST_PREFILL, min(int(self._stall_s / (small or each)), TILE - 1))
+
+    def _alone(self, each: float) -> int:
+        """One or two whole tiles, or less where half a tile takes too long."""
+        count = int(ALONE_S / each)
+        if count < TILE // 2:
+            return max(count, LEAST_PREFILL)
+        return TILE if count < 3 * TILE // 2 else 2 * TILE
 
     def fill(self, rows: int, cells: int) -> int:
         """Rows that are computed for nothing so that the others are computed in a tile; 0 where that does not pay."""

@@ -26,7 +26,7 @@ def step_seconds(prefill: int, rows: int, rate: float) -> float:
 
 
 @pytest.mark.parametrize("rate", [20.0, 100.0, 900.0, 20_000.0])
-@pytest.mark.parametrize("rows", [0, 1, 6])
+@pytest.mark.parametrize("rows", [1, 6])
 def test_the_budget_settles_where_a_step_takes_the_stall_time(rate, rows):
     prefill = Prefill()
     for _ in range(40):
@@ -35,6 +35,22 @@ def test_the_budget_settles_where_a_step_takes_the_stall_time(rate, rows):
         prefill.measured(Measured(rows, count, step_seconds(count, rows, rate), 0.0))
     assert prefill.budget(rows) == pytest.approx(max(LEAST_PREFILL, STALL_S * rate), rel=0.1)
     assert prefill.rate == pytest.approx(rate, rel=0.1)
+
+
+@pytest.mark.parametrize(("rate", "count"), [(10, LEAST_PREFILL), (20, 20), (40, TILE), (90, TILE), (100, 2 * TILE), (300, 2 * TILE)])
+def test_a_prompt_that_holds_nobody_up_is_read_in_tiles(rate, count):
+    prefill = Prefill()
+    for _ in range(40):
+        prefill.measured(Measured(0, prefill.budget(0), prefill.budget(0) / rate, 0.0))
+    assert prefill.budget(0) == pytest.approx(count, abs=1)
+    assert prefill.budget(1) < max(count, LEAST_PREFILL + 1), "and beside a stream in less"
+
+
+def test_a_prompt_alone_on_a_fast_machine_still_takes_no_longer_a_step_than_the_stall_time():
+    prefill = Prefill()
+    for _ in range(40):
+        prefill.measured(Measured(0, prefill.budget(0), prefill.budget(0) / 2000, 0.0))
+    assert prefill.budget(0) == pytest.approx(STALL_S * 2000, rel=0.1)
 
 
 def test_the_budget_follows_when_the_machine_becomes_eight_times_slower_or_faster():
@@ -79,7 +95,7 @@ def test_where_attention_works_in_tiles_a_step_is_a_whole_tile_as_long_as_that_i
     prefill, cells = Prefill(), 0
     sizes = []
     while cells < 4750:
-        sizes.append((cells, prefill.budget(0, cells)))
+        sizes.append((cells, prefill.budget(1, cells)))
         prefill.measured(Measured(0, sizes[-1][1], tile_machine(sizes[-1][1], cells), 0.0, cells))
         cells += sizes[-1][1]
     assert all(size >= TILE for at, size in sizes if 200 < at < 3000)
