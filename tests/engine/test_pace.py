@@ -37,7 +37,9 @@ def test_the_budget_settles_where_a_step_takes_the_stall_time(rate, rows):
     assert prefill.rate == pytest.approx(rate, rel=0.1)
 
 
-@pytest.mark.parametrize(("rate", "count"), [(10, LEAST_PREFILL), (20, 20), (40, TILE), (90, TILE), (100, 2 * TILE), (300, 2 * TILE)])
+@pytest.mark.parametrize(
+    ("rate", "count"), [(10, LEAST_PREFILL), (20, 20), (40, TILE), (90, TILE), (100, 2 * TILE), (300, 2 * TILE)]
+)
 def test_a_prompt_that_holds_nobody_up_is_read_in_tiles(rate, count):
     prefill = Prefill()
     for _ in range(40):
