@@ -53,6 +53,9 @@ BETTER = 0.95
 RETRY_S = (1.0, 16.0)
 """Shortest and longest time between two trials that did not pay."""
 
+IDLE_CORES = 0.75
+"""Cores nobody used lately from which on a thread that was given back is tried again at once."""
+
 
 @dataclass(slots=True, frozen=True)
 class Measured:
@@ -172,11 +175,14 @@ class Threads:
     """Moves the number of threads down while others need the cores, and up again.
 
     Suspicion starts a trial: `TRIAL_STEPS` steps with one thread less, compared with as many of the
-    same shape before. Going up again is tried from time to time. Trials that do not pay become rarer.
+    same shape before. Going up again is tried from time to time, and soon after a core became idle.
+    Trials that do not pay become rarer.
     """
 
-    def __init__(self, most: int, clock: Callable[[], float]) -> None:
+    def __init__(self, most: int, clock: Callable[[], float], idle: Callable[[], float] = lambda: 0.0) -> None:
+        """`idle`: how many cores nobody used since it was last asked."""
         self.count = most
+        self._idle = idle
         self._most = most
         self._clock = clock
         self._share = Average(0.25)
@@ -186,6 +192,8 @@ class Threads:
         self._trial_from = most
         self._wait = {-1: RETRY_S[0], 1: RETRY_S[0]}
         self._next = {-1: 0.0, 1: 0.0}
+        self._look_wait = RETRY_S[0]
+        self._next_look = 0.0
 
     @property
     def trying(self) -> bool:
@@ -212,8 +220,19 @@ class Threads:
         crowded = (self._share.value or 1.0) < BUSY_SHARE
         if crowded and self.count > 1 and now >= self._next[-1]:
             self._begin(-1)
-        elif self.count < self._most and now >= self._next[1]:
+        elif self.count < self._most and (self._core_is_idle(now) or now >= self._next[1]):
             self._begin(1)
+
+    def _core_is_idle(self, now: float) -> bool:
+        """Looked at every second, and less often where threads did not pay though a core was idle, as under a quota."""
+        if now < self._next_look:
+            return False
+        if self._idle() < IDLE_CORES:
+            self._next_look = now + RETRY_S[0]
+            return False
+        self._next_look = now + self._look_wait
+        self._look_wait = min(2 * self._look_wait, RETRY_S[1])
+        return True
 
     def _change_of_shape(self, shape: tuple[int, bool]) -> None:
         """Steps of different shape are not comparable: a trial under way is given up, and not repeated at once."""
@@ -238,6 +257,7 @@ class Threads:
         if after < BETTER * before:
             self._wait[direction] = RETRY_S[0]
             self._next[-direction] = now + self._wait[-direction]
+            self._look_wait = RETRY_S[0]
             self._share = Average(0.25)
         else:
             self.count = self._trial_from

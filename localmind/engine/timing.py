@@ -7,10 +7,23 @@ scheduler only ask. It lives on the loop's thread.
 import time
 from collections.abc import Sequence
 
+import psutil
+
 from localmind.engine.backend import Backend
 from localmind.engine.cells import Cells
 from localmind.engine.pace import Measured, Prefill, Threads
 from localmind.engine.sequence import Row, State
+
+
+class IdleCores:
+    """Called, it says how many of this machine's cores were idle on average since the call before."""
+
+    def __init__(self) -> None:
+        self._idle, self._at = psutil.cpu_times().idle, time.monotonic()
+
+    def __call__(self) -> float:
+        (before, began), self._idle, self._at = (self._idle, self._at), psutil.cpu_times().idle, time.monotonic()
+        return (self._idle - before) / max(self._at - began, 1e-3)
 
 
 class Timing:
@@ -18,7 +31,7 @@ class Timing:
         """`stall_s`: time that prefill should add to a step."""
         self._backend = backend
         self._prefill = Prefill(stall_s)
-        self._threads = Threads(backend.n_threads, time.monotonic)
+        self._threads = Threads(backend.n_threads, time.monotonic, IdleCores())
 
     @property
     def threads(self) -> int:

@@ -1,6 +1,7 @@
 """Prefill budgets and threads against simulated steps and a clock of our own."""
 
 import random
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -128,10 +129,10 @@ def test_a_slow_step_of_decoding_says_nothing_about_prompts():
 class FakeMachine:
     """Two cores. A program on the second makes two threads three times slower than one, as measured."""
 
-    def __init__(self, seed: int = 1) -> None:
+    def __init__(self, seed: int = 1, idle: Callable[[], float] = lambda: 0.0) -> None:
         self.now = 0.0
         self.busy = False
-        self.threads = Threads(2, lambda: self.now)
+        self.threads = Threads(2, lambda: self.now, idle)
         self.history: list[tuple[float, int]] = []
         self._noise = random.Random(seed)
 
@@ -174,6 +175,23 @@ def test_threads_go_down_when_a_core_is_taken_and_come_back_when_it_is_free(seed
     machine.busy = False
     machine.run(RETRY_S[1] + 2.0)
     assert machine.threads.count == 2
+
+
+def test_threads_come_back_within_seconds_where_the_system_says_that_a_core_is_idle():
+    machine = FakeMachine(idle=lambda: 0.0 if machine.busy else 0.95)
+    machine.busy = True
+    machine.run(60.0)
+    machine.busy = False
+    machine.run(RETRY_S[0] + 0.5)
+    assert machine.threads.count == 2
+    assert machine.share_of_one(machine.now - 0.2) == 0
+
+
+def test_an_idle_core_that_we_may_not_use_does_not_lead_to_trials_every_second():
+    machine = FakeMachine(idle=lambda: 1.0)
+    machine.busy = True
+    machine.run(120.0)
+    assert machine.share_of_one(60.0) > 0.9
 
 
 def test_trials_that_do_not_pay_become_rarer_up_to_the_longest_time():
