@@ -103,10 +103,11 @@ def bare_prefill(loaded: Loaded) -> float:
 
 
 class Worker:
-    def __init__(self, path: Path, plan: dict[str, Any]) -> None:
+    def __init__(self, path: Path, plan: dict[str, Any], **options: Any) -> None:
+        """`options` are other fields of LoadParams."""
         self._worker = EngineWorker()
         self._number = 0
-        self.facts = self.start("load", path=str(path), plan=plan).wait()
+        self.facts = self.start("load", path=str(path), plan=plan, **options).wait()
 
     def start(self, method: str, **params: Any) -> BenchReply:
         self._number += 1

@@ -91,7 +91,9 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 
 def _bind(family: socket.AddressFamily, host: str, port: int) -> socket.socket | None:
     try:
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        # The protocol by its name: asyncio switches Nagle's delay off only for sockets that say TCP, and each that is
+        # accepted says what its listener said. With the delay a kept connection got its first text 40 ms late.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     except OSError:
         return None  # no IPv6 in this kernel
     try:
