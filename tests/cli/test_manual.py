@@ -47,7 +47,7 @@ def completed(tmp_path: Path, line: str) -> list[str]:
         "PATH": "",
     }
     command = [sys.executable, "-c", "from localmind.cli import main; main(prog_name='localmind')"]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return [each.split(",", 1)[1] for each in done.stdout.splitlines() if each]
 

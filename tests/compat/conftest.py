@@ -19,7 +19,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory, starter_store: Store) -> It
         return
     try:
         made.start()
-        added = made.cli("folders", "add", str(SAMPLES), timeout=120)
+        added = made.cli("folders", "add", str(SAMPLES))
         assert added.returncode == 0, added.stderr
         yield made
     finally:

@@ -6,8 +6,6 @@ from typing import Any
 import anthropic
 import pytest
 
-pytestmark = pytest.mark.timeout(180)
-
 MODEL = "smollm2:135m"
 HI: Any = [{"role": "user", "content": "Say hi."}]
 GREEDY = {"temperature": 0}

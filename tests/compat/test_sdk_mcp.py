@@ -2,11 +2,8 @@
 
 import sys
 
-import pytest
 from conftest_e2e import Home
 from mcp import Client, StdioServerParameters
-
-pytestmark = pytest.mark.timeout(120)
 
 
 async def works(client: Client) -> None:

@@ -7,8 +7,6 @@ from typing import Any
 import ollama
 import pytest
 
-pytestmark = pytest.mark.timeout(180)
-
 MODEL = "smollm2:135m"
 HI = [{"role": "user", "content": "Say hi."}]
 SHORT = {"num_predict": 6, "temperature": 0, "num_ctx": 4096}

@@ -7,8 +7,6 @@ import openai
 import pydantic
 import pytest
 
-pytestmark = pytest.mark.timeout(180)
-
 MODEL = "smollm2:135m"
 HI: Any = [{"role": "user", "content": "Say hi."}]
 WEATHER: Any = {

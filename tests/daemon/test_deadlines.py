@@ -75,7 +75,7 @@ async def talk(port: int, *pieces: bytes, every: float = 0.0) -> bytes:
             writer.write(piece)
             await writer.drain()
             await asyncio.sleep(every)
-        return await asyncio.wait_for(reader.read(), 10)
+        return await asyncio.wait_for(reader.read(), 60)
     except ConnectionError:
         return b""
     finally:
@@ -85,7 +85,7 @@ async def talk(port: int, *pieces: bytes, every: float = 0.0) -> bytes:
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while not await condition():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.02)

@@ -38,7 +38,7 @@ async def test_a_signal_makes_the_call_and_unknown_ones_are_passed_over() -> Non
     loop = asyncio.get_running_loop()
     assert on_stop(loop, came.set, ONE) == ["SIGUSR1"]
     signal.raise_signal(signal.SIGUSR1)
-    await asyncio.wait_for(came.wait(), 5)
+    await asyncio.wait_for(came.wait(), 60)
     loop.remove_signal_handler(signal.SIGUSR1)
 
 

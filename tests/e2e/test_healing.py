@@ -13,9 +13,7 @@ from typing import Any
 import httpx2
 import psutil
 import pytest
-from conftest_e2e import Home, wait_until
-
-pytestmark = pytest.mark.timeout(180)
+from conftest_e2e import PATIENCE_S, Home, wait_until
 
 CRASHING = Path(__file__).with_name("daemon_that_crashes.py")
 LONG = {
@@ -30,7 +28,7 @@ SHORT = {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 
 
 
 def chat(home: Home, body: dict[str, Any]) -> httpx2.Response:
-    return httpx2.post(f"{home.url}/chat/completions", json=body, timeout=60)
+    return httpx2.post(f"{home.url}/chat/completions", json=body, timeout=PATIENCE_S)
 
 
 def data_lines(reply: httpx2.Response) -> Iterator[str]:
@@ -64,7 +62,7 @@ def test_a_killed_engine_costs_one_stream_an_error_and_nothing_else(home: Home) 
     assert chat(home, SHORT).status_code == 200
     assert home.daemon is not None
     received: list[str] = []
-    with httpx2.stream("POST", f"{home.url}/chat/completions", json=LONG, timeout=60) as reply:
+    with httpx2.stream("POST", f"{home.url}/chat/completions", json=LONG, timeout=PATIENCE_S) as reply:
         lines = data_lines(reply)
         received += [next(lines) for _ in range(5)]
         os.kill(engine_pid(home), signal.SIGKILL)
@@ -99,12 +97,12 @@ def test_three_deaths_quarantine_the_model_and_doctor_says_why(home: Home) -> No
 
 def test_a_killed_daemon_leaves_no_worker_and_the_next_one_starts(home: Home) -> None:
     home.start()
-    assert home.cli("folders", "add", str(Path(__file__).parents[2] / "samples" / "home"), timeout=120).returncode == 0
+    assert home.cli("folders", "add", str(Path(__file__).parents[2] / "samples" / "home")).returncode == 0
     assert chat(home, SHORT).status_code == 200
     workers = [psutil.Process(pid) for pid in home.workers()]
     assert len(workers) >= 3, "engine, embedder, vector index"
     home.stop(signal.SIGKILL)
-    _, left = psutil.wait_procs(workers, timeout=2)
+    _, left = psutil.wait_procs(workers, timeout=10)
     assert left == []
     home.start()
     assert home.cli("search", "boiler").returncode == 0
@@ -112,16 +110,16 @@ def test_a_killed_daemon_leaves_no_worker_and_the_next_one_starts(home: Home) ->
 
 def test_a_daemon_whose_home_was_deleted_still_ends(home: Home) -> None:
     home.start()
-    assert home.cli("folders", "add", str(Path(__file__).parents[2] / "samples" / "home"), timeout=120).returncode == 0
+    assert home.cli("folders", "add", str(Path(__file__).parents[2] / "samples" / "home")).returncode == 0
     shutil.rmtree(home.directory, ignore_errors=True)
     assert home.daemon is not None
     home.daemon.send_signal(signal.SIGTERM)
-    assert home.daemon.wait(20) == 0
+    assert home.daemon.wait(PATIENCE_S) == 0
 
 
 def test_sigterm_ends_a_stream_with_a_last_event(home: Home) -> None:
     home.start()
-    with httpx2.stream("POST", f"{home.url}/chat/completions", json=LONG, timeout=60) as reply:
+    with httpx2.stream("POST", f"{home.url}/chat/completions", json=LONG, timeout=PATIENCE_S) as reply:
         lines = data_lines(reply)
         next(lines), next(lines)
         assert home.daemon is not None
@@ -129,7 +127,7 @@ def test_sigterm_ends_a_stream_with_a_last_event(home: Home) -> None:
         received = list(lines)
     assert json.loads(received[-2])["error"]["code"] == "shutting_down"
     assert received[-1] == "[DONE]"
-    assert home.daemon.wait(10) == 0
+    assert home.daemon.wait(PATIENCE_S) == 0
     assert not home.paths.socket.exists()
 
 
@@ -137,7 +135,7 @@ def test_hanging_up_in_any_phase_frees_the_engine(home: Home) -> None:
     home.start()
     assert chat(home, SHORT).status_code == 200
     long_prompt = LONG | {"messages": [{"role": "user", "content": "harbor copper lantern meadow " * 1500}]}
-    with httpx2.stream("POST", f"{home.url}/chat/completions", json=LONG, timeout=60) as reply:
+    with httpx2.stream("POST", f"{home.url}/chat/completions", json=LONG, timeout=PATIENCE_S) as reply:
         next(reply.iter_lines())  # hang up while it decodes
     with pytest.raises(httpx2.ReadTimeout):  # hang up while it is prefilled: 9,000 tokens take far longer
         httpx2.post(f"{home.url}/chat/completions", json=long_prompt, timeout=1.0)

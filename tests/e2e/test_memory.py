@@ -13,12 +13,10 @@ import httpx2
 import psutil
 import pytest
 import random_gguf
-from conftest_e2e import Home, end, new_home
+from conftest_e2e import PATIENCE_S, Home, end, new_home
 
 from localmind import catalog
 from localmind.models.store import Store
-
-pytestmark = pytest.mark.timeout(120)
 
 MODELS = ("a", "b", "c", "d")
 CLIENTS = 12
@@ -84,7 +82,7 @@ async def test_twelve_are_answered_by_four_models_of_which_two_fit_and_none_is_t
     most = processes = reserved = 0
 
     async def client(number: int) -> list[str]:
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{tight.port}", timeout=100) as http:
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{tight.port}", timeout=PATIENCE_S) as http:
             texts = []
             for turn in range(2 if number < len(MODELS) else 1):
                 model = f"tiny:{MODELS[(number + 2 * turn) % len(MODELS)]}"
@@ -96,7 +94,7 @@ async def test_twelve_are_answered_by_four_models_of_which_two_fit_and_none_is_t
 
     async def watch() -> None:
         nonlocal most, processes, reserved
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{tight.port}", timeout=30) as http:
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{tight.port}", timeout=PATIENCE_S) as http:
             while True:
                 found = (await http.get("/localmind/v1/memory")).json()
                 most = max(most, sum(model["stage"] != "cold" for model in found["models"]))
@@ -134,7 +132,7 @@ def test_a_model_is_loaded_pinned_shown_and_unloaded_by_name(tight: Home) -> Non
 
 
 def test_what_pins_leave_no_room_for_is_refused_with_both_numbers(tight: Home) -> None:
-    with tight.client() as client, httpx2.Client(timeout=60) as http:
+    with tight.client() as client, httpx2.Client(timeout=PATIENCE_S) as http:
         for name in ("tiny:a", "tiny:b"):
             client.post("/memory/pin", {"model": name, "pinned": True})
             asked = {"model": name, "prompt": "the water", "max_tokens": 1}
@@ -163,7 +161,7 @@ def test_another_daemon_has_its_models_and_sends_no_files_there(
         listed = here.cli("models", "list").stdout
         assert f"no: asking it leaves this machine for 127.0.0.1:{tight.port}" in listed
         asked: dict[str, Any] = {"prompt": "the water", "max_tokens": 8, "temperature": 0, "ignore_eos": True}
-        with httpx2.Client(timeout=60) as http:
+        with httpx2.Client(timeout=PATIENCE_S) as http:
             names = [each["id"] for each in http.get(f"{here.url}/models").json()["data"]]
             assert "box/tiny:b" in names
             there = http.post(f"{tight.url}/completions", json={"model": "tiny:b", **asked}).json()

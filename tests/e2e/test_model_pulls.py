@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest_e2e import Home, end, free_port, wait_until
+from conftest_e2e import PATIENCE_S, Home, end, free_port, wait_until
 from gguf_files import whole_file
 from hub_fakes import FakeHub, running_hub
 from index_fakes import Stall, noise
@@ -100,7 +100,7 @@ def test_a_pull_is_paused_resumed_and_cancelled_from_another_terminal(daemon: Ho
     wait_until(lambda: hub.files.downloads[-1].range, "a download that goes on")
     ended = daemon.cli("models", "cancel", NAME)
     assert (ended.returncode, "is stopped" in ended.stderr) == (0, True)
-    _, said = pulling.communicate(timeout=20)
+    _, said = pulling.communicate(timeout=PATIENCE_S)
     assert pulling.returncode == 130
     assert "hint: localmind models pull" in said
     freed = daemon.cli("models", "prune").stderr
@@ -113,7 +113,7 @@ def test_ctrl_c_stops_a_pull_and_the_same_command_goes_on(daemon: Home, hub: Fak
     pulling = started(daemon, "models", "pull", f"hf.co/{REPO}")
     wait_until(lambda: came(daemon) > 200_000, "a part of a download")
     pulling.send_signal(signal.SIGINT)
-    pulling.communicate(timeout=20)
+    pulling.communicate(timeout=PATIENCE_S)
     assert pulling.returncode == 130
     wait_until(lambda: not pulls(daemon), "the end of the pull")
     assert daemon.cli("models", "pull", f"hf.co/{REPO}").returncode == 0

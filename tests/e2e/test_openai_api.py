@@ -7,8 +7,6 @@ import openai
 import pytest
 from conftest_e2e import Home
 
-pytestmark = pytest.mark.timeout(180)
-
 LIGHTHOUSE = [{"role": "user", "content": "Tell me a story about a lighthouse keeper."}]
 
 

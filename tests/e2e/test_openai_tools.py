@@ -9,8 +9,6 @@ import openai
 import pytest
 from conftest_e2e import Home
 
-pytestmark = pytest.mark.timeout(180)
-
 WEATHER: Any = {
     "type": "function",
     "function": {

@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 from conftest_e2e import Home
 
-pytestmark = pytest.mark.timeout(120)
-
 DESKTOP = """\
 name = "the desktop"
 cores = 8

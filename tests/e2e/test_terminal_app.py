@@ -8,10 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
 from conftest_e2e import Home, wait_until
 
-pytestmark = pytest.mark.timeout(900)
 TOOL = Path(__file__).parents[2] / "tools" / "screenshot_tui.py"
 
 spec = importlib.util.spec_from_file_location("screenshot_tui", TOOL)

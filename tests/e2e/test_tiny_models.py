@@ -11,13 +11,11 @@ import httpx2
 import psutil
 import pytest
 import random_gguf
-from conftest_e2e import Home, end, gone, new_home, wait_until
+from conftest_e2e import PATIENCE_S, Home, end, gone, new_home, wait_until
 
 from localmind import catalog
 from localmind.models.gguf import read_header
 from localmind.models.store import Store
-
-pytestmark = pytest.mark.timeout(120)
 
 KINDS = {"llama": "chat", "fim": "chat", "embedder": "embed", "reranker": "embed"}
 GREEDY = {"prompt": "the water of people", "temperature": 0, "max_tokens": 16, "ignore_eos": True}
@@ -68,7 +66,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
 
 @pytest.fixture
 def http(tiny: Home) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=f"http://127.0.0.1:{tiny.port}", timeout=30) as client:
+    with httpx2.Client(base_url=f"http://127.0.0.1:{tiny.port}", timeout=PATIENCE_S) as client:
         yield client
 
 
@@ -178,7 +176,7 @@ def test_a_draft_model_that_does_not_fit_is_refused_by_the_settings_name(tiny: H
     tiny.paths.settings_file.write_text(text + 'draft_model = "tiny:embedder"\n')
     tiny.start()
     try:
-        with httpx2.Client(base_url=f"http://127.0.0.1:{tiny.port}", timeout=30) as http:
+        with httpx2.Client(base_url=f"http://127.0.0.1:{tiny.port}", timeout=PATIENCE_S) as http:
             message = post(http, "/v1/completions", 400, **GREEDY)["error"]["message"]
             assert "`draft_model`: embedder.gguf cannot draft" in message
             assert "LOCALMIND_DRAFT_MODEL" in message

@@ -112,7 +112,7 @@ def test_the_model_that_hears_is_in_the_ledger_and_can_be_sent_away(spoken: Home
 
 def test_a_recording_in_a_folder_is_found_by_what_is_said_in_it_and_cited_by_time(spoken: Home, tmp_path: Path) -> None:
     (tmp_path / "talk.mp3").write_bytes(REPORT.read_bytes())
-    assert spoken.cli("folders", "add", str(tmp_path), timeout=50).returncode == 0
+    assert spoken.cli("folders", "add", str(tmp_path)).returncode == 0
     found = spoken.cli("search", "report written last week")
     assert f"{tmp_path}/talk.mp3 at 0:00" in found.stdout
     assert spoken.cli("folders", "rm", str(tmp_path)).returncode == 0

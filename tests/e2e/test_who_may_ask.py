@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest_e2e import Home, end, new_home
+from conftest_e2e import PATIENCE_S, Home, end, new_home
 
 from localmind.api.security import PUBLIC_PATHS
-
-pytestmark = pytest.mark.timeout(120)
 
 # Sends each request of stdin on a connection of its own, as the user it is told to be, and prints the status lines.
 ASKER = """
@@ -25,7 +23,7 @@ if uid is not None:
     os.setuid(uid)
 answers = []
 for request in requests:
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as sock:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as sock:
         sock.sendall(request.encode())
         data = b""
         while b"\\r\\n\\r\\n" not in data and (more := sock.recv(65536)):
@@ -73,7 +71,7 @@ def routes(served: Home) -> list[tuple[str, str]]:
 def ask(home: Home, requests: list[str], uid: int | None = None) -> list[str]:
     asked = [request.replace("{host}", f"127.0.0.1:{home.port}") for request in requests]
     told: Any = json.dumps([uid, home.port, asked])
-    done = subprocess.run([sys.executable, "-c", ASKER], input=told, capture_output=True, text=True, timeout=100)
+    done = subprocess.run([sys.executable, "-c", ASKER], input=told, capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr
     answers: list[str] = json.loads(done.stdout)
     return answers
@@ -166,7 +164,9 @@ for place in sys.argv[1:]:
         continue
     print(place)
 """
-    done = subprocess.run([sys.executable, "-c", tried, *map(str, places)], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        [sys.executable, "-c", tried, *map(str, places)], capture_output=True, text=True, timeout=PATIENCE_S
+    )
     assert (done.stdout, done.stderr) == ("", "")
     for place in places:
         assert place.stat().st_mode & 0o077 == 0 or Path(place.parent).stat().st_mode & 0o077 == 0

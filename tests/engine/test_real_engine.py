@@ -9,8 +9,6 @@ from engine_caller import PLAN, WAIT, Caller, FakeReply, assert_same_answer
 from localmind.engine.worker import create
 from localmind.errors import Cancelled, ContextTooLong, InvalidRequest, ModelFileBroken
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture(scope="module")
 def loading() -> FakeReply:

@@ -57,7 +57,7 @@ def held(port: int) -> dict[str, int]:
     base = f"http://127.0.0.1:{port}/api/v2/tenants/default_tenant/databases/default_database/collections"
 
     def ask(path: str) -> Any:
-        with urllib.request.urlopen(base + path, timeout=10) as reply:
+        with urllib.request.urlopen(base + path, timeout=120) as reply:
             return json.load(reply)
 
     return {one["name"]: ask(f"/{one['id']}/count") for one in ask("")}

@@ -33,7 +33,6 @@ def crash(base: Path, dice: random.Random) -> None:
         victim.kill()
 
 
-@pytest.mark.timeout(180)
 async def test_after_a_kill_at_a_random_moment_the_index_equals_the_folder(tmp_path: Path) -> None:
     dice = random.Random(7)
     (tmp_path / "folder").mkdir()

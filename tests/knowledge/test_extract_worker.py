@@ -141,15 +141,15 @@ def test_children_without_work_end_and_the_next_file_gets_a_new_one() -> None:
 
     def read(lane: int) -> int:
         lanes.call("extract", {"path": "fine", "kind": "text", "lane": lane}, reply)
-        return int(reply.results.get(timeout=20)["skip"].removeprefix("fine by "))
+        return int(reply.results.get(timeout=120)["skip"].removeprefix("fine by "))
 
     last = []
     try:
         for lane in (0, 1):
             first = psutil.Process(read(lane))
-            first.wait(timeout=20)
+            first.wait(timeout=120)
             last.append(psutil.Process(read(lane)))
             assert last[-1] != first
     finally:
         lanes.close()
-    assert psutil.wait_procs(last, timeout=20)[1] == []
+    assert psutil.wait_procs(last, timeout=120)[1] == []

@@ -95,7 +95,6 @@ async def house(tmp_path: Path) -> AsyncIterator[tuple[Household, list[str]]]:
     calls.close()
 
 
-@pytest.mark.timeout(180)
 async def test_hostile_files_cost_nothing_but_themselves(house: tuple[Household, list[str]]) -> None:
     home, read = house
     assert (await home.found("when was the boiler serviced"))[0] == "a-first.md"

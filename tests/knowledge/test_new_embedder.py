@@ -80,7 +80,7 @@ def test_a_question_passes_between_two_batches_of_a_long_list() -> None:
 
     def long(params: dict[str, Any], reply: Any) -> str:
         begun.set()
-        assert sent.wait(10)
+        assert sent.wait(60)
         worker.let_urgent_pass()
         return str(params["name"])
 
@@ -89,11 +89,11 @@ def test_a_question_passes_between_two_batches_of_a_long_list() -> None:
 
     worker = UrgentWorker({"long": long, "short": short}, lambda method, params: method == "short")
     worker.call("long", {"name": "first list"}, Reply())
-    assert begun.wait(10)
+    assert begun.wait(60)
     worker.call("long", {"name": "second list"}, Reply())
     worker.call("short", {}, Reply())
     worker.call("short", {}, Reply())
     sent.set()
-    assert done.wait(10)
+    assert done.wait(60)
     assert order == ["question", "question", "first list", "second list"]
     worker.close()

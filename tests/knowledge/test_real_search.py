@@ -42,7 +42,6 @@ async def samples(tmp_path: Path, embed_model_dir: Path) -> AsyncIterator[tuple[
     vectors.close()
 
 
-@pytest.mark.timeout(180)
 async def test_questions_are_answered_from_the_right_file_or_refused(samples: tuple[Knowledge, Path]) -> None:
     knowledge, folder = samples
     [status] = await knowledge.folders()
@@ -70,7 +69,6 @@ async def test_questions_are_answered_from_the_right_file_or_refused(samples: tu
     assert refused >= 0.45 * unanswerable
 
 
-@pytest.mark.timeout(180)
 async def test_paraphrases_are_answered_and_what_is_not_in_the_files_is_refused(
     samples: tuple[Knowledge, Path],
 ) -> None:
@@ -90,7 +88,6 @@ async def test_paraphrases_are_answered_and_what_is_not_in_the_files_is_refused(
     assert len(missed) <= 3, missed
 
 
-@pytest.mark.timeout(180)
 async def test_cited_lines_are_the_lines_of_the_file(samples: tuple[Knowledge, Path]) -> None:
     knowledge, _ = samples
     for question in (

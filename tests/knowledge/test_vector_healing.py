@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from knowledge_fakes import Household, eventually
 
 from localmind.knowledge.index import Index
@@ -45,7 +44,6 @@ async def opened(house: Household) -> Supervisor:
     return worker
 
 
-@pytest.mark.timeout(180)
 async def test_damaged_files_are_answered_around_and_healed(tmp_path: Path) -> None:
     house = Household(tmp_path)
     for number in range(FILES):

@@ -221,7 +221,7 @@ def _answer(request: BaseHTTPRequestHandler, index: FakeIndex) -> None:
             request.wfile.write(part[:after])
             request.wfile.flush()
             if isinstance(fault, Stall):
-                index.released.wait(20)
+                index.released.wait(60)
             request.close_connection = True
         case Corrupt():
             _send(request, status, part.translate(FLIPPED), extra)

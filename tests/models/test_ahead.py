@@ -95,7 +95,7 @@ def running(server: FakeThrottle) -> Iterator[FakeThrottle]:
         with contextlib.suppress(OSError):
             socket.create_connection(listener.getsockname()).close()
         for thread in threads:
-            thread.join(5)
+            thread.join(60)
         listener.close()
 
 

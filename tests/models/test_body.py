@@ -35,7 +35,7 @@ def answering(send: Callable[[socket.socket], object], tls: ssl.SSLContext | Non
         yield f"http{'s' if tls else ''}://127.0.0.1:{listener.getsockname()[1]}/"
     finally:
         listener.close()
-        thread.join(5)
+        thread.join(60)
 
 
 def read(url: str, verify: ssl.SSLContext | bool = True, stall_s: float = 10.0) -> tuple[bytes, bool]:
@@ -55,7 +55,7 @@ def test_a_head_that_comes_alone_takes_nothing_from_the_body() -> None:
 
     def send(peer: socket.socket) -> None:
         peer.sendall(LENGTH % len(BODY))
-        gate.wait(10)
+        gate.wait(60)
         peer.sendall(BODY)
 
     with answering(send) as url, httpx2.Client(trust_env=False) as client, client.stream("GET", url) as answer:
@@ -81,7 +81,7 @@ def test_a_peer_that_falls_silent_is_a_timeout() -> None:
 
     def send(peer: socket.socket) -> None:
         peer.sendall(LENGTH % len(BODY) + BODY[:200_000])
-        gate.wait(10)
+        gate.wait(60)
 
     with answering(send) as url:
         with pytest.raises(httpx2.ReadTimeout):

@@ -24,7 +24,7 @@ def tiny_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def told_by(*arguments: object) -> dict[str, Any]:
     """What the mutator printed; it must end by itself."""
     command = [sys.executable, gguf_mutator.__file__, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

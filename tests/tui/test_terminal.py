@@ -59,7 +59,7 @@ class Terminal:
 
     def wait_for(self, text: bytes) -> None:
         """Read until `text` was written after the last key."""
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + 120
         while text not in self.seen:
             readable, _, _ = select.select([self._screen], [], [], max(0.0, deadline - time.monotonic()))
             assert readable, f"{text!r} does not come after {self.seen[-3000:]!r}"

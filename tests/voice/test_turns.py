@@ -42,7 +42,7 @@ def test_the_end_of_an_utterance_goes_first_then_speech_then_the_file_that_had_l
     with turns.turn(0.0):
         threads = in_line(turns, [600.0, 5.0, LIVE, FINAL], order)
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert order == [FINAL, LIVE, 5.0, 600.0]
 
 
@@ -58,10 +58,10 @@ def test_one_who_is_gone_leaves_the_line_and_the_next_is_served() -> None:
         first.start()
         waiting(turns, 1)
         gone.set()
-        first.join(10)
+        first.join(60)
         assert order == [0.0]
         threads = in_line(turns, [2.0], order)
-    threads[0].join(10)
+    threads[0].join(60)
     assert order == [0.0, 2.0]
 
 
@@ -75,7 +75,7 @@ def test_while_a_chat_answers_files_rest_and_the_end_of_an_utterance_does_not() 
     with turns.turn(FINAL):
         assert order == [], "the file rests seven times as long as the pass took"
     turns.make_way(False)
-    threads[0].join(10)
+    threads[0].join(60)
     assert order == [3.0]
 
 
