@@ -4,6 +4,9 @@ A prompt is taken as it is, control tokens included, because editors write fill-
 hand; with `suffix` the engine does that by the vocabulary's own tokens. Token ids are the model's own.
 """
 
+import codecs
+import itertools
+import math
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -62,6 +65,16 @@ class CompletionRequest(GenerationFields):
         prompts = [each for each in self.prompt if not isinstance(each, int)]
         return prompts or [[each for each in self.prompt if isinstance(each, int)]]
 
+    @property
+    def limit(self) -> int:
+        limit = self.n_predict if self.n_predict is not None else self.max_tokens
+        return 16 if limit is None else limit
+
+    @property
+    def scored(self) -> bool:
+        """How likely the prompt was is wanted too; or, without any answer, nothing but the prompt."""
+        return bool(self.echo) and (self.logprobs is not None or self.limit == 0)
+
     def generations(self, request: Request) -> list[Generation]:
         """One a choice, prompt by prompt. Raises InvalidRequest."""
         n = self.n or 1
@@ -69,11 +82,13 @@ class CompletionRequest(GenerationFields):
             raise InvalidRequest("best_of above n is not supported by localmind", hint="leave out 'best_of'")
         if len(self.prompts) * n > MOST_AT_ONCE:
             raise InvalidRequest(f"{len(self.prompts)} prompts with n = {n} are more than {MOST_AT_ONCE} answers")
-        if self.echo and self.logprobs is not None:
-            raise InvalidRequest("echo with logprobs is not supported by localmind", hint="leave out 'echo'")
-        limit = self.n_predict if self.n_predict is not None else self.max_tokens
+        if self.scored and self.suffix:
+            raise InvalidRequest("echo with logprobs is for prompts without a suffix", hint="leave out 'logprobs'")
+        limit = self.limit
+        params = self.sampling(limit=1 if self.scored and not limit else limit, logprobs=self.logprobs)
         base = Generation(
-            sampling=self.sampling(limit=16 if limit is None else limit, logprobs=self.logprobs),
+            sampling=msgspec.structs.replace(params, max_tokens=0) if self.scored and not limit else params,
+            scored=self.scored,
             client=asker(request),
             priority=self.priority_of(request),
             format=self.constraint(self.response_format),
@@ -100,6 +115,12 @@ class Shape:
     n: int
     echoes: tuple[str, ...]
     """One a choice."""
+    scored: bool = False
+    """Log probabilities begin with the echo's."""
+
+    def begins(self, index: int) -> int:
+        """Where the first token that has a log probability begins in the text."""
+        return 0 if self.scored else len(self.echoes[index])
 
     def usage(self, ends: Sequence[Done]) -> Usage:
         """A prompt counts once for its n answers."""
@@ -130,7 +151,7 @@ async def complete(
     asked = body.generations(request)
     n = body.n or 1
     texts = [await _echo(backend, target.spec, each) if body.echo else "" for each in body.prompts]
-    shape = Shape(n, tuple(text for text in texts for _ in range(n)))
+    shape = Shape(n, tuple(text for text in texts for _ in range(n)), body.scored)
     events = await answers(request, backend, target, asked, stream=bool(body.stream))
     head = {"id": f"cmpl-{secrets.token_hex(12)}", "object": "text_completion", "created": int(time.time())}
     head |= {"model": target.name, "system_fingerprint": FINGERPRINT}
@@ -155,7 +176,7 @@ class TextWriter:
         self._with_usage = with_usage
         self._more = more
         self._ends: dict[int, Done] = {}
-        self._lengths = [len(text) for text in shape.echoes]
+        self._lengths = [shape.begins(index) for index in range(len(shape.echoes))]
 
     def begin(self) -> bytes:
         return b"".join(self._chunk(index, text) for index, text in enumerate(self._shape.echoes) if text)
@@ -164,7 +185,7 @@ class TextWriter:
         match event:
             case TextDelta(text, logprobs):
                 begins = self._lengths[choice]
-                self._lengths[choice] += len(text)
+                self._lengths[choice] = offsets(logprobs, begins)[-1] if logprobs else begins + len(text)
                 return self._chunk(choice, text, logprobs=legacy_logprobs(logprobs, begins))
             case Done():
                 self._ends[choice] = event
@@ -198,7 +219,7 @@ def whole(
             {
                 "text": echo + answer.text,
                 "index": index,
-                "logprobs": legacy_logprobs(answer.logprobs, len(echo)),
+                "logprobs": legacy_logprobs(answer.logprobs, shape.begins(index)),
                 "finish_reason": text_reason(answer.done.finish_reason),
             }
             for index, (answer, echo) in enumerate(zip(found, shape.echoes, strict=True))
@@ -210,16 +231,23 @@ def whole(
 
 
 def legacy_logprobs(tokens: Sequence[TokenLogprob], offset: int) -> dict[str, Any] | None:
-    """The form of text completions: parallel lists; `offset` is where the first token's text begins."""
+    """The form of text completions: parallel lists; `offset` is where the first token's text begins. Null is what the
+    first token of a prompt has, with nothing before it."""
     if not tokens:
         return None
-    offsets: list[int] = []
-    for each in tokens:
-        offsets.append(offset)
-        offset += len(each.chosen.token)
+    known = [not math.isnan(each.chosen.logprob) for each in tokens]
+    tops = [{other.token: finite(other.logprob) for other in each.top} for each in tokens]
+    likely = [finite(each.chosen.logprob) for each in tokens]
     return {
         "tokens": [each.chosen.token for each in tokens],
-        "token_logprobs": [finite(each.chosen.logprob) for each in tokens],
-        "top_logprobs": [{other.token: finite(other.logprob) for other in each.top} for each in tokens],
-        "text_offset": offsets,
+        "token_logprobs": [one if there else None for one, there in zip(likely, known, strict=True)],
+        "top_logprobs": [top if there else None for top, there in zip(tops, known, strict=True)],
+        "text_offset": offsets(tokens, offset)[:-1],
     }
+
+
+def offsets(tokens: Sequence[TokenLogprob], begins: int) -> list[int]:
+    """Where each token's text begins, and where the last one's ends; a token may end inside a character."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    lengths = [len(decoder.decode(each.chosen.bytes)) for each in tokens]
+    return list(itertools.accumulate(lengths, initial=begins))

@@ -28,6 +28,10 @@ class Ask:
     client: str = ""
     background: bool = False
     adapters: Hashable = ()
+    given: "array[int]" = field(default_factory=lambda: array("i"))
+    """Tokens that follow the prompt and are not chosen: only how likely they were is wanted."""
+    known: tuple[TokenLogprob, ...] = ()
+    """What is said of tokens before those."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -71,6 +75,12 @@ class Generation:
 
     def __post_init__(self) -> None:
         self.text = TextStream(self.ask.params.stop)
+        self.logprobs = list(self.ask.known)
+
+    @property
+    def to_score(self) -> int:
+        """Given tokens that are not evaluated yet."""
+        return max(0, len(self.ask.given) - self.sequence.generated)
 
     def watch_parking(self, now: float) -> None:
         """Keep the time that it spends parked."""

@@ -19,6 +19,7 @@ from typing import Any, Literal
 from localmind.engine import report
 from localmind.engine.backend import Backend
 from localmind.engine.generation import Ask, Generation, Sink
+from localmind.engine.given import GivenDrafts, GivenSampler
 from localmind.engine.memory import Memory
 from localmind.engine.native_thread import NativeThread
 from localmind.engine.outbox import Delivery, Outbox, Text
@@ -134,14 +135,14 @@ class Loop:
         the sink hears nothing."""
         if not ask.prompt:
             raise InvalidRequest("the prompt is empty")
-        n_ctx = self._backend.n_ctx_seq
-        if len(ask.prompt) >= n_ctx:
+        n_ctx, length, most = self._backend.n_ctx_seq, len(ask.prompt) + len(ask.given), ask.params.max_tokens
+        if length >= n_ctx:
             raise ContextTooLong(
-                f"the prompt has {len(ask.prompt)} tokens and the context holds {n_ctx}, the answer included",
+                f"the prompt has {length} tokens and the context holds {n_ctx}, the answer included",
                 hint="shorten the prompt, or choose a model with a longer context",
-                numbers={"n_prompt_tokens": len(ask.prompt), "n_ctx": n_ctx},
+                numbers={"n_prompt_tokens": length, "n_ctx": n_ctx},
             )
-        speculator = self._speculator(ask.prompt)
+        speculator = GivenDrafts(ask.prompt, ask.given) if ask.given else self._speculator(ask.prompt)
         with self._wake:
             if self._stopping:
                 raise ShuttingDown("the engine is stopping")
@@ -153,7 +154,7 @@ class Loop:
                 self._numbers,
                 ask.client,
                 ask.prompt[:],
-                max_tokens=ask.params.max_tokens,
+                max_tokens=most if most is None else most + len(ask.given),
                 n_ctx=n_ctx,
                 background=ask.background,
                 group=ask.adapters,
@@ -278,13 +279,12 @@ class Loop:
     def _draft(self) -> None:
         """Let speculators guess while few enough sequences decode that their guesses cost nobody else."""
         running = [sequence for sequence in self._scheduler.running if sequence.state is State.DECODE]
-        if not self.speculates or len(running) > MAX_RUNNING or len(running) < len(self._scheduler.running):
-            return
+        guess = self.speculates and len(running) <= MAX_RUNNING and len(running) == len(self._scheduler.running)
         for sequence in running:
-            speculator = self._generations[sequence.number].speculator
-            if speculator is not None:
+            generation = self._generations[sequence.number]
+            if generation.speculator is not None and (guess or generation.to_score):
                 room = min(sequence.limit - len(sequence.tokens) - 1, self._backend.n_outputs - len(running))
-                sequence.draft = speculator.propose(sequence.tokens, max(room, 0), len(running) - 1)
+                sequence.draft = generation.speculator.propose(sequence.tokens, max(room, 0), len(running) - 1)
 
     def _sample(self, generation: Generation, row: Row, index: int) -> None:
         """Take one token for one sequence, and those drafted ones that it agrees with.
@@ -293,6 +293,7 @@ class Loop:
         """
         sequence = generation.sequence
         draft = row.draft
+        guessed = len(draft) if not generation.to_score else 0
         agreed = 0
         reason: Literal["stop", "length"] | None = None
         try:
@@ -301,11 +302,11 @@ class Loop:
                 if reason is not None or place == len(draft) or sequence.tokens[-1] != draft[place]:
                     break
                 agreed += 1
-            if len(draft):
-                generation.drafted += len(draft)
+            if guessed:
+                generation.drafted += guessed
                 generation.accepted += agreed
                 assert generation.speculator is not None
-                generation.speculator.observe(len(draft), agreed)
+                generation.speculator.observe(guessed, agreed)
             self._scheduler.accepted(sequence, agreed)
             if reason is not None:
                 self._finish(generation, reason)
@@ -320,10 +321,15 @@ class Loop:
         sampler = generation.sampler
         if sampler is None:
             ask = generation.ask
-            sampler = generation.sampler = self._backend.sampler(ask.params, ask.constraint, generation.sequence.tokens)
+            chosen = self._backend.sampler(ask.params, ask.constraint, generation.sequence.tokens + ask.given)
+            sampler = generation.sampler = GivenSampler(ask.given, chosen) if ask.given else chosen
+        given = generation.to_score
         token = sampler.sample(index)
-        generation.first_token = generation.first_token or time.monotonic()
         full = self._scheduler.append(generation.sequence, token)
+        if given:
+            generation.logprobs += filter(None, [sampler.logprobs(index, token)])
+            return "length" if full else None
+        generation.first_token = generation.first_token or time.monotonic()
         self._totals.generated += 1
         if self._backend.ends(token):
             return "stop"

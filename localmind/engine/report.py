@@ -39,11 +39,12 @@ class Totals:
 def outcome(generation: Generation, reason: Literal["stop", "length"], now: float) -> Outcome:
     """The end of a request that went well. Times of what never happened are 0."""
     sequence = generation.sequence
+    given = min(len(generation.ask.given), sequence.generated)
     started = generation.started or now
     first = generation.first_token or now
     return Outcome(
         reason,
-        Usage(sequence.prompt_length, sequence.generated, sequence.cached or 0),
+        Usage(sequence.prompt_length + given, sequence.generated - given, sequence.cached or 0),
         Timings(
             queue_ms=1e3 * (started - generation.submitted),
             prefill_ms=1e3 * (first - started),

@@ -2,7 +2,9 @@
 
 import hashlib
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
+from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,11 +12,13 @@ import msgspec
 
 from localmind.engine import constraint, report
 from localmind.engine.answer import PlainParser
+from localmind.engine.generation import Ask
 from localmind.engine.loop import MAX_QUEUED
 from localmind.engine.pool import Kind
 from localmind.engine.prompt import Prepared, Prompter
 from localmind.engine.sequence import Sequence as TokenSequence
 from localmind.errors import InvalidRequest
+from localmind.events import Logprob, TokenLogprob
 from localmind.messages import CacheReport, Message, ToolUse
 from localmind.workers.request import Request
 
@@ -90,6 +94,32 @@ def prepare(asked: Request, model: "Model", prompter: Prompter, extras: "Extras"
         most = asked.sampling.max_tokens
         tokens = extras.infill(hole.prefix, hole.suffix, hole.extra, n_ctx=n_ctx, max_tokens=most).tokens
     return Prepared(tokens, asked.prompt or "", constraint.of_format(asked.format), frozenset(), PlainParser)
+
+
+def ask(asked: Request, prepared: Prepared, model: "Model", adapters: Hashable) -> Ask:
+    """The request as it enters the loop."""
+    plain = Ask(
+        prepared.tokens,
+        asked.sampling,
+        prepared.constraint,
+        prepared.shown_controls,
+        asked.client,
+        asked.priority == "background",
+        adapters,
+    )
+    if not asked.scored or not prepared.tokens:
+        return plain
+    if asked.prompt is None and asked.tokens is None:
+        raise InvalidRequest("only a prompt can be scored, as text or as tokens")
+    added = asked.prompt is not None and model.adds_bos  # nobody wrote it, so nobody wants to read how likely it was
+    (first,) = model.pieces(prepared.tokens[:1])
+    known = () if added else (TokenLogprob(Logprob(first.decode("utf-8", "replace"), first, nan, prepared.tokens[0])),)
+    return replace(
+        plain,
+        prompt=prepared.tokens[:1],
+        given=prepared.tokens[1:],
+        known=known if asked.sampling.logprobs is not None else (),
+    )
 
 
 def reporter(tokens: "array[int]", model: "Model", kind: Kind) -> Callable[[TokenSequence], CacheReport]:

@@ -149,8 +149,9 @@ def adjustments(
     )
 
 
-def check(params: SamplingParams) -> None:
-    """Raise InvalidRequest for values that a sampler cannot have, NaN included; native code would abort on some."""
+def check(params: SamplingParams, *, least: int = 1) -> None:
+    """Raise InvalidRequest for values that a sampler cannot have, NaN included; native code would abort on some.
+    `least` is the smallest limit of an answer."""
     for name, low, high in (
         ("temperature", 0.0, 100.0),
         ("top_p", 0.0, 1.0),
@@ -177,7 +178,10 @@ def check(params: SamplingParams) -> None:
     problems = [
         (not 0 < params.repeat_penalty <= 100, f"repeat_penalty {params.repeat_penalty} is not above 0 and up to 100"),
         (params.mirostat not in (0, 1, 2), f"mirostat {params.mirostat} is not 0, 1 or 2"),
-        (params.max_tokens is not None and params.max_tokens < 1, f"max_tokens {params.max_tokens} is below 1"),
+        (
+            params.max_tokens is not None and params.max_tokens < least,
+            f"max_tokens {params.max_tokens} is below {least}",
+        ),
         (len(params.stop) > MAX_STOPS, f"{len(params.stop)} stop strings are more than {MAX_STOPS}"),
         (
             any(len(stop) > MAX_STOP_LENGTH for stop in params.stop),

@@ -23,7 +23,6 @@ import msgspec
 from localmind.engine import requests, sampling
 from localmind.engine.answer import Answer
 from localmind.engine.errands import Errands
-from localmind.engine.generation import Ask
 from localmind.engine.loop import Limits, Loop
 from localmind.engine.native_thread import NativeThread
 from localmind.engine.plan import read_plan
@@ -215,20 +214,12 @@ class EngineWorker:
 
     def _generate(self, params: dict[str, Any], reply: Reply) -> None:
         asked = msgspec.convert(params, Request)
-        sampling.check(asked.sampling)
+        sampling.check(asked.sampling, least=0 if asked.scored else 1)
         opened = _ready(self._opened)
         loaded = opened.require_chat()
         loop, prompter = _ready(self._loop), _ready(self._prompter)
         prepared = requests.prepare(asked, loaded.model, prompter, opened.extras, n_ctx=loaded.n_ctx_seq)
-        ask = Ask(
-            prepared.tokens,
-            asked.sampling,
-            prepared.constraint,
-            prepared.shown_controls,
-            asked.client,
-            asked.priority == "background",
-            loaded.adapters.choose(asked.adapters),
-        )
+        ask = requests.ask(asked, prepared, loaded.model, loaded.adapters.choose(asked.adapters))
         answer = Answer(
             reply,
             prepared.parser(),

@@ -28,6 +28,9 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     """Taken as it is, without a template; control tokens in it count as such."""
     tokens: tuple[int, ...] | None = None
     infill: Infill | None = None
+    scored: bool = False
+    """How likely each token of a prompt was comes before the answer, which may be empty (`max_tokens` 0); of `prompt`
+    and `tokens` only. The first has nothing before it: its likelihood is NaN."""
     sampling: SamplingParams = SamplingParams()
     client: str = ""
     priority: Priority = "interactive"

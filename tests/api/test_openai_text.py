@@ -1,6 +1,7 @@
 """Text completions and infill over a fake engine: what is continued, what comes back."""
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -67,6 +68,44 @@ async def test_echo_puts_the_prompt_first_and_old_logprobs_are_parallel_lists() 
     }
 
 
+PROMPT = (
+    TokenLogprob(Logprob("Sä", "Sä".encode(), math.nan, 5)),
+    TokenLogprob(Logprob("y", b"y", -1.5, 6), (Logprob("z", b"z", -0.5, 7),)),
+)
+SCORED = (TextDelta("Hel", (*PROMPT, TokenLogprob(Logprob("Hel", b"Hel", -0.5, 1)))), TextDelta("lo"), Done())
+
+
+async def test_echo_with_logprobs_tells_how_likely_the_prompt_was() -> None:
+    engines = FakeEngines(*SCORED)
+    body = {"prompt": ["Säy"], "echo": True, "logprobs": 1, "max_tokens": 0}
+    choice = (await post(engines, body, PATH)).json()["choices"][0]
+    assert (engines.asked[0].scored, engines.asked[0].sampling.max_tokens) == (True, 0)
+    assert choice["text"] == "SäyHello"
+    assert choice["logprobs"] == {
+        "tokens": ["Sä", "y", "Hel"],
+        "token_logprobs": [None, -1.5, -0.5],
+        "top_logprobs": [None, {"z": -0.5}, {}],
+        "text_offset": [0, 2, 3],
+    }
+
+
+async def test_a_stream_of_a_scored_prompt_says_the_same_in_pieces() -> None:
+    body = {"prompt": "Säy", "echo": True, "logprobs": 1, "stream": True}
+    lines = [line[6:] for line in (await post(FakeEngines(*SCORED), body, PATH)).text.splitlines() if line][:-1]
+    choices = [json.loads(line)["choices"][0] for line in lines]
+    assert [choice["text"] for choice in choices] == ["Säy", "Hel", "lo", ""]
+    assert choices[1]["logprobs"]["text_offset"] == [0, 2, 3]
+
+
+async def test_echo_alone_may_ask_for_nothing_more() -> None:
+    engines = FakeEngines(Done("length"))
+    choice = (await post(engines, {"prompt": "Say", "echo": True, "max_tokens": 0}, PATH)).json()["choices"][0]
+    assert (choice["text"], choice["logprobs"]) == ("Say", None)
+    assert engines.asked[0].scored
+    await post(engines, {"prompt": "Say", "echo": True}, PATH)
+    assert not engines.asked[1].scored
+
+
 async def test_a_stream_has_pieces_a_reason_usage_and_an_end() -> None:
     body = {"prompt": "x", "stream": True, "stream_options": {"include_usage": True}}
     lines = [line[6:] for line in (await post(FakeEngines(), body, PATH)).text.splitlines() if line]
@@ -86,7 +125,7 @@ async def test_a_stream_has_pieces_a_reason_usage_and_an_end() -> None:
         ({"prompt": [-1]}, "prompt"),
         ({"prompt": "x", "best_of": 2}, "best_of"),
         ({"prompt": ["x"] * 200, "n": 2}, "more than 256"),
-        ({"prompt": "x", "echo": True, "logprobs": 1}, "echo with logprobs"),
+        ({"prompt": "x", "suffix": "y", "echo": True, "logprobs": 1}, "without a suffix"),
         ({"prompt": [1], "suffix": "y"}, "suffix"),
         ({"prompt": "x", "max_tokens": 0}, "max_tokens"),
     ],

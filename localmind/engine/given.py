@@ -1,0 +1,52 @@
+"""How likely a prompt was, token by token: its tokens are drafted, all at once, and every draft is right.
+
+Logits exist for the last token of a prompt and for drafted ones. So a prompt that is to be scored begins with its
+first token alone; the others are proposed as what follows and taken whatever the model would have chosen. That needs
+no second way through the scheduler: such a sequence is parked, shared and cancelled like any other.
+"""
+
+from array import array
+
+from localmind.engine.backend import Sampler
+from localmind.events import TokenLogprob
+
+
+class GivenDrafts:
+    """A Speculator that knows what comes."""
+
+    def __init__(self, prompt: "array[int]", given: "array[int]") -> None:
+        self._all = prompt + given
+
+    def propose(self, tokens: "array[int]", room: int, others: int = 0) -> "array[int]":
+        return self._all[len(tokens) : len(tokens) + max(0, room)]
+
+    def observe(self, proposed: int, accepted: int) -> None:
+        """There is nothing to learn."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class GivenSampler:
+    """A Sampler that takes the given tokens first and then chooses as another does."""
+
+    def __init__(self, given: "array[int]", then: Sampler) -> None:
+        self._given = given
+        self._then = then
+        self._taken = 0
+
+    def sample(self, index: int) -> int:
+        if self._taken < len(self._given):
+            self._taken += 1
+            return self._given[self._taken - 1]
+        return self._then.sample(index)
+
+    def logprobs(self, index: int, token: int) -> TokenLogprob | None:
+        return self._then.logprobs(index, token)
+
+    @property
+    def finished(self) -> bool:
+        return self._then.finished
+
+    def close(self) -> None:
+        self._then.close()
