@@ -241,3 +241,5 @@ class Core:
                 await end()
             except (LocalmindError, OSError, sqlite3.Error) as problem:  # its files may be gone
                 log.warning("at the end: %s", problem)
+            except Exception:  # whatever it is, the parts after it must end too
+                log.exception("at the end")
