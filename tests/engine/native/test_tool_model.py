@@ -12,7 +12,7 @@ from localmind.engine.prompt import Prompter
 from localmind.engine.sampling import make_sampler
 from localmind.engine.template import ChatTemplate
 from localmind.messages import Message, ResponseFormat, SamplingParams, Tool, ToolCall, ToolUse
-from tests.engine.test_sampling_model import Engine
+from tests.engine.native.test_sampling_model import Engine
 from tests.engine.test_tool_output import Heard
 
 WEATHER = Tool(
