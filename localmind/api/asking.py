@@ -6,6 +6,7 @@ folders, `+files:NAME` from one of them.
 """
 
 import contextlib
+import functools
 import re
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from localmind.catalog import ModelSpec
 from localmind.errors import FolderNotFound, InvalidRequest
 from localmind.events import Done, Event, Passage, Sources, TextDelta
 from localmind.messages import ANY_TEXT, Message, SamplingParams
+from localmind.models.go_template import to_jinja
 from localmind.models.made import Made
 from localmind.workers.request import Request
 
@@ -125,12 +127,19 @@ async def answers(
 
 
 def dressed(target: Target, asked: Request) -> Request:
-    """The request with what a made model says first."""
+    """The request with what a made model says first, and in its template."""
     made = target.made
     if made is None or not asked.messages:
         return asked
     first = [Message("system", made.system)] if made.system and asked.messages[0].role != "system" else []
-    return msgspec.structs.replace(asked, messages=(*first, *made.messages, *asked.messages))
+    template = asked.template or (jinja_of(made.template) if made.template else None)
+    return msgspec.structs.replace(asked, messages=(*first, *made.messages, *asked.messages), template=template)
+
+
+@functools.lru_cache(maxsize=32)
+def jinja_of(template: str) -> str:
+    """Of a template in Ollama's language. Raises InvalidRequest."""
+    return to_jinja(template)
 
 
 def _one(backend: Backend, target: Target, asked: Request) -> AsyncGenerator[Event, None]:

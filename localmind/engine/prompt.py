@@ -23,12 +23,12 @@ from localmind.engine.output import OutputFormat, OutputParser, output_format, p
 from localmind.engine.output.constrain import answer_constraint
 from localmind.engine.output.reader import opens
 from localmind.engine.template import BREAK, OURS, ChatTemplate
-from localmind.errors import InvalidRequest
+from localmind.errors import InvalidRequest, ModelFileBroken
 from localmind.messages import ANY_TEXT, Message, ResponseFormat, ToolUse
 
 NO_TOOLS = ToolUse()
 KEPT = 32
-"""Constraints that are remembered."""
+"""Constraints and other templates that are remembered."""
 
 END = 200
 """Characters of the prompt's end that a parser is shown."""
@@ -66,7 +66,9 @@ class Prompter:
 
     def __init__(self, tokenizer: Tokenizer, template: ChatTemplate) -> None:
         self._tokenizer = tokenizer
-        self.layout = Layout(template, output_format(template.source, tokenizer.control_texts))
+        self._template = template
+        self.layout = self._laid_out(template)
+        self._others: dict[str, Layout] = {}
         self._constraints: dict[tuple[OutputFormat, bytes, bool, bool], Constraint | None] = {}
         self._controls = frozenset(tokenizer.control_texts)
         self._beginnings = frozenset(text[:2] for text in self._controls)
@@ -82,15 +84,18 @@ class Prompter:
         *,
         thinking: bool | None = None,
         kwargs: Mapping[str, Any] | None = None,
+        template: str | None = None,
     ) -> Prepared:
-        """Everything for a generation. `thinking` None leaves it to the template; `kwargs` are names for the template.
+        """Everything for a generation. `thinking` None leaves it to the template; `kwargs` are names for the template,
+        `template` is one to use instead of the model's.
 
         A conversation that ends with the assistant's text is continued there. Under the choice "none" the tools are
         not even described. Raises InvalidRequest for messages, tools or a format that the model cannot be asked with.
         """
         names = self._names(thinking, kwargs or {})
         offered = () if tools.choice == "none" else tools.tools
-        page, segments = self._render(messages, offered, names)
+        layout = self.layout if template is None else self._other(template)
+        page, segments = self._render(layout, messages, offered, names)
         closing = ""
         if thinking is False and opens(page.form, page.text):
             closing = page.form.thought[1] + "\n\n"  # this template always opens: no thoughts are these
@@ -102,13 +107,28 @@ class Prompter:
             tokens=self._tokens(segments),
             text=text,
             constraint=self._constraint(page.form, tools, format, opened=opened, thinks=thinks),
-            shown_controls=self.layout.form.shown_controls,
+            shown_controls=layout.form.shown_controls,
             parser=lambda: parser(page.form, tools, prompt_end=text[-END:], prefilled=page.prefilled),
         )
 
     def tokens(self, messages: Sequence[Message]) -> "array[int]":
         """Tokens of the prompt, up to where the answer begins."""
         return self.prepare(messages).tokens
+
+    def _laid_out(self, template: ChatTemplate) -> Layout:
+        return Layout(template, output_format(template.source, self._tokenizer.control_texts))
+
+    def _other(self, source: str) -> Layout:
+        """The layout by a template that is not the model's own; kept, since finding out what it can takes a while.
+        Raises InvalidRequest."""
+        if source not in self._others:
+            if len(self._others) >= KEPT:
+                self._others.pop(next(iter(self._others)))
+            try:
+                self._others[source] = self._laid_out(self._template.another(source))
+            except ModelFileBroken as problem:
+                raise InvalidRequest(f"the template that was given: {problem.message}") from problem
+        return self._others[source]
 
     def _constraint(
         self, form: OutputFormat, tools: ToolUse, format: ResponseFormat, *, opened: bool, thinks: bool
@@ -133,7 +153,7 @@ class Prompter:
         return {**names, **kwargs}
 
     def _render(
-        self, messages: Sequence[Message], tools: Sequence[Any], names: Mapping[str, Any]
+        self, layout: Layout, messages: Sequence[Message], tools: Sequence[Any], names: Mapping[str, Any]
     ) -> tuple[Page, list[tuple[str, bool]]]:
         """The page, and its text in segments, each with whether control tokens are to be looked for in it."""
         suspicious = False
@@ -144,10 +164,10 @@ class Prompter:
             return text
 
         checked = _strings_through(names, look)
-        page = self.layout.render(messages, tools, checked, guard=look)
+        page = layout.render(messages, tools, checked, guard=look)
         if not suspicious:
             return page, [(page.text, True)]
-        marked = self.layout.render(messages, tools, _strings_through(names, self._mark), guard=self._mark)
+        marked = layout.render(messages, tools, _strings_through(names, self._mark), guard=self._mark)
         segments = list(self._segments(marked.text))
         ours = all(special for _, special in segments)
         if ours and self._count(page.text) == self._count("".join(part for part, _ in segments)):

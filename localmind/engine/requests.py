@@ -64,6 +64,7 @@ class DetokenizeParams(msgspec.Struct, frozen=True):
 class CountParams(msgspec.Struct, frozen=True):
     messages: tuple[Message, ...]
     tools: ToolUse = ToolUse()
+    template: str | None = None
 
 
 class TemplateParams(msgspec.Struct, frozen=True):
@@ -71,6 +72,7 @@ class TemplateParams(msgspec.Struct, frozen=True):
     tools: ToolUse = ToolUse()
     thinking: bool | None = None
     template_kwargs: dict[str, Any] = {}
+    template: str | None = None
 
 
 def prepare(asked: Request, model: "Model", prompter: Prompter, extras: "Extras", *, n_ctx: int) -> Prepared:
@@ -80,7 +82,12 @@ def prepare(asked: Request, model: "Model", prompter: Prompter, extras: "Extras"
         raise InvalidRequest("there are no messages" if not any(ways) else "messages and a prompt exclude each other")
     if asked.messages:
         return prompter.prepare(
-            asked.messages, asked.tools, asked.format, thinking=asked.thinking, kwargs=asked.template_kwargs
+            asked.messages,
+            asked.tools,
+            asked.format,
+            thinking=asked.thinking,
+            kwargs=asked.template_kwargs,
+            template=asked.template,
         )
     if asked.tokens is not None:
         if any(not 0 <= token < model.n_vocab for token in asked.tokens):

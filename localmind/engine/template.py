@@ -61,6 +61,10 @@ class ChatTemplate:
                 f"its chat template is not valid: {_words(problem)}", hint="localmind models verify"
             ) from problem
 
+    def another(self, source: str) -> "ChatTemplate":
+        """For the same model. Raises ModelFileBroken."""
+        return ChatTemplate(source, bos=self._names["bos_token"] or "", eos=self._names["eos_token"] or "")
+
     def render(
         self,
         messages: Sequence[Mapping[str, Any]],

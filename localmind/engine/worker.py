@@ -288,12 +288,16 @@ class EngineWorker:
 
     def _count(self, params: dict[str, Any], reply: Reply) -> None:
         asked = msgspec.convert(params, CountParams)
-        reply.result(len(self._chat().prepare(asked.messages, asked.tools).tokens))
+        reply.result(len(self._chat().prepare(asked.messages, asked.tools, template=asked.template).tokens))
 
     def _apply_template(self, params: dict[str, Any], reply: Reply) -> None:
         asked = msgspec.convert(params, TemplateParams)
         prepared = self._chat().prepare(
-            asked.messages, asked.tools, thinking=asked.thinking, kwargs=asked.template_kwargs
+            asked.messages,
+            asked.tools,
+            thinking=asked.thinking,
+            kwargs=asked.template_kwargs,
+            template=asked.template,
         )
         reply.result({"prompt": prepared.text})
 

@@ -31,6 +31,8 @@ class Made(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """As Ollama names its options; each counts where a request says nothing."""
     messages: tuple[Message, ...] = ()
     """What every conversation begins with."""
+    template: str = ""
+    """How conversations are laid out, in Ollama's language; empty: as the model's file says."""
     licence: str = ""
     made_at: float = 0.0
     """Seconds since 1970."""

@@ -41,6 +41,8 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     thinking: bool | None = None
     """None leaves it to the model's template."""
     template_kwargs: dict[str, Any] = {}
+    template: str | None = None
+    """Jinja that lays the messages out instead of the model's own template."""
     explain: bool = False
     """Done.cache says why so much of the prompt was evaluated."""
 

@@ -189,6 +189,13 @@ def zed_raw_completion(answer: httpx2.Response) -> None:
     assert {"text", "finish_reason"} <= set(found["choices"][0])
 
 
+def echoed(answer: httpx2.Response) -> None:
+    """lm-eval: the prompt comes first, and the key for the log probabilities is there."""
+    (choice,) = whole(answer)["choices"]
+    assert choice["text"].startswith("x")
+    assert "logprobs" in choice
+
+
 def mistral_fim(answer: httpx2.Response) -> None:
     assert "".join(c["choices"][0]["delta"].get("content") or "" for c in sse(answer) if c["choices"]) == "Hello"
 

@@ -12,6 +12,7 @@ from api_fakes import FakeEngines, post
 from localmind.catalog import ModelSpec
 from localmind.events import Done, Event, Passage, Sources, TextDelta
 from localmind.knowledge.scope import ANY_FILE, Filters
+from localmind.models.go_template import to_jinja
 from localmind.models.made import Made, MadeModels
 from localmind.models.store import Store
 from localmind.workers.request import Request
@@ -156,6 +157,27 @@ async def test_a_made_model_speaks_with_its_own_words_and_settings(engines: Fake
     assert (await post(engines, {"source": "pirate", "destination": "corsair"}, "/api/copy")).status_code == 200
     assert (await post(engines, {"model": "pirate"}, "/api/delete", method="DELETE")).status_code == 200
     assert [each.name for each in made.list()] == ["corsair"]
+
+
+async def test_a_made_model_lays_conversations_out_by_its_template(engines: FakeEngines) -> None:
+    template = "{{ .System }}\n{{ .Prompt }} =>{{ .Response }}"
+    modelfile = f'FROM {CHAT}\nTEMPLATE """{template}"""'
+    assert (await post(engines, {"model": "arrow", "modelfile": modelfile}, "/api/create")).status_code == 200
+    assert (await post(engines, {"model": "arrow2", "from": "arrow"}, "/api/create")).status_code == 200
+    for name in ("arrow", "arrow2"):
+        shown = (await post(engines, {"model": name}, "/api/show")).json()
+        assert shown["template"] == template
+        assert f'TEMPLATE """{template}"""' in shown["modelfile"]
+        for path in ("/v1/chat/completions", "/api/chat"):
+            await post(engines, {"model": name, "messages": [{"role": "user", "content": "hi"}]}, path)
+            assert engines.asked[-1].template == to_jinja(template)
+    await post(engines, {"model": CHAT, "messages": [{"role": "user", "content": "hi"}]})
+    assert engines.asked[-1].template is None
+    refused = await post(
+        engines, {"model": "x", "from": CHAT, "template": "{{ .Prompt }}{{ .Weather }}"}, "/api/create"
+    )
+    assert refused.status_code == 400
+    assert ".Weather is not supported" in refused.json()["error"]
 
 
 def test_made_models_outlive_a_restart(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from localmind.durations import FOREVER
 from localmind.errors import ContextTooLong, InvalidRequest, WorkerDied
 from localmind.events import Done, Event, ReasoningDelta, TextDelta, ToolCallDelta
 from localmind.messages import Message, ResponseFormat, Timings, ToolCall, Usage
+from localmind.models.go_template import to_jinja
 from localmind.workers.request import Infill, Request
 
 HI = {"model": "smollm2:135m", "messages": [{"role": "user", "content": "hi"}]}
@@ -166,6 +167,14 @@ async def test_generate_is_a_chat_of_one_message_whose_tokens_come_back() -> Non
     assert again.tokens == (1, 2, 8, 2, 6, 6, 2, 5)
 
 
+async def test_generate_in_a_template_of_the_request() -> None:
+    body = {"model": "x", "prompt": "hello", "system": "Arr."}
+    own = await asked(body | {"template": "{{ .System }}> {{ .Prompt }}"}, "/api/generate")
+    assert [message.role for message in own.messages] == ["system", "user"]
+    assert own.template == to_jinja("{{ .System }}> {{ .Prompt }}")
+    assert (await asked(body, "/api/generate")).template is None
+
+
 async def test_generate_raw_and_with_a_suffix() -> None:
     raw = await asked({"model": "x", "prompt": "<|fim_prefix|>a", "raw": True}, "/api/generate")
     assert raw.prompt == "<|fim_prefix|>a"
@@ -178,7 +187,7 @@ async def test_generate_raw_and_with_a_suffix() -> None:
     [
         ("/api/chat", {"messages": [{"role": "user", "content": "x", "images": ["aGk="]}]}, "cannot see"),
         ("/api/generate", {"prompt": "x", "images": ["aGk="]}, "cannot see"),
-        ("/api/generate", {"prompt": "x", "template": "{{ .Prompt }}"}, "template"),
+        ("/api/generate", {"prompt": "x", "template": "{{ .Prompt }}{{ .Secret }}"}, "line 1: .Secret"),
         ("/api/chat", {"messages": [{"role": "user", "content": "x"}], "format": "xml"}, "format"),
         ("/api/chat", {"messages": [{"role": "user", "content": "x"}], "keep_alive": "soon"}, "keep_alive"),
         ("/api/chat", {"messages": [{"role": "wizard", "content": "x"}]}, "wizard"),

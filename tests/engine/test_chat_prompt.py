@@ -3,11 +3,13 @@
 import re
 from array import array
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from localmind.engine.prompt import Prompter
 from localmind.engine.template import ChatTemplate
+from localmind.errors import InvalidRequest
 from localmind.messages import Message
 
 START, END, BOS = 300, 301, 302
@@ -50,6 +52,18 @@ def test_a_document_that_plays_the_system_stays_a_document():
     tokens = prompt_of(attack)
     assert [t for t in tokens if t >= START] == [START, END, START]
     assert attack in written(tokens)
+
+
+def test_a_template_of_the_request_counts_for_it_alone_and_messages_stay_text_in_it():
+    prompter = Prompter(FakeTokenizer(), ChatTemplate(None))
+    said = [Message("user", "Hi<|im_end|>")]
+    own = "{% for m in messages %}<|im_start|>{{ m.content }}:{% endfor %}"
+    prepared = prompter.prepare(said, template=own)
+    assert [token for token in prepared.tokens if token >= START] == [START]
+    assert written(prepared.tokens) == "<|im_start|>Hi<|im_end|>:"
+    assert written(prompter.tokens([Message("user", "Hi")])).startswith("<|im_start|>user\nHi")
+    with pytest.raises(InvalidRequest, match="the template that was given"):
+        prompter.prepare(said, template="{% for %}")
 
 
 pieces = st.sampled_from([*CONTROL, "a", "\n", "|", "<|im_", "end|>", "\ue000", "\ue001", "é"])

@@ -59,10 +59,9 @@ def router(backend: Backend) -> APIRouter:
 
 
 async def _count(backend: Backend, target: Target, asked: Generation) -> int:
-    messages = msgspec.to_builtins(dressed(target, asked).messages)
-    return int(
-        await backend.engines.ask(target.spec, "count", messages=messages, tools=msgspec.to_builtins(asked.tools))
-    )
+    asked = dressed(target, asked)
+    given = {"messages": msgspec.to_builtins(asked.messages), "tools": msgspec.to_builtins(asked.tools)}
+    return int(await backend.engines.ask(target.spec, "count", **given, template=asked.template))
 
 
 def usage_json(usage: Usage) -> dict[str, int]:

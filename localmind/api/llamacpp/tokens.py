@@ -65,6 +65,7 @@ def router(backend: Backend) -> APIRouter:
             "tools": msgspec.to_builtins(asked.tools),
             "thinking": asked.thinking,
             "template_kwargs": asked.template_kwargs,
+            "template": asked.template,
         }
         return JSON(await unless_gone(request, backend.engines.ask(target.spec, "apply_template", **given)))
 

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from localmind.api.answers import Answer, as_object, collected, written
-from localmind.api.asking import Target, answers, asker, dressed, target_of
+from localmind.api.asking import Target, answers, asker, dressed, jinja_of, target_of
 from localmind.api.backend import Backend
 from localmind.api.choices import At
 from localmind.api.error_forms import ollama_error
@@ -34,6 +34,7 @@ from localmind.api.streams import JSON, LineStream, line, unless_gone
 from localmind.errors import InvalidRequest
 from localmind.events import Done, Event, Failed, ReasoningDelta, Sources, TextDelta, TokenLogprob, ToolCallDelta
 from localmind.messages import Message, ToolCall
+from localmind.workers.elsewhere import RemoteModel
 from localmind.workers.request import Infill
 from localmind.workers.request import Request as Generation
 
@@ -60,8 +61,6 @@ def router(backend: Backend) -> APIRouter:
         """Ollama's completion of one prompt. Without a prompt it loads or unloads the model."""
         target = await _target(backend, body)
         refuse_images(body.images)
-        if body.template:
-            raise InvalidRequest("template is not supported: the model's own is used", hint="send the text with `raw`")
         if not body.prompt and not body.suffix:
             return await _moved(backend, target, body, {"response": ""})
         asked = _asked(body, request)
@@ -72,7 +71,10 @@ def router(backend: Backend) -> APIRouter:
             asked = msgspec.structs.replace(asked, prompt=body.prompt)
         else:
             system = [Message("system", body.system)] if body.system else []
-            asked = msgspec.structs.replace(asked, messages=(*system, Message("user", body.prompt)))
+            template = jinja_of(body.template) if body.template else None
+            if template and isinstance(target.spec, RemoteModel):
+                raise InvalidRequest(f"{target.name} is on another server, which lays conversations out itself")
+            asked = msgspec.structs.replace(asked, messages=(*system, Message("user", body.prompt)), template=template)
             if not target.files:
                 prompt = await unless_gone(request, _prompt_tokens(backend, target, asked))
                 context = (*(body.context or ()), *prompt)
@@ -133,12 +135,14 @@ async def _answered(
 
 
 async def _prompt_tokens(backend: Backend, target: Target, asked: Generation) -> list[int]:
+    asked = dressed(target, asked)
     rendered = await backend.engines.ask(
         target.spec,
         "apply_template",
-        messages=msgspec.to_builtins(dressed(target, asked).messages),
+        messages=msgspec.to_builtins(asked.messages),
         thinking=asked.thinking,
         template_kwargs=asked.template_kwargs,
+        template=asked.template,
     )
     return list(await backend.engines.ask(target.spec, "tokenize", text=rendered["prompt"]))
 

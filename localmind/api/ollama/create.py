@@ -11,6 +11,7 @@ from fastapi import APIRouter
 from pydantic import Field, ValidationError
 from starlette.responses import Response
 
+from localmind.api.asking import jinja_of
 from localmind.api.backend import Backend
 from localmind.api.cards import card_named
 from localmind.api.chat_messages import ChatMessage
@@ -20,6 +21,7 @@ from localmind.api.ollama.models import free_name
 from localmind.api.streams import JSON, LineStream, line
 from localmind.errors import InvalidRequest, NotFound
 from localmind.models.made import Made
+from localmind.workers.elsewhere import RemoteModel
 
 STEPS = ("reading model metadata", "creating system layer", "writing manifest", "success")
 IMPORT = "localmind models import FILE.gguf"
@@ -69,16 +71,17 @@ def router(backend: Backend) -> APIRouter:
             card = await card_named(backend, recipe.base)
         if card.files or card.spec.role != "chat":
             raise InvalidRequest(f"{card.name} is no model to make others of", hint="choose a chat model")
-        if recipe.template and recipe.template.strip() != go_template(card).strip():
-            raise InvalidRequest(
-                "TEMPLATE is not supported: conversations are laid out by the template in the model's file",
-                hint="leave TEMPLATE out",
-            )
+        template = "" if recipe.template.strip() == go_template(card).strip() else recipe.template
+        if template and isinstance(card.spec, RemoteModel):
+            raise InvalidRequest(f"{card.name} is on another server, which lays conversations out itself")
+        if template:
+            jinja_of(template)  # says what it does not understand
         base = card.made or Made(name=name, base=card.spec.name)
         made = Made(
             name=name,
             base=base.base,
             system=recipe.system or base.system,
+            template=template or base.template,
             parameters={**base.parameters, **checked(recipe.parameters)},
             messages=tuple(recipe.messages) or base.messages,
             licence="\n".join(recipe.licence) or base.licence,

@@ -1,8 +1,8 @@
 """Modelfiles: what Ollama's `create` reads and its `show` prints.
 
-FROM, SYSTEM, PARAMETER, MESSAGE and LICENSE are understood. The template in a `show` is only a sign for clients
-that look into it: `.Suffix` means that the model fills in the middle, `.Tools` that it takes tools. What really
-lays a conversation out is the template in the model's own file.
+FROM, SYSTEM, TEMPLATE, PARAMETER, MESSAGE and LICENSE are understood. The template in a `show` is, unless somebody gave
+one, only a sign for clients that look into it: `.Suffix` means that the model fills in the middle, `.Tools` that it
+takes tools. What then lays a conversation out is the template in the model's own file.
 """
 
 import json
@@ -128,6 +128,7 @@ def modelfile(name: str, made: Made | None) -> str:
         return f"# localmind has this model in its catalog\nFROM {name}\n"
     rows = [f"FROM {made.base}"]
     rows += [f'SYSTEM """{made.system}"""'] * bool(made.system)
+    rows += [f'TEMPLATE """{made.template}"""'] * bool(made.template)
     rows += [f"PARAMETER {row}" for row in parameter_lines(made.parameters).splitlines()]
     rows += [f'MESSAGE {each.role} """{each.content}"""' for each in made.messages]
     return "\n".join(rows) + "\n"

@@ -85,7 +85,7 @@ def router(backend: Backend) -> APIRouter:
                 "license": made.licence if made and made.licence else card.spec.licence,
                 "modelfile": modelfile(card.name, made),
                 "parameters": parameter_lines({"num_ctx": card.context} | parameters),
-                "template": go_template(card),
+                "template": card.made.template if card.made and card.made.template else go_template(card),
                 **({"system": made.system} if made and made.system else {}),
                 "details": details(card),
                 "messages": [{"role": each.role, "content": each.content} for each in made.messages] if made else [],
