@@ -6,13 +6,16 @@
 Against a running daemon with a chat model. First without anybody, then with the bad ones: `/health` on fresh
 connections for some seconds, and streams that start one after another. The stalled readers ask for long answers with
 twenty probabilities a token (several kilobytes each), read one piece and then nothing, with the smallest buffer the
-kernel gives; half-open heads are opened again whenever the daemon closes them. Exits with 1 when p99 of /health is
-100 ms or more, or a new stream needs a second or more to start.
+kernel gives, so that the daemon's writes block; half-open heads are opened again whenever the daemon closes them. At
+the end the stalled ones are waited for until the daemon closes them, and some more ask for answers that would take
+minutes, and never read either: when the daemon closes those, the engine must be free. Exits with 1 when p99 of /health
+is 100 ms or more, a new stream needs a second or more to start, or a reader that does not read is kept.
 """
 
 import argparse
 import contextlib
 import json
+import select
 import selectors
 import socket
 import statistics
@@ -24,6 +27,9 @@ from urllib.parse import urlsplit
 
 LIMIT_HEALTH_MS = 100.0
 LIMIT_START_MS = 1000.0
+DEADLINE_S = 30.0
+"""The daemon's, for a client that does not read."""
+PATIENCE_S = 60.0
 
 
 class Target:
@@ -147,6 +153,19 @@ def stalled(target: Target, count: int, tokens: int) -> Iterator[list[socket.soc
         yield opened
 
 
+def closed(opened: list[socket.socket], seconds: float) -> list[float]:
+    """After how many seconds the daemon closed each, of those that it did. Nothing is read."""
+    began, found = time.perf_counter(), []
+    watched = select.poll()
+    for sock in opened:
+        watched.register(sock, select.POLLRDHUP)
+    while len(found) < len(opened) and time.perf_counter() - began < seconds:
+        for number, _ in watched.poll(200):
+            watched.unregister(number)
+            found.append(time.perf_counter() - began)
+    return found
+
+
 def looks(target: Target, seconds: float) -> list[float]:
     found, over = [], time.perf_counter() + seconds
     while time.perf_counter() < over:
@@ -172,6 +191,7 @@ def main() -> None:
     parser.add_argument("--half-open", type=int, default=200)
     parser.add_argument("--stalled", type=int, default=50)
     parser.add_argument("--tokens", type=int, default=400, help="of each answer that nobody reads")
+    parser.add_argument("--endless", type=int, default=8, help="readers of answers that would take minutes")
     parser.add_argument("--seconds", type=float, default=8.0, help="of looking at /health in each phase")
     parser.add_argument("--streams", type=int, default=10, help="new streams in each phase")
     asked = parser.parse_args()
@@ -182,18 +202,30 @@ def main() -> None:
     with half_open(target, asked.half_open) as again:
         told(f"{asked.half_open} half-open: /health", looks(target, asked.seconds))
         began = time.perf_counter()
-        with stalled(target, asked.stalled, asked.tokens):
+        with stalled(target, asked.stalled, asked.tokens) as unread:
             print(f"{asked.stalled} readers have begun, after {time.perf_counter() - began:.1f} s, and read no more")
             health = told("both: /health", looks(target, asked.seconds))
             told("both, their answers being made: a new one", [target.start(99)])
             print(f"after {target.idle():.1f} s the engine has made their answers; nobody reads them")
             starts = [target.start(number) for number in range(100, 100 + asked.streams)]
             told("both: a new stream", starts)
+            ends = closed(unread, PATIENCE_S)
+            print(
+                f"{len(ends)} of {asked.stalled} were closed by the daemon, the last {max(ends, default=0):.0f} s later"
+            )
+        kept = asked.stalled - len(ends)
         print(f"{again[0]} half-open connections were closed by the daemon and opened again")
     told("afterwards: a new stream", [target.start(number) for number in range(200, 200 + asked.streams)])
+    with stalled(target, asked.endless, 7000) as unread:
+        ends, free = closed(unread, DEADLINE_S + PATIENCE_S), target.idle()
+        kept += asked.endless - len(ends)
+        print(
+            f"{asked.endless} answers of 7,000 tokens: {len(ends)} closed after {min(ends, default=0):.0f} to "
+            f"{max(ends, default=0):.0f} s, the engine free {free:.1f} s later"
+        )
     worst = max(starts)
-    if health >= LIMIT_HEALTH_MS or worst >= LIMIT_START_MS:
-        print(f"LIMIT BROKEN: /health p99 {health:.1f} ms, slowest start {worst:.1f} ms")
+    if health >= LIMIT_HEALTH_MS or worst >= LIMIT_START_MS or kept:
+        print(f"LIMIT BROKEN: /health p99 {health:.1f} ms, slowest start {worst:.1f} ms, {kept} kept")
         sys.exit(1)
 
 

@@ -6,9 +6,11 @@ request may do is the gate's (api/security.py).
 """
 
 import asyncio
+import contextlib
 import functools
 import logging
 import socket
+import struct
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -16,6 +18,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from localmind.api.peers import Peer, tcp_peer, unix_peer
 from localmind.api.security import PEER_KEY, App
+
+SEND_BYTES = 64 * 1024
+"""Of an answer that the kernel takes before its reader does. Left alone it takes four megabytes, which is thousands of
+tokens made for a reader that is gone before anybody notices."""
 
 log = logging.getLogger("localmind.daemon")
 
@@ -45,7 +51,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._stalls: asyncio.TimerHandle | None = None
         self._head_bytes = 0
         self._body_due = False
-        sock: socket.socket = transport.get_extra_info("socket")
+        self._sock = sock = cast(socket.socket, transport.get_extra_info("socket"))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
         peer_of = functools.cache(lambda: _peer(sock))
         if sock.family == socket.AF_UNIX:
             self.client = ("unix", id(transport))
@@ -125,6 +132,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _stalled(self) -> None:
         self._stalls = None
+        with contextlib.suppress(OSError):  # what it did not read is given up too: a plain close waits behind it
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         log.info("a client has not read its answer for %.0f s: closed", self.deadlines.write)
         self.transport.abort()
 

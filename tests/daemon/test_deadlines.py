@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import select
 import socket
 import struct
 import time
@@ -22,6 +23,7 @@ class EchoApp:
 
     def __init__(self) -> None:
         self.streaming = 0
+        self.streamed = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["path"] == "/endless":
@@ -44,6 +46,7 @@ class EchoApp:
             await send({"type": "http.response.start", "status": 200, "headers": []})
             while not gone.done():
                 await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+                self.streamed += 65536
                 await asyncio.sleep(0)
         finally:
             self.streaming -= 1
@@ -130,6 +133,14 @@ async def test_who_does_not_read_an_answer_gives_its_place_back(served: tuple[Ec
         stalled.send(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
         await until(lambda: streams(1))
         await until(lambda: streams(0))
+        assert app.streamed <= 2**20, "little is made for who does not read"
+        watched = select.poll()
+        watched.register(stalled, select.POLLHUP)
+
+        async def told() -> bool:
+            return bool(watched.poll(0))
+
+        await until(told)
 
 
 async def test_half_open_connections_beyond_the_limit_do_not_keep_others_out(served: tuple[EchoApp, int]) -> None:
