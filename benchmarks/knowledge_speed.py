@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy
 import psutil
 
-from localmind.knowledge import fulltext, vector_rows
+from localmind.knowledge import fulltext, late, vector_rows
 from localmind.knowledge.embedder import EmbedModel
 from localmind.knowledge.index import Index, Root, embedded_text, text_hash
 from localmind.knowledge.knowledge import Knowledge
@@ -283,7 +283,9 @@ def fill(index: Index, root: Root, chunks: int, recipe: str) -> None:
             " line_end, stage) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, 1, 1)",
             (file_id, root.id, number % 20, relpath, text, digest, number % 20 * 500, number % 20 * 500 + len(text)),
         )
-        index.db.execute("INSERT OR REPLACE INTO vector VALUES (?, 'embedder', ?)", (digest, vector.tobytes()))
+        index.db.execute("INSERT OR REPLACE INTO vector VALUES (?, 'embedder', ?, 1)", (digest, vector.tobytes()))
+        words = rng.bytes(45 * late.BYTES)
+        index.db.execute("INSERT OR REPLACE INTO sketch VALUES (?, 'embedder', ?)", (digest, words))
     fulltext.add(index.db, "path LIKE 'd/%'")
     index.db.execute("COMMIT")
 

@@ -9,13 +9,14 @@ here too, since whoever searches needs this worker anyway.
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from localmind.errors import InvalidRequest, ModelFileBroken
 from localmind.knowledge.convert import converted, read_config
 from localmind.knowledge.exact import Exact
+from localmind.knowledge.late import scores, silent, sketch, word_weights
 from localmind.knowledge.urgent import UrgentWorker
 from localmind.workers.runtime import Reply, WorkerMain
 
@@ -46,11 +47,20 @@ class Embedder:
         # tokenizer.json of MiniLM pads everything to 128; padding here is per batch, by CTranslate2.
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(self.max_tokens)
+        self._silent = silent(self._tokenizer.get_vocab(with_added_tokens=True))
+        self._asked: tuple[str, list[tuple[int, int]], Any] = ("", [], None)
 
-    def embed(self, texts: Sequence[str], *, batch: int = BATCH, between: Callable[[], None] = lambda: None) -> Any:
+    def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        batch: int = BATCH,
+        between: Callable[[], None] = lambda: None,
+        sketches: dict[int, bytes] | None = None,
+    ) -> Any:
         """Unit vectors as a float32 array of shape (len(texts), dim), in the order of `texts`.
 
-        `between` is called between two batches.
+        `between` is called between two batches. `sketches` is given the words of each text (late.py).
 
         Mean of the token states under the attention mask, then L2 norm, as sentence-transformers does.
         Tokens beyond `max_tokens` are cut; chunks are made short enough that none are.
@@ -68,9 +78,31 @@ class Embedder:
             output = self._encoder.forward_batch([ids[index] for index in picked])
             states = numpy.array(output.last_hidden_state.to(ctranslate2.DataType.float32))
             for row, index in enumerate(picked):
-                mean = states[row, : len(ids[index])].mean(axis=0)
+                mine = states[row, : len(ids[index])]
+                if sketches is not None:
+                    sketches[index] = sketch(mine, ids[index], self._silent)
+                mean = mine.mean(axis=0)
                 result[index] = mean / max(float(numpy.linalg.norm(mean)), 1e-12)
         return result
+
+    def ask(self, question: str) -> Any:
+        """A question's unit vector, as `embed` makes it; what its words say is kept for `near`."""
+        import ctranslate2
+        import numpy
+
+        encoding = self._tokenizer.encode(question or " ")
+        output = self._encoder.forward_batch([encoding.ids])
+        states = numpy.array(output.last_hidden_state.to(ctranslate2.DataType.float32))[0]
+        self._asked = (question, encoding.offsets, states)
+        mean = states.mean(axis=0)
+        return mean / max(float(numpy.linalg.norm(mean)), 1e-12)
+
+    def near(self, question: str, weights: Mapping[str, float], sketches: Sequence[bytes]) -> list[float]:
+        """How near the words of a question come to those of each sketch; see late.py."""
+        if self._asked[0] != question or self._asked[2] is None:
+            self.ask(question)
+        _, offsets, states = self._asked
+        return scores(states, word_weights(question, offsets, weights), sketches)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text with the special ones, at most `max_tokens`."""
@@ -87,7 +119,7 @@ def _sequence_limit(model_dir: Path, positions: int) -> int:
 
 
 class EmbedCalls:
-    """The methods of the worker: `load`, `embed`, `count_tokens`. Runs on the worker's one thread."""
+    """The methods of the worker: `load`, `embed`, `index`, `near`, `count_tokens`. Runs on the worker's one thread."""
 
     def __init__(self) -> None:
         self._loaded_models: dict[tuple[str, str, int], Embedder] = {}
@@ -104,8 +136,21 @@ class EmbedCalls:
         texts = params.get("texts")
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise InvalidRequest("embed needs a list of texts")
+        if params.get("kind") == "query" and len(texts) == 1:
+            return bytes(self._loaded(params).ask(texts[0]).astype("<f4").tobytes())
         between = self.between if params.get("kind") == "passage" else lambda: None
         return bytes(self._loaded(params).embed(texts, between=between).astype("<f4").tobytes())
+
+    def index(self, params: dict[str, Any], reply: Reply) -> list[bytes]:
+        """`{texts, …load's}` → all vectors as `embed` gives them, then the sketch of each text."""
+        sketches: dict[int, bytes] = {}
+        texts = [str(text) for text in params["texts"]]
+        vectors = self._loaded(params).embed(texts, between=self.between, sketches=sketches)
+        return [vectors.astype("<f4").tobytes(), *(sketches[number] for number in range(len(texts)))]
+
+    def near(self, params: dict[str, Any], reply: Reply) -> list[float]:
+        """`{text, weights: {word: weight}, sketches, …load's}` → a score each."""
+        return self._loaded(params).near(str(params["text"]), params["weights"], params["sketches"])
 
     def count_tokens(self, params: dict[str, Any], reply: Reply) -> list[int]:
         """`{texts, …load's}` → tokens of each."""
@@ -130,7 +175,7 @@ class EmbedCalls:
 
 def urgent(method: str, params: dict[str, Any]) -> bool:
     """Whether somebody waits at a screen for this call."""
-    return method == "exact" or (method == "embed" and params.get("kind") == "query")
+    return method in ("exact", "near") or (method == "embed" and params.get("kind") == "query")
 
 
 def create() -> WorkerMain:
@@ -138,7 +183,8 @@ def create() -> WorkerMain:
     # The tokenizer's own thread pool would compete with the encoder's for the same cores.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     calls, exact = EmbedCalls(), Exact()
-    methods = {"load": calls.load, "embed": calls.embed, "count_tokens": calls.count_tokens, "exact": exact.exact}
+    names = ("load", "embed", "index", "near", "count_tokens")
+    methods = {name: getattr(calls, name) for name in names} | {"exact": exact.exact}
     worker = UrgentWorker(methods, urgent)
     calls.between = worker.let_urgent_pass
     return worker

@@ -5,7 +5,7 @@ no queue: small calls keep a question from waiting behind a folder.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -50,6 +50,18 @@ class Embedder:
         data: bytes = await self._calls.call("embed", self._params(texts=list(texts), kind=kind), timeout=TIMEOUT_S)
         width = len(data) // len(texts)
         return [data[start : start + width] for start in range(0, len(data), width)]
+
+    async def index(self, texts: Sequence[str]) -> list[tuple[bytes, bytes]]:
+        """(unit vector, sketch of its words) a text; see late.py."""
+        data, *sketches = await self._calls.call("index", self._params(texts=list(texts)), timeout=TIMEOUT_S)
+        width = len(data) // len(texts)
+        return [(data[at * width : (at + 1) * width], one) for at, one in enumerate(sketches)]
+
+    async def near(self, text: str, weights: Mapping[str, float], sketches: Sequence[bytes]) -> list[float]:
+        """How near the words of a question come to those of each sketch. `weights`: by lower-case word."""
+        params = self._params(text=text, weights=dict(weights), sketches=list(sketches))
+        found: list[float] = await self._calls.call("near", params, timeout=TIMEOUT_S)
+        return found
 
     async def count(self, texts: Sequence[str]) -> int:
         """Tokens that the model reads of these texts together."""

@@ -119,18 +119,20 @@ class Embedding:
         since = int(self._clock()) - RECENT_S if self._bulk() else 0
         window = await self._database.run(vector_rows.unembedded, WINDOW, since)
         self.backlog = len(window) == WINDOW
+        if not window and not self._bulk():
+            window = await self._database.run(vector_rows.unsketched, self.embedder.model.name, WINDOW)
         window.sort(key=lambda pair: len(pair[1]))
         return window
 
     async def _embed(self, portion: list[tuple[bytes, str]]) -> None:
         assert self.embedder is not None
         embedder, started = self.embedder, time.monotonic()
-        vectors = await embedder.embed([text for _, text in portion], "passage")
+        made = await embedder.index([text for _, text in portion])
         rate = len(portion) / max(time.monotonic() - started, 1e-6)
         self.rate = rate if not self.rate else 0.9 * self.rate + 0.1 * rate
-        pairs = [(digest, vector) for (digest, _), vector in zip(portion, vectors, strict=True)]
-        await self._database.run(vector_rows.store_vectors, pairs, embedder.model.name)
-        self.embedded += len(pairs)
+        rows = [(digest, *one) for (digest, _), one in zip(portion, made, strict=True)]
+        await self._database.run(vector_rows.store_vectors, rows, embedder.model.name)
+        self.embedded += len(rows)
         self._progressed()
 
     async def _place(self) -> None:

@@ -19,6 +19,7 @@ import msgspec
 
 from localmind.errors import LocalmindError
 from localmind.events import Passage
+from localmind.knowledge import vector_rows
 from localmind.knowledge.database import Database
 from localmind.knowledge.embedder import Embedder
 from localmind.knowledge.index import Index
@@ -34,8 +35,11 @@ from localmind.knowledge.search import (
     fuse,
     group,
     parse,
+    rarity,
+    reordered,
     unknown_share,
     whole_score,
+    word_rarity,
 )
 from localmind.knowledge.tables import TOKENIZER
 from localmind.knowledge.vector_index import VectorIndex
@@ -49,6 +53,8 @@ DEPTH_JUDGED, DEPTH_WORDS = 60, 30
 # A part of a root with at most so many chunks is compared exactly (in Python: 25 µs each); of a bigger one the nearest
 # of the whole root are filtered.
 EXACT_CHUNKS, DEPTH_FILTERED = 1500, 1000
+# Chunks that are compared with the question word by word.
+DEPTH_WORD_BY_WORD = 40
 # Passages that a reranker may put in another order.
 RERANKED = 10
 # Of a word in the path, against 1 for one in the text.
@@ -112,12 +118,15 @@ class Retriever:
         similar = found.placed(expected(keyword, found.similarities))
         whole = whole_score(frequency, await self._database.read(total_chunks))
         fused = fuse(found.placed(keyword), similar, trace.query.keyword_weight, whole)
-        order = [found.at[place] for place in fused if place in found.at]
+        scores = {found.at[place]: score for place, score in fused.items() if place in found.at}
         if trace.query.required:
-            order = [number for number in order if number in keyword]
+            scores = {number: score for number, score in scores.items() if number in keyword}
+        clock.lap("fuse")
+        order = await self._by_words(trace.query, frequency, scores, embedder if vector is not None else None)
+        clock.lap("words")
         candidates = await self._database.read(judge, trace.query, frequency, order[:DEPTH_JUDGED], found, self.floor)
         kept = above(candidates, self.floor)
-        clock.lap("fuse")
+        clock.lap("judge")
         groups = group(kept, max(limit, RERANKED) if self.rerank else limit)
         groups = await self._database.read(widened, groups, found.similarities)
         trace.keyword, trace.dense = list(keyword), [number for number, _ in dense]
@@ -132,6 +141,24 @@ class Retriever:
             clock.lap("rerank")
         trace.passages = trace.passages[:limit]
         return trace
+
+    async def _by_words(
+        self, query: Query, frequency: dict[str, int], scores: dict[int, float], embedder: Embedder | None
+    ) -> list[int]:
+        """The chunks, best first, after the best were compared with the question word by word."""
+        near: dict[int, float] = {}
+        if embedder is not None and query.word_weight > 0:
+            best = list(scores)[:DEPTH_WORD_BY_WORD]
+            sketches = await self._database.read(vector_rows.sketches, best, self._vectors.model)
+            total = await self._database.read(total_chunks)
+            weights = word_rarity(rarity(frequency, total))
+            try:
+                near = dict(
+                    zip(sketches, await embedder.near(query.text, weights, list(sketches.values())), strict=True)
+                )
+            except LocalmindError as error:
+                log.warning("passages keep the order of their vectors: %s", error)
+        return reordered(scores, near, query.word_weight, DEPTH_WORD_BY_WORD)
 
     async def _reranked(self, rerank: Rerank, text: str, found: list[Passage]) -> tuple[list[Passage], bool]:
         first, rest = found[:RERANKED], found[RERANKED:]

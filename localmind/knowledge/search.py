@@ -19,6 +19,8 @@ WEIGHT_PROSE = 0.15
 WEIGHT_EXACT = 1.0
 # The part of its better neighbour's score that a chunk is given.
 NEIGHBOUR = 0.3
+# Of how near a question's words come to a chunk's (late.py), against 1 for a cosine similarity.
+WEIGHT_WORDS = 3.0
 
 MAX_TERMS = 24
 CHUNKS_A_FILE = 5
@@ -50,6 +52,12 @@ class Query:
         name in a long question of prose says less than what the rest of it means (measured)."""
         share = len(self.exact) / max(1, len(self.terms))
         return WEIGHT_PROSE + (WEIGHT_EXACT - WEIGHT_PROSE) * share**2
+
+    @property
+    def word_weight(self) -> float:
+        """Of the scores by late interaction: an embedder does not know identifiers one by one either."""
+        share = len(self.exact) / max(1, len(self.terms))
+        return WEIGHT_WORDS * (1 - share**2)
 
     @property
     def match(self) -> str | None:
@@ -142,6 +150,26 @@ def fuse(
     best = max(whole, *words.values(), 0.0) or 1.0
     scores = {place: near[place] + weight * words[place] / best for place in places}
     return dict(sorted(scores.items(), key=lambda pair: -pair[1]))
+
+
+def word_rarity(weights: Mapping[str, float]) -> dict[str, float]:
+    """From weights of full-text terms to weights of the words in them, lower-case."""
+    found: dict[str, float] = {}
+    for term, weight in weights.items():
+        for word in re.findall(r"\w+", term.lower()):
+            found[word] = max(weight, found.get(word, 0.0))
+    return found
+
+
+def reordered(fused: Mapping[int, float], near: Mapping[int, float], weight: float, depth: int) -> list[int]:
+    """Chunks, best first: the best `depth` of the fusion by their score and how near their words come.
+
+    One that has no sketch yet, saved a moment ago, is taken for as near as the others are in the mean.
+    """
+    order = sorted(fused, key=lambda number: -fused[number])
+    mean = sum(near.values()) / max(1, len(near))
+    total = {number: fused[number] + weight * near.get(number, mean) for number in order[:depth]}
+    return [*sorted(total, key=lambda number: -total[number]), *order[depth:]]
 
 
 @dataclass(slots=True, frozen=True)

@@ -171,10 +171,27 @@ AND NOT EXISTS (SELECT 1 FROM file WHERE content_hash = old.content_hash) BEGIN
 END
 """
 
+# What single words of a chunk say (late.py). A vector without it was made by an older version: it gets one when
+# there is nothing else to do.
+_SKETCHES = """
+ALTER TABLE vector ADD COLUMN sketched INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX vector_unsketched ON vector (model) WHERE sketched = 0;
+CREATE TABLE sketch (
+    text_hash BLOB NOT NULL,
+    model TEXT NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (text_hash, model)
+);
+CREATE TRIGGER sketch_of_vector AFTER DELETE ON vector BEGIN
+    DELETE FROM sketch WHERE text_hash = old.text_hash AND model = old.model;
+END
+"""
+
 MIGRATIONS = (
     Migration(1, "roots, files, chunks, vectors", _FIRST),
     Migration(2, "words of languages without blanks, parts of camelCase names", _EXTRA),
     Migration(3, "newest edits first, traces of what was deleted", _TRACES),
     Migration(4, "words of chunks without triggers", _NO_TRIGGERS),
     Migration(5, "what is said in recordings", _TRANSCRIPTS),
+    Migration(6, "what single words of a chunk say", _SKETCHES),
 )

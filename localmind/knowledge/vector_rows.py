@@ -80,12 +80,33 @@ def unembedded(index: Index, limit: int, since: int = 0) -> list[tuple[bytes, st
     return list({row["text_hash"]: embedded_text(row["heading"], row["text"]) for row in rows}.items())
 
 
-def store_vectors(index: Index, vectors: Iterable[tuple[bytes, bytes]], model: str) -> None:
-    """Keep vectors by text hash; every chunk with that text has one now."""
+def unsketched(index: Index, model: str, limit: int) -> list[tuple[bytes, str]]:
+    """(hash, text) of vectors that an older version stored without the sketch of their words."""
+    rows = index.db.execute(
+        "SELECT vector.text_hash, heading, text FROM vector CROSS JOIN chunk ON chunk.text_hash = vector.text_hash"
+        " WHERE vector.sketched = 0 AND vector.model = ? LIMIT ?",
+        (model, limit),
+    )
+    return list({row["text_hash"]: embedded_text(row["heading"], row["text"]) for row in rows}.items())
+
+
+def sketches(index: Index, chunk_ids: Iterable[int], model: str | None) -> dict[int, bytes]:
+    """Chunk → the sketch of its words, of those that have one."""
+    rows = index.db.execute(
+        "SELECT chunk.id, sketch.data FROM chunk JOIN sketch ON sketch.text_hash = chunk.text_hash AND model = ?"
+        f" WHERE chunk.id IN ({', '.join(str(int(number)) for number in chunk_ids)})",
+        (model,),
+    )
+    return {row["id"]: row["data"] for row in rows}
+
+
+def store_vectors(index: Index, vectors: Iterable[tuple[bytes, bytes, bytes]], model: str) -> None:
+    """Keep (text hash, vector, sketch of the words); every chunk with that text has one now."""
     with transaction(index.db):
         wanted = index.meta("embed_model") == model
-        for digest, data in vectors:
-            index.db.execute("INSERT OR REPLACE INTO vector VALUES (?, ?, ?)", (digest, model, data))
+        for digest, data, words in vectors:
+            index.db.execute("INSERT OR REPLACE INTO vector VALUES (?, ?, ?, 1)", (digest, model, data))
+            index.db.execute("INSERT OR REPLACE INTO sketch VALUES (?, ?, ?)", (digest, model, words))
             if wanted:
                 index.db.execute("UPDATE chunk SET stage = ? WHERE text_hash = ? AND stage = 0", (STORED, digest))
 

@@ -23,6 +23,7 @@ from localmind.knowledge.state import FolderStatus
 
 Method = Callable[[dict[str, Any], Any], Any]
 VECTOR_METHODS = ("open", "count", "add", "delete", "query", "ids", "drop", "close")
+EMBED_METHODS = ("embed", "index", "near", "load")
 
 
 class FakeReply:
@@ -92,6 +93,16 @@ class ToyEmbedder:
             self.texts += params["texts"]
         return b"".join(toy_vector(text).astype("<f4").tobytes() for text in params["texts"])
 
+    def index(self, params: dict[str, Any], reply: Any) -> list[bytes]:
+        vectors = self.embed(params | {"kind": "passage"}, reply)
+        return [vectors, *(" ".join(re.findall(r"\w+", text.lower())).encode() for text in params["texts"])]
+
+    def near(self, params: dict[str, Any], reply: Any) -> list[float]:
+        """The share of the question's words that a text holds, by weight."""
+        weights = params["weights"]
+        held = [sum(weights[word] for word in {*each.decode().split()} & {*weights}) for each in params["sketches"]]
+        return [one / (sum(weights.values()) or 1.0) for one in held]
+
     def load(self, params: dict[str, Any], reply: Any) -> dict[str, int]:
         return {"dim": DIM, "max_tokens": 256}
 
@@ -158,7 +169,7 @@ class Household:
         self.base = base
         self.toy = ToyEmbedder()
         self.store = ToyVectors()
-        self.embed = FakeCalls({"embed": self.toy.embed, "load": self.toy.load, "exact": Exact().exact})
+        self.embed = FakeCalls({name: getattr(self.toy, name) for name in EMBED_METHODS} | {"exact": Exact().exact})
         self.vectors = FakeCalls(self.store.methods())
         self.extract = FakeCalls({"extract": lambda params, reply: extract_file(params | {"tokenizer": None})})
         self.model = EmbedModel("toy:1", base, base)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from knowledge_fakes import VECTOR_METHODS, FakeCalls
+from knowledge_fakes import EMBED_METHODS, VECTOR_METHODS, FakeCalls
 
 from localmind.knowledge.chroma_worker import VectorCalls
 from localmind.knowledge.embed_worker import EmbedCalls
@@ -28,7 +28,7 @@ async def samples(tmp_path: Path, embed_model_dir: Path) -> AsyncIterator[tuple[
     knowledge = Knowledge(
         tmp_path / "state/knowledge.db",
         chroma_dir=tmp_path / "state/chroma",
-        embed=FakeCalls({"embed": embed.embed, "load": embed.load, "exact": Exact().exact}),
+        embed=FakeCalls({name: getattr(embed, name) for name in EMBED_METHODS} | {"exact": Exact().exact}),
         vectors=FakeCalls({name: getattr(vectors, name) for name in VECTOR_METHODS}),
         extract=FakeCalls({"extract": extract.extract}),
         embed_model=EmbedModel("all-minilm:l6-v2", embed_model_dir, tmp_path / "converted"),

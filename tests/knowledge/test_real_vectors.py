@@ -103,7 +103,7 @@ def test_exact_search_reads_the_same_vectors_from_sqlite(
             " line_end) VALUES (?, ?, ?, 0, '', 'x', ?, 0, 1, 1, 1)",
             (number + 1, number + 1, root.id, bytes([number])),
         )
-        vector_rows.store_vectors(index, [(bytes([number]), vector.tobytes())], "m")
+        vector_rows.store_vectors(index, [(bytes([number]), vector.tobytes(), b"")], "m")
     wanted = {"database": str(tmp_path / "knowledge.db"), "root": root.id, "model": "m", "k": 5, "which": which}
     search = Exact()
     search.exact(wanted | {"vector": vectors[8].tobytes()}, REPLY)
