@@ -2,17 +2,10 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from localmind.errors import InvalidRequest
-from localmind.paths import Paths
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from localmind.client import AsyncClient
 
 
 @click.command()
@@ -28,35 +21,7 @@ def chat(folder: Path | None, model: str | None, thread: str | None, plain: bool
     """
     if not plain and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InvalidRequest("the terminal app needs a terminal", hint="localmind ask QUESTION, or --plain")
-    import localmind_tui
+    from localmind import window
 
-    paths = Paths.find()
-    only = str(folder.expanduser().absolute()) if folder else None
-    if plain:
-        from localmind.client import AsyncClient
-
-        sys.exit(localmind_tui.run_plain(AsyncClient(paths), folder=only, model=model, thread=thread))
-    sys.exit(
-        localmind_tui.run(
-            lambda: _client(paths),
-            folder=only,
-            model=model,
-            thread=thread,
-            memory=paths.data / "tui.json",
-            settings=paths.settings_file,
-            templates=paths.config / "templates",
-            sound=lambda path, body: _sound(paths, path, body),
-        )
-    )
-
-
-def _sound(paths: Paths, path: str, body: dict[str, Any]) -> "Iterator[bytes]":
-    from localmind.client import Client
-
-    return Client(paths).sound(path, body)
-
-
-def _client(paths: Paths) -> "AsyncClient":
-    from localmind.client import AsyncClient  # with HTTP: the first picture need not wait for it
-
-    return AsyncClient(paths)
+    open_it = window.open_plain if plain else window.open_window
+    sys.exit(open_it(folder=folder, model=model, thread=thread))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from markdown_it.token import Token
 
 from localmind_tui.blocks import closed_length
-from localmind_tui.widgets.fence import markdown_parser
+from localmind_tui.prose import markdown_parser
 
 LINES = st.sampled_from(
     [

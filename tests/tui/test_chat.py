@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from textual.widgets import Markdown, Static
+from textual.widgets import Static
 from tui_driver import Start
 from tui_fakes import STATUS, FakeDaemon
 
@@ -10,6 +10,7 @@ from localmind.errors import WorkerDied
 from localmind.events import Done, Passage, Progress, ReasoningDelta, Sources, TextDelta
 from localmind.messages import Timings, Usage
 from localmind_tui.screens.help import HelpScreen
+from localmind_tui.widgets.document import Document
 from localmind_tui.widgets.sidebar import Sidebar
 from localmind_tui.widgets.sources import SourcesView
 
@@ -21,29 +22,27 @@ async def test_an_answer_streams_in_and_ends_as_markdown_with_its_costs(start: S
         turn = await driver.ask("When was the boiler serviced?")
         assert driver.header.state == "answering"
         driver.daemon.say(TextDelta("It was on "), TextDelta("**9 Octo"))
-        tail = turn.query_one(".tail", Static)
-        await driver.until(lambda: tail.display and "9 Octo" in str(tail.content))
+        await driver.until(lambda: turn.query(Document) and "9 Octo" in turn.query_one(Document).open)
         driver.daemon.say(TextDelta("ber 2026** [1]."), DONE)
         await driver.until(lambda: turn.state == "done")
         assert turn.answer == "It was on **9 October 2026** [1]."
-        assert turn.query_one(Markdown).source == turn.answer
-        assert not tail.display
+        assert turn.query_one(Document).source == turn.answer
+        assert turn.query_one(Document).open == ""
         assert turn.note == "20 tokens · 50 tokens/s · first after 0.2 s"
         await driver.until(lambda: driver.header.state == "ready")
         assert "320 of 8,192" in str(driver.composer.border_subtitle)
         assert driver.header.thread == "When was the boiler serviced?"
 
 
-async def test_closed_blocks_become_markdown_while_the_open_one_is_still_plain(start: Start) -> None:
+async def test_closed_blocks_stay_while_the_open_one_is_read_anew(start: Start) -> None:
     async with start() as driver:
         turn = await driver.ask("Explain")
         driver.daemon.say(TextDelta("First paragraph.\n\n- an item\n- another"))
-        tail = turn.query_one(".tail", Static)
-        await driver.until(lambda: turn.query(Markdown) and turn.query_one(Markdown).source == "First paragraph.\n\n")
-        await driver.until(lambda: str(tail.content) == "- an item\n- another")
+        await driver.until(lambda: turn.query(Document) and turn.query_one(Document).source == "First paragraph.\n\n")
+        await driver.until(lambda: turn.query_one(Document).open == "- an item\n- another")
         driver.daemon.say(DONE)
         await driver.until(lambda: turn.state == "done")
-        assert turn.query_one(Markdown).source == "First paragraph.\n\n- an item\n- another"
+        assert turn.query_one(Document).source == "First paragraph.\n\n- an item\n- another"
 
 
 async def test_escape_stops_the_answer_and_keeps_the_text(start: Start) -> None:

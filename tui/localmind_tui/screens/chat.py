@@ -27,7 +27,7 @@ from localmind_tui.widgets.sources import SourcesView, passage_text
 from localmind_tui.widgets.turn import TurnView
 
 if TYPE_CHECKING:
-    from localmind_tui.widgets.fence import CopyLabel
+    from localmind_tui.widgets.document import Document
 
 OPTIONS: dict[str, Callable[[str], Any]] = {
     "temperature": float,
@@ -134,7 +134,7 @@ class ChatScreen(Conversation):
             self.query_one("#passages-text", Static).update(passage_text([event.passage], self._roots))
             panel.scroll_home(animate=False)
 
-    async def on_copy_label_wanted(self, event: "CopyLabel.Wanted") -> None:
+    async def on_document_copy_wanted(self, event: "Document.CopyWanted") -> None:
         await self.copy(event.code)
 
     # -- keys

@@ -295,7 +295,8 @@ class Conversation(Screen[None]):
             await self._show_link()
             if not warm and self.desk.link.connected:
                 warm = True  # before the first answer comes, and after everything that the first picture waits for
-                await asyncio.to_thread(importlib.import_module, "localmind_tui.widgets.fence")
+                for module in ("localmind_tui.widgets.document", "localmind_tui.colours"):
+                    await asyncio.to_thread(importlib.import_module, module)
 
     async def _show_link(self) -> None:
         if not self.here:

@@ -1,0 +1,52 @@
+"""Opens the terminal app over a client of the daemon, or the same conversation as plain lines.
+
+Needs neither click nor HTTP: they take as long to load as an eighth of the way to the first picture, so the client
+comes after it, and `localmind chat` without options is opened without the parser of options.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import localmind_tui
+from localmind.paths import Paths
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from localmind.client import AsyncClient
+
+
+def open_window(*, folder: Path | None = None, model: str | None = None, thread: str | None = None) -> int:
+    """The app, until the user leaves it; the value is an exit code."""
+    paths = Paths.find()
+    return localmind_tui.run(
+        lambda: _client(paths),
+        folder=_absolute(folder),
+        model=model,
+        thread=thread,
+        memory=paths.data / "tui.json",
+        settings=paths.settings_file,
+        templates=paths.config / "templates",
+        sound=lambda path, body: _sound(paths, path, body),
+    )
+
+
+def open_plain(*, folder: Path | None = None, model: str | None = None, thread: str | None = None) -> int:
+    """The conversation as lines of text."""
+    return localmind_tui.run_plain(_client(Paths.find()), folder=_absolute(folder), model=model, thread=thread)
+
+
+def _absolute(folder: Path | None) -> str | None:
+    return str(folder.expanduser().absolute()) if folder else None
+
+
+def _sound(paths: Paths, path: str, body: dict[str, Any]) -> "Iterator[bytes]":
+    from localmind.client import Client
+
+    return Client(paths).sound(path, body)
+
+
+def _client(paths: Paths) -> "AsyncClient":
+    from localmind.client import AsyncClient  # with HTTP: the first picture need not wait for it
+
+    return AsyncClient(paths)
