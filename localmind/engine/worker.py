@@ -111,6 +111,8 @@ class EngineWorker:
                 self._opened.close()
         if self._loop is not None:
             self._loop.stop(STOP_SECONDS)
+        if self._thread is not None:
+            self._thread.end_with(lambda: None)  # and with it OpenMP's team of that thread
 
     # --- on the desk
 
