@@ -23,7 +23,7 @@ if uid is not None:
     os.setuid(uid)
 answers = []
 for request in requests:
-    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as sock:
+    with socket.create_connection(("127.0.0.1", port), timeout=120) as sock:
         sock.sendall(request.encode())
         data = b""
         while b"\\r\\n\\r\\n" not in data and (more := sock.recv(65536)):
