@@ -6,14 +6,15 @@ cache never turns a search into an error. Every stage is kept in a `Trace`, so t
 passage was lost.
 """
 
+import asyncio
 import contextlib
 import logging
+import math
 import sqlite3
 import time
-from array import array
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from operator import mul
+from struct import Struct
 
 import msgspec
 
@@ -107,13 +108,12 @@ class Retriever:
         """The same with what every stage found."""
         clock = _Stopwatch()
         trace = Trace(parse(text), ms=clock.ms)
-        vector = await self._embed(text, embedder)
-        clock.lap("embed")
-        frequency = await self._database.read(frequencies, trace.query)
-        keyword = await self._database.read(keyword_scores, trace.query, frequency, scope, DEPTH_KEYWORD)
-        clock.lap("keyword")
-        dense = await self._dense(vector, scope) if vector is not None else []
-        clock.lap("dense")
+        # Side by side: the workers compute while SQLite is read.
+        (frequency, keyword), (vector, dense) = await asyncio.gather(
+            self._by_keywords(trace.query, scope, clock.beside()),
+            self._by_meaning(text, scope, embedder, clock.beside()),
+        )
+        clock.skip()
         found = await self._database.read(gather, keyword, dense, vector, self._vectors.model, scope)
         similar = found.placed(expected(keyword, found.similarities))
         whole = whole_score(frequency, await self._database.read(total_chunks))
@@ -141,6 +141,23 @@ class Retriever:
             clock.lap("rerank")
         trace.passages = trace.passages[:limit]
         return trace
+
+    async def _by_keywords(
+        self, query: Query, scope: Scope, clock: "_Stopwatch"
+    ) -> tuple[dict[str, int], dict[int, float]]:
+        frequency = await self._database.read(frequencies, query)
+        found = await self._database.read(keyword_scores, query, frequency, scope, DEPTH_KEYWORD)
+        clock.lap("keyword")
+        return frequency, found
+
+    async def _by_meaning(
+        self, text: str, scope: Scope, embedder: Embedder | None, clock: "_Stopwatch"
+    ) -> tuple[bytes | None, list[tuple[int, float]]]:
+        vector = await self._embed(text, embedder)
+        clock.lap("embed")
+        dense = await self._dense(vector, scope) if vector is not None else []
+        clock.lap("dense")
+        return vector, dense
 
     async def _by_words(
         self, query: Query, frequency: dict[str, int], scores: dict[int, float], embedder: Embedder | None
@@ -196,8 +213,16 @@ class Retriever:
 class _Stopwatch:
     """Milliseconds between laps, by name."""
 
-    def __init__(self) -> None:
-        self.ms: dict[str, float] = {}
+    def __init__(self, ms: dict[str, float] | None = None) -> None:
+        self.ms: dict[str, float] = {} if ms is None else ms
+        self._last = time.perf_counter()
+
+    def beside(self) -> "_Stopwatch":
+        """One that starts now and writes down its laps with those of this one."""
+        return _Stopwatch(self.ms)
+
+    def skip(self) -> None:
+        """Start a lap; the time before it is counted elsewhere."""
         self._last = time.perf_counter()
 
     def lap(self, name: str) -> None:
@@ -314,13 +339,15 @@ def gather(
 
 
 def _similarities(index: Index, ids: Sequence[int], vector: bytes, model: str | None) -> dict[int, float]:
-    wanted = array("f", vector)
+    # Vectors are of unit length. This is twice as fast as adding up products.
+    numbers = Struct(f"<{len(vector) // 4}f")
+    wanted = numbers.unpack(vector)
     rows = index.db.execute(
         "SELECT chunk.id, data FROM chunk JOIN vector ON vector.text_hash = chunk.text_hash AND model = ?"
-        f" WHERE chunk.id IN ({listed(ids)})",
-        (model,),
+        f" WHERE chunk.id IN ({listed(ids)}) AND length(data) = ?",
+        (model, numbers.size),
     )
-    return {row["id"]: sum(map(mul, wanted, array("f", row["data"]))) for row in rows}
+    return {row["id"]: 1 - math.dist(wanted, numbers.unpack(row["data"])) ** 2 / 2 for row in rows}
 
 
 def expected(keyword: dict[int, float], known: dict[int, float]) -> dict[int, float]:

@@ -90,7 +90,7 @@ def test_the_worker_answers_as_its_parts_do(embed_model_dir: Path, tmp_path: Pat
 
 def _rows(house: Household) -> tuple[int, int]:
     with sqlite3.connect(house.base / "state/knowledge.db") as db:
-        return tuple(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("vector", "sketch"))  # type: ignore[return-value]
+        return tuple(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("vector", "sketch"))
 
 
 async def test_every_vector_has_a_sketch_and_both_are_forgotten_together(house: Household) -> None:
