@@ -1,6 +1,6 @@
 """LangChain's own standard tests of chat models and embedders against a running daemon, for both of its packages.
 
-    LOCALMIND_BASE=http://127.0.0.1:11411 LOCALMIND_MODEL=smollm2:135m pytest --noconftest -c /dev/null FILE
+    LOCALMIND_MODEL=smollm2:135m pytest -o asyncio_mode=auto --noconftest -c /dev/null FILE
 
 Their own environment is made by `run`, beside this. A model that is too weak fails some of them by what it says;
 LOCALMIND_WIRE=FILE writes down what went over the wire, which shows whose fault it is.
