@@ -185,3 +185,28 @@ def test_a_terminal_of_16_colours_in_a_storm_of_sizes_and_with_a_megabyte_pasted
         assert draft == "[pasted 1: 80,001 lines] and on"
     finally:
         terminal.close()
+
+
+def test_with_no_color_a_screen_of_4k_is_drawn_to_its_edges_in_greys_alone(tmp_path: Path) -> None:
+    more = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "SSH_TTY": "none", "NO_COLOR": "1"}
+    note = tmp_path / "note.md"
+    note.write_text("x")
+    environ = os.environ | more | {"COLUMNS": "380", "LINES": "100"}
+    terminal = Terminal([sys.executable, "-c", APP, str(Path(__file__).parent), str(note)], environ)
+    try:
+        terminal.wait_for(b"ready")
+        drawn = terminal.seen
+        terminal.press(b"go\r")
+        terminal.wait_for(b"forty-two")
+        drawn += terminal.seen
+        terminal.press(b"\x11")
+        left = terminal.rest()
+        assert terminal.child.wait() == 0
+        assert b"Traceback" not in left
+        assert re.search(rb"\x1b\[100;\d+H", drawn)  # the last row
+        assert "─".encode() * 300 in drawn
+        colours = set(re.findall(rb"[34]8;2;(\d+);(\d+);(\d+)", drawn + left))
+        assert len(colours) > 3
+        assert all(red == green == blue for red, green, blue in colours)
+    finally:
+        terminal.close()

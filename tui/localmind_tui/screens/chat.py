@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from textual import on, work
 from textual.widgets import Static
 
-from localmind import templates
 from localmind.clean import clean, clean_line
 from localmind.errors import InvalidRequest, LocalmindError
 from localmind_tui.commands import BY_NAME
@@ -301,6 +300,8 @@ class ChatScreen(Conversation):
         self.thread = (await self.desk.daemon.patch(f"/threads/{self._key}", {"options": options}))["thread"]
 
     async def run_template(self, rest: str) -> None:
+        from localmind import templates
+
         name, _, given = rest.partition(" ")
         if not name:
             known = ", ".join(templates.names(self.desk.templates)) or f"none yet, in {self.desk.templates}"

@@ -16,7 +16,6 @@ from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widgets import Static, TextArea
 
-from localmind import templates
 from localmind.clean import clean, clean_line
 from localmind.errors import LocalmindError
 from localmind_tui import clipboard, format
@@ -280,6 +279,8 @@ class Conversation(Screen[None]):
 
     def _complete(self, before: str, first_line: bool) -> Completion | None:
         if first_line and (prefix := "/template ") and before.startswith(prefix) and " " not in before[len(prefix) :]:
+            from localmind import templates  # its patterns take 5 ms to compile, which the first picture saves
+
             names = templates.names(self.desk.templates)
             found = [Candidate(f"{name} ", name) for name in names if name.startswith(before[len(prefix) :])]
             return Completion(len(prefix), tuple(found)) if found else None
