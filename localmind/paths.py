@@ -103,6 +103,11 @@ class Paths:
         return self.config / "models.toml"
 
     @property
+    def chats(self) -> Path:
+        """Copies of threads for the index, where the user wants them: beside the data, which is never indexed."""
+        return self.data.with_name(f"{self.data.name}-chats")
+
+    @property
     def threads_db(self) -> Path:
         return self.data / "threads.db"
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from localmind.assistant.grounded import Grounded
 from localmind.assistant.running import Running
+from localmind.assistant.saved_chats import SavedChats
 from localmind.catalog import Catalog
 from localmind.knowledge.embedder import Embedder
 from localmind.knowledge.knowledge import Knowledge
@@ -48,6 +49,8 @@ class Backend:
     knowledge: Knowledge
     grounded: Grounded
     threads: Threads
+    chats: SavedChats
+    """Threads as a watched folder, when asked."""
     made: MadeModels
     """Models that clients made of others."""
     responses: Responses

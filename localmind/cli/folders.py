@@ -18,6 +18,7 @@ def folders() -> None:
 
     \b
     localmind folders add ~/Documents      index it now, follow changes from then on
+    localmind folders add --chats          your own chats with localmind too
     localmind folders status               what is indexed, what could not be read and why
     localmind folders why FILE             why a file is, or is not, in the index
     localmind folders pause                read and embed nothing until `resume`
@@ -26,22 +27,32 @@ def folders() -> None:
 
 
 @folders.command()
-@click.argument("directory", type=click.Path(path_type=Path))
-def add(directory: Path) -> None:
+@click.argument("directory", type=click.Path(path_type=Path), required=False)
+@click.option("--chats", is_flag=True, help="Your own chats with localmind, instead of a folder.")
+def add(directory: Path | None, chats: bool) -> None:
     """Watch a folder and index what is in it.
 
     Keyword search works while vectors are still being made. Ctrl-C leaves the folder added; the daemon goes on.
+    With --chats, what you and localmind said can be found and cited too; a chat that you delete is forgotten.
     """
-    path = directory.expanduser().absolute()
+    wanted = _wanted(directory, chats)
     with connect() as client:
-        for _ in show_progress(client.events("/folders", {"path": str(path)})):
+        before = {entry["id"] for entry in client.get("/folders")["folders"]}
+        for _ in show_progress(client.events("/folders", wanted)):
             pass
-        found = next(
-            (entry for entry in client.get("/folders")["folders"] if entry["path"] == str(path.resolve())), None
-        )
+        folders = client.get("/folders")["folders"]
+        place = str(directory.expanduser().resolve()) if directory else ""
+        found = next((entry for entry in folders if entry["path"] == place or entry["id"] not in before), None)
     if found is not None:
         note(f"{clean_line(found['path'])}: {found['files']} files, {found['chunks']} chunks indexed")
         _show_problems(found)
+
+
+def _wanted(directory: Path | None, chats: bool) -> dict[str, Any]:
+    """What add and rm are about, as the daemon is asked."""
+    if (directory is None) is not chats:
+        raise click.UsageError("Name a folder, or --chats.")
+    return {"chats": True} if directory is None else {"path": str(directory.expanduser().absolute())}
 
 
 @folders.command("list")
@@ -89,13 +100,17 @@ def status(as_json: bool, follow: bool) -> None:
 
 
 @folders.command()
-@click.argument("directory", type=click.Path(path_type=Path))
-def rm(directory: Path) -> None:
-    """Stop watching a folder and forget what was read in it. Your files stay as they are."""
-    path = directory.expanduser().absolute()
+@click.argument("directory", type=click.Path(path_type=Path), required=False)
+@click.option("--chats", is_flag=True, help="Your own chats with localmind, instead of a folder.")
+def rm(directory: Path | None, chats: bool) -> None:
+    """Stop watching a folder and forget what was read in it. Your files (or chats) stay as they are."""
+    wanted = _wanted(directory, chats)
     with connect() as client:
-        client.delete("/folders", path=str(path))
-    note(f"{path} is no longer watched, and its text is out of the index")
+        client.delete("/folders", **wanted)
+    if chats:
+        note("your chats are no longer indexed; they stay in localmind threads")
+    else:
+        note(f"{wanted['path']} is no longer watched, and its text is out of the index")
 
 
 @folders.command()

@@ -15,6 +15,7 @@ from localmind import catalog
 from localmind.api.backend import Backend, SecondPort
 from localmind.assistant.grounded import Grounded
 from localmind.assistant.running import Running
+from localmind.assistant.saved_chats import SavedChats
 from localmind.catalog import ModelSpec
 from localmind.errors import LocalmindError
 from localmind.knowledge.embedder import Embedder, EmbedModel
@@ -145,6 +146,7 @@ class Core:
             reranker = self._catalog.find(settings.rerank_model)
             self._knowledge.use_reranker(lambda query, texts: self._engines.rerank(reranker, query, texts))
         grounded = Grounded(self._knowledge, self._engines)
+        self._chats = SavedChats(self._threads, self._knowledge, paths.chats)
         self.backend = Backend(
             paths=paths,
             port=port,
@@ -157,6 +159,7 @@ class Core:
             knowledge=self._knowledge,
             grounded=grounded,
             threads=self._threads,
+            chats=self._chats,
             made=MadeModels(paths.made_models_file),
             responses=Responses(paths.responses_db),
             running=Running(grounded, self._engines, self._threads),
@@ -176,6 +179,7 @@ class Core:
         await asyncio.to_thread(self._store.sweep)
         await asyncio.to_thread(shutil.rmtree, self._paths.cache / "uploads", True)
         await self._knowledge.start()
+        await self._chats.start()
         self._remotes.models()
         if self._settings.preload:
             self._preloading = asyncio.create_task(self._engines.preload(), name="preload")
@@ -204,7 +208,8 @@ class Core:
     async def _forget_quotes(self) -> None:
         """Answers quote the passages they rest on."""
         gone = await self._knowledge.unknown(await asyncio.to_thread(self._threads.quoted))
-        await asyncio.to_thread(self._threads.forget_quotes, gone)
+        if await asyncio.to_thread(self._threads.forget_quotes, gone):
+            self._chats.again()
 
     def _text_embedder(self) -> Embedder | None:
         """The embedder as the API asks it for vectors of other people's texts."""
@@ -230,6 +235,7 @@ class Core:
             self._engines.stop,
             self._remotes.close,
             self.backend.pulls.stop,
+            self._chats.close,
             self._knowledge.close,
             self._voice.stop,
             self._read_aloud.stop,

@@ -62,6 +62,12 @@ class Threads:
         self._db = open_database(path, MIGRATIONS, synchronous="FULL")
         self._end_orphans()
 
+    @property
+    def changes(self) -> int:
+        """A number that grows whenever something is written."""
+        with self._lock:
+            return self._db.total_changes
+
     def close(self) -> None:
         """Write drafts and close. Answers still streaming count as crashed at the next opening."""
         with self._lock:

@@ -16,13 +16,15 @@ from starlette.responses import Response
 from localmind.api.backend import Backend
 from localmind.api.native.path import absolute
 from localmind.api.streams import JSON, EventStream, native_sse, sse, started, unless_gone
-from localmind.errors import FolderNotFound
+from localmind.errors import FolderNotFound, InvalidRequest
 from localmind.events import Done, Event
 from localmind.knowledge.state import FolderStatus, Indexing
 
 
 class FolderRequest(BaseModel):
-    path: str = Field(min_length=1)
+    path: str | None = Field(None, min_length=1)
+    chats: bool = False
+    """The user's own chats instead of a folder."""
 
 
 def router(backend: Backend) -> APIRouter:
@@ -57,14 +59,21 @@ def router(backend: Backend) -> APIRouter:
 
     @routes.post("/folders")
     async def add_folder(body: FolderRequest, request: Request) -> Response:
-        """Watch a folder; the events say how far its first indexing is."""
-        folder = await backend.knowledge.add_folder(absolute(body.path))
+        """Watch a folder, or the user's own chats; the events say how far the first indexing is."""
+        if (body.path is None) is not body.chats:
+            raise InvalidRequest("name a path, or chats", hint='{"path": "/home/me/Documents"} or {"chats": true}')
+        folder = await (backend.chats.add() if body.path is None else backend.knowledge.add_folder(absolute(body.path)))
         return EventStream(native_sse(await unless_gone(request, started(_until_indexed(backend, folder.id)))))
 
     @routes.delete("/folders")
-    async def remove_folder(path: str) -> Response:
-        """Stop watching a folder and forget what was read in it."""
-        await backend.knowledge.remove_folder(absolute(path))
+    async def remove_folder(path: str | None = None, chats: bool = False) -> Response:
+        """Stop watching a folder, or the user's own chats, and forget what was read in it."""
+        if (path is None) is not chats:
+            raise InvalidRequest("name a path, or chats", hint="?path=/home/me/Documents or ?chats=true")
+        if path is None or absolute(path) == backend.chats.directory:
+            await backend.chats.remove()
+        else:
+            await backend.knowledge.remove_folder(absolute(path))
         return JSON({})
 
     @routes.get("/folders/why")
