@@ -155,6 +155,7 @@ def _app(engines: "FakeEngines | FakeEnginesInTurn", port: int, origins: frozens
         knowledge=missing,
         grounded=missing,
         threads=missing,
+        chats=missing,
         responses=Responses(Path(os.environ["LOCALMIND_HOME"]) / "responses.db"),
         made=MadeModels(Path("/nowhere/made_models.json")),
         running=missing,
