@@ -14,6 +14,7 @@ from tui_fakes import STATUS, FakeDaemon
 
 from localmind.events import Done, Passage, Progress, ReasoningDelta, Sources, TextDelta
 from localmind.messages import Timings, Usage
+from localmind_tui.widgets.document import Document
 
 DARK, LIGHT = "localmind-dark", "localmind-light"
 SIZES = ((80, 24), (120, 36), (200, 60))
@@ -44,6 +45,7 @@ async def pictures(driver: Driver, snapshot: SnapshotAssertion) -> None:
     for each in driver.app.screen.query(Input):
         each.cursor_blink = False
     driver.app.clear_notifications()
+    await driver.until(lambda: not any(each.colouring for each in driver.chat.query(Document)))
     for theme in (DARK, LIGHT):
         driver.app.theme = theme
         for width, height in SIZES:

@@ -46,6 +46,9 @@ TWICE_S = 1.5
 """A second Ctrl+C within this time leaves."""
 
 
+WINDOWS = Path(__file__).with_name("windows.tcss")
+
+
 class LocalmindApp(App[None]):
     """`environ`, `launch`, `clock` and `here` are seams for tests; by default the real ones."""
 
@@ -119,9 +122,15 @@ class LocalmindApp(App[None]):
                 asyncio.get_running_loop().add_signal_handler(each, self._signalled, each)
 
     def on_ready(self) -> None:
+        self._style_windows()
         if not gc.isenabled():
             gc.freeze()  # what was loaded stays; searching all of it each time would hold up the loop
             gc.enable()
+
+    def _style_windows(self) -> None:
+        """After the first picture, which has none of them; nothing that is there is styled anew for it."""
+        if not self.stylesheet.has_source(str(WINDOWS)):
+            self.stylesheet.read(WINDOWS)
 
     def _signalled(self, number: int) -> None:
         """Leave as by the key: drafts are written and the terminal is given back."""
@@ -162,6 +171,7 @@ class LocalmindApp(App[None]):
             return
         from localmind_tui.screens.first_run import FirstRun
 
+        self._style_windows()
         here = any(model.get("installed") and model.get("role") == "chat" for model in models)
         if not here or not self.desk.link.status.get("folders"):
             chosen = await self.push_screen_wait(FirstRun(self.desk, self.pulling))

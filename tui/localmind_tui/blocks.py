@@ -1,8 +1,7 @@
 """Where a growing Markdown text can be cut so that the part before the cut never changes again.
 
-A Markdown widget builds a list, a quote or a code block anew each time a word is added to it, which
-costs up to 180 ms a token. So only closed blocks are given to it, and the open one is shown as plain
-text. This module finds the border; it draws nothing.
+Parsing and laying out all of a long answer for each word that is added would take a core, so what is closed is read
+once and only the open block is read anew. This module finds the border; it draws nothing.
 """
 
 import re

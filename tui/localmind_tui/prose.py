@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from rich.cells import cell_len
 from textual.content import Content, Span
 from textual.style import Style
 
@@ -234,12 +235,13 @@ def _wrapped(line: Line, width: int) -> Iterator[tuple[Content, int]]:
     inset = Content(" ") if code else EMPTY
     room = max(4, width - line.first.cell_length - 2 * len(inset.plain))
     if line.copies:  # at the right edge
-        padded = line.text.pad_left(max(0, room - line.text.cell_length))
+        label = line.text.truncate(room)
+        padded = label.pad_left(max(0, room - label.cell_length))
         yield _filled(line.first, inset + padded, line.fill, width), 0
         return
     text = line.text
     fits = text.cell_length <= room
-    parts = [text] if fits else text.fold(room) if code else text.wrap(room)
+    parts = [text] if fits else text.divide(_edges(text.plain, room)) if code else text.wrap(room)
     position = 0
     for number, part in enumerate(parts):
         if not fits:  # the blanks between two rows are in neither
@@ -250,6 +252,20 @@ def _wrapped(line: Line, width: int) -> Iterator[tuple[Content, int]]:
             edge + position - len(before.plain) - len(inset.plain),
         )
         position += len(part.plain)
+
+
+def _edges(text: str, room: int) -> list[int]:
+    """Where a line is cut that is cut anywhere; `Content.fold` goes through all colours of the line for each row."""
+    if text.isascii():
+        return list(range(room, len(text), room))
+    edges, used = [], 0
+    for place, letter in enumerate(text):
+        cells = cell_len(letter)
+        if used + cells > room:
+            edges.append(place)
+            used = 0
+        used += cells
+    return edges
 
 
 def _filled(before: Content, text: Content, fill: str, width: int) -> Content:

@@ -180,7 +180,7 @@ class ChatScreen(Conversation):
 
     def action_sources(self) -> None:
         for turn in reversed(self.transcript.turns):
-            if turn.sources.passages:
+            if turn.passages:
                 self.set_focus(turn.sources)  # at once, so that a quick Enter does not miss it
                 return
         self.notify("No answer has sources yet.", markup=False)

@@ -36,8 +36,8 @@ from localmind_tui.widgets.sources import passage_text
 from localmind_tui.widgets.transcript import Transcript
 from localmind_tui.widgets.turn import TurnView
 
-WINDOW = 2
-"""Turns of a thread that are opened at once; more come when they do not fill the view, or its top is reached."""
+TURN_ROWS = 10
+"""Rows that a turn is thought to have: so many are opened at once as fill the view; more come at its top."""
 AROUND = 4
 """Turns that are opened around a place that was searched for."""
 MORE = 4
@@ -145,7 +145,7 @@ class Conversation(Screen[None]):
         found: dict[str, Any] = {"thread": None, "messages": [], "start": 0}
         if thread:
             try:
-                limit = WINDOW if around is None else AROUND
+                limit = max(2, self.app.size.height // TURN_ROWS) if around is None else AROUND
                 found = await self.desk.daemon.get(f"/threads/{thread}", limit=limit, around=around)
             except LocalmindError as problem:
                 self.complain(problem)
@@ -383,8 +383,8 @@ class Conversation(Screen[None]):
         turns = self.transcript.turns
         focused = [turn for turn in turns if turn.has_focus or turn.has_focus_within]
         for turn in focused or reversed(turns):
-            if turn.sources.passages:
-                self.query_one("#passages-text", Static).update(passage_text(turn.sources.passages, self._roots))
+            if turn.passages:
+                self.query_one("#passages-text", Static).update(passage_text(turn.passages, self._roots))
                 panel.scroll_home(animate=False)
                 return
         self.query_one("#passages-text", Static).update("No answer has sources yet.")

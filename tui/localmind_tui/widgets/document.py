@@ -25,6 +25,8 @@ from localmind_tui.prose import Code, Line, Piece, Reader, Row
 
 LARGE = 3_000
 """Characters that take longer to parse than a frame may."""
+COLOURS_AFTER_S = 0.5
+"""Code is there to be read before it is coloured: the patterns of a language alone take 0.1 s to compile."""
 ROOM = 4
 """Empty rows below an open block when it has been laid out: laying out the conversation costs more than drawing."""
 
@@ -53,6 +55,8 @@ class Document(Widget):
         self._laid = (0, 0)  # how many pieces are laid out in `_rows`, and for which width
         self._strips: dict[int, Strip] = {}
         self._held = 0  # rows that were given room
+        self.colouring = 0
+        """How many blocks or groups of them wait for their colours."""
 
     def on_mount(self) -> None:
         if self._codes:
@@ -174,19 +178,22 @@ class Document(Widget):
     # -- code
 
     def _colour(self, first: int) -> None:
-        self.run_worker(self._coloured(first), group="colour")
+        self.colouring += 1
+        self.set_timer(COLOURS_AFTER_S, lambda: self.run_worker(self._coloured(first), group="colour"))
 
     async def _coloured(self, first: int) -> None:
         """Colour blocks of code, from this one on, that hold still in the meantime."""
         from localmind_tui.colours import coloured  # pygments: needed by the first block of code
 
-        for which in range(first, len(self._codes)):
-            code = self._codes[which]
-            colour = coloured if len(code.text) < LARGE else None
-            lines = colour(code) if colour else await asyncio.to_thread(coloured, code)
-            if which >= len(self._codes) or self._codes[which] is not code:
-                return
-            self._recolour(which, lines)
+        try:
+            for which in range(first, len(self._codes)):
+                code = self._codes[which]
+                lines = await asyncio.to_thread(coloured, code)
+                if which >= len(self._codes) or self._codes[which] is not code:
+                    return
+                self._recolour(which, lines)
+        finally:
+            self.colouring -= 1
 
     def _recolour(self, which: int, lines: Sequence[Content]) -> None:
         places = [

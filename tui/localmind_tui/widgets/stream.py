@@ -18,7 +18,7 @@ from localmind_tui.blocks import closed_length
 if TYPE_CHECKING:
     from localmind_tui.widgets.document import Document
 
-SHARE = 0.11
+SHARE = 0.10
 """Of a core, that this program may use while an answer is written; the model wants the rest."""
 FASTEST_S = 0.1
 SLOWEST_S = 0.5

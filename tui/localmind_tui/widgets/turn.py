@@ -60,7 +60,7 @@ class TurnView(Vertical):
         self.state: State = exchange.answer.state if exchange.answer else "streaming"
         settled = exchange.answer is not None and exchange.answer.state != "streaming"
         self.stream = StreamView(exchange.answer.content if exchange.answer and settled else None)
-        self.sources = SourcesView()
+        self._sources: SourcesView | None = None
         self.note = ""
         self.usage = exchange.answer.usage if exchange.answer else Usage()
         self.pieces = 0
@@ -91,7 +91,20 @@ class TurnView(Vertical):
         self._show_thinking()
         if self.said is not None and self.state != "streaming":
             self.settle_note(self.said)
-            self.sources.show(self.said.sources, self._roots)
+            if self.said.sources:
+                self.sources.show(self.said.sources, self._roots)
+
+    @property
+    def sources(self) -> SourcesView:
+        """Made when it is asked for: a list costs more than all the rest of a turn."""
+        if self._sources is None:
+            self._sources = SourcesView()
+        return self._sources
+
+    @property
+    def passages(self) -> tuple[Passage, ...]:
+        """What the answer rests on."""
+        return tuple(self._sources.passages) if self._sources is not None else ()
 
     @property
     def answer(self) -> str:
@@ -125,6 +138,8 @@ class TurnView(Vertical):
             self._thoughts_view.update(clean(self._thoughts))
 
     def cite(self, passages: Sequence[Passage]) -> None:
+        if not passages and self._sources is None:
+            return
         if passages and not self.sources.is_attached and self.is_attached:
             self.mount(self.sources)
         self.sources.show(passages, self._roots)
@@ -249,7 +264,7 @@ class TurnView(Vertical):
             self.post_message(self.Asked(self, "choose", wanted))
 
     def action_sources(self) -> None:
-        if self.sources.passages:
+        if self.passages:
             self.sources.focus()
 
     def action_go(self, step: int) -> None:
