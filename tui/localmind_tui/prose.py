@@ -258,7 +258,8 @@ def _edges(text: str, room: int) -> list[int]:
     """Where a line is cut that is cut anywhere; `Content.fold` goes through all colours of the line for each row."""
     if text.isascii():
         return list(range(room, len(text), room))
-    edges, used = [], 0
+    edges: list[int] = []
+    used = 0
     for place, letter in enumerate(text):
         cells = cell_len(letter)
         if used + cells > room:
