@@ -64,7 +64,6 @@ class Document(Widget):
 
     async def append(self, text: str) -> None:
         """Add closed blocks in the place of the open one."""
-        self._drop_open()
         first = len(self._codes)
         read = self._reader.read
         new = read(text) if len(text) < LARGE else await asyncio.to_thread(read, text)
