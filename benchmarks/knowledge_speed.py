@@ -316,6 +316,7 @@ async def search(base: Path, embedder: Path, chunks: int, *, prepare: bool) -> N
             return
     else:
         await bench.knowledge.start()
+        await until(lambda: bench.knowledge._database.read(vector_rows.complete))
     await until(lambda: all(bench.knowledge._vectors.ready(number) for number in bench.knowledge._reading.work))
     for question in questions[:3]:
         await bench.knowledge.search(question)

@@ -207,7 +207,10 @@ class Core:
 
     async def _forget_quotes(self) -> None:
         """Answers quote the passages they rest on."""
-        gone = await self._knowledge.unknown(await asyncio.to_thread(self._threads.quoted))
+        kept = self.backend.responses
+        rest_on = await asyncio.to_thread(self._threads.quoted) + await asyncio.to_thread(kept.quoted)
+        gone = await self._knowledge.unknown(rest_on)
+        await asyncio.to_thread(kept.forget, gone)
         if await asyncio.to_thread(self._threads.forget_quotes, gone):
             self._chats.again()
 

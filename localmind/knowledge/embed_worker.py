@@ -182,6 +182,8 @@ def create() -> WorkerMain:
     """Entry point of the worker kind `embed`."""
     # The tokenizer's own thread pool would compete with the encoder's for the same cores.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # So would numpy's: products as small as ours take 34 ms on its two threads and 4 on one. Before numpy is imported.
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
     calls, exact = EmbedCalls(), Exact()
     names = ("load", "embed", "index", "near", "count_tokens")
     methods = {name: getattr(calls, name) for name in names} | {"exact": exact.exact}

@@ -98,6 +98,8 @@ class Embedding:
     async def _drain(self) -> None:
         # An installed index is checked, and what was deleted leaves it, also when no embedder is there.
         stored = 0
+        for root_id in self._roots():
+            await self._vectors.check(root_id)
         while True:
             await self._gate.turn()
             window = await self._window()

@@ -135,6 +135,17 @@ class VectorIndex:
             await self._database.run(vector_rows.add_stale, root_id, deleted)
         return True
 
+    async def check(self, root_id: int) -> None:
+        """Look whether what Chroma holds of a root may answer. It adds nothing, so it need not wait for the gate:
+        without it a paused index would be searched by brute force."""
+        there = self._server is not None or self._path().exists()
+        if self.models.wanted is None or root_id in self._open or self._suspect or not there:
+            return
+        try:
+            self._suspect = not await self._check(root_id, self.models.wanted)
+        except LocalmindError as error:
+            self.distrust(error)
+
     def ready(self, root_id: int) -> bool:
         """Whether Chroma passed its check for this root."""
         return root_id in self._open

@@ -7,6 +7,7 @@ user's disk and patience last. Calls are short and blocking, safe from any threa
 
 import sqlite3
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,10 @@ CREATE TABLE response (
 """,
     ),
 )
+
+_WITH_SOURCES = "FROM response, json_each(CAST(response.body AS TEXT), '$.sources') AS source"
+"""Answers with the passages that they were given, a row each."""
+_PATH = "json_extract(source.value, '$.path')"
 
 
 @dataclass(slots=True, frozen=True)
@@ -98,6 +103,35 @@ class Responses:
         self.get(response_id)
         with self._lock, transaction(self._db) as db:
             db.execute("DELETE FROM response WHERE id = ?", (response_id,))
+
+    def quoted(self) -> list[tuple[str, int]]:
+        """(file, chunk) that some answer rests on: those that `file_search` found for it."""
+        with self._lock:
+            if not self._path.exists():
+                return []
+            chunk = "json_extract(source.value, '$.chunk_id')"
+            rows = self._db.execute(f"SELECT DISTINCT {_PATH}, {chunk} {_WITH_SOURCES}")
+            return [(str(row[0]), int(row[1] or 0)) for row in rows]
+
+    def forget(self, gone: Collection[str]) -> int:
+        """Remove the answers that rest on these files, and all that go on from them; returns how many.
+
+        A client that wants to go on from one is told that it is gone, as when it is too old.
+        """
+        if not gone or not self._path.exists():
+            return 0
+        marks = ", ".join("?" * len(gone))
+        with self._lock:
+            with transaction(self._db) as db:
+                count = db.execute(
+                    "DELETE FROM response WHERE id IN ("
+                    f"WITH RECURSIVE lost (id) AS (SELECT response.id {_WITH_SOURCES} WHERE {_PATH} IN ({marks})"
+                    " UNION SELECT response.id FROM response JOIN lost ON response.previous = lost.id)"
+                    " SELECT id FROM lost)",
+                    tuple(gone),
+                ).rowcount
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return count
 
     @property
     def _db(self) -> sqlite3.Connection:

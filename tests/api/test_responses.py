@@ -185,3 +185,31 @@ def test_the_oldest_make_room_and_a_chain_with_a_hole_is_told(tmp_path: Any) -> 
     again = Responses(tmp_path / "responses.db")
     assert again.get("r1").previous == "r0"
     again.close()
+
+
+def test_an_answer_from_a_file_that_is_gone_leaves_no_byte_and_takes_along_what_went_on_from_it(tmp_path: Any) -> None:
+    store = Responses(tmp_path / "responses.db")
+    assert store.quoted() == []
+
+    def answer(number: int, previous: int | None, *paths: str) -> StoredResponse:
+        sources = [{"path": path, "chunk_id": 7, "text": "the violet ocelot"} for path in paths]
+        body = {"id": f"r{number}", "output": "violet ocelot" if paths else "an ocelot, as said", "sources": sources}
+        before = None if previous is None else f"r{previous}"
+        return StoredResponse(f"r{number}", before, [{"content": f"question {number}"}], body)
+
+    store.add(answer(1, None))
+    store.add(answer(2, 1, "/files/a.md", "/files/b.md"))
+    store.add(answer(3, 2))
+    store.add(answer(4, None, "/files/b.md"))
+    assert sorted(store.quoted()) == [("/files/a.md", 7), ("/files/b.md", 7)]
+    assert store.forget([]) == 0
+    assert store.forget(["/files/a.md"]) == 2
+    assert store.get("r4").body["sources"]
+    with pytest.raises(NotFound):
+        store.chain("r3")
+    assert store.forget(["/files/b.md"]) == 1
+    assert store.get("r1").id == "r1"
+    store.close()
+    left = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"violet" not in left
+    assert b"question 1" in left
