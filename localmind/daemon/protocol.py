@@ -53,6 +53,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._body_due = False
         self._sock = sock = cast(socket.socket, transport.get_extra_info("socket"))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
+        self.transport.set_write_buffer_limits(high=0)  # the end of an answer has a deadline like its middle
         peer_of = functools.cache(lambda: _peer(sock))
         if sock.family == socket.AF_UNIX:
             self.client = ("unix", id(transport))

@@ -29,6 +29,10 @@ class EchoApp:
         if scope["path"] == "/endless":
             await self._endless(send, receive)
             return
+        if scope["path"] == "/long":  # more than the kernel takes, and less than would fill our own buffer besides
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"x" * 180_000})
+            return
         size, more = 0, True
         while more:
             message = await receive()
@@ -134,6 +138,20 @@ async def test_who_does_not_read_an_answer_gives_its_place_back(served: tuple[Ec
         await until(lambda: streams(1))
         await until(lambda: streams(0))
         assert app.streamed <= 2**20, "little is made for who does not read"
+        watched = select.poll()
+        watched.register(stalled, select.POLLHUP)
+
+        async def told() -> bool:
+            return bool(watched.poll(0))
+
+        await until(told)
+
+
+async def test_who_does_not_read_the_end_of_an_answer_is_closed_too(served: tuple[EchoApp, int]) -> None:
+    with socket.socket() as stalled:
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stalled.connect(("127.0.0.1", served[1]))
+        stalled.send(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n")
         watched = select.poll()
         watched.register(stalled, select.POLLHUP)
 
