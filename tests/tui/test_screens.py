@@ -175,15 +175,21 @@ async def test_folders_are_added_paused_asked_alone_and_removed(start: Start, tm
         await driver.until(lambda: isinstance(driver.app.screen, FoldersScreen) and len(lines(driver)) == 1)
 
 
+async def download_begun(driver: Driver) -> Static:
+    """The first run with the recommended model on its way; returns what it says of models."""
+    await driver.until(lambda: isinstance(driver.app.screen, FirstRun) and driver.app.screen.query("#added"))
+    model = driver.app.screen.query_one("#model", Static)
+    await driver.until(lambda: "qwen3:4b, 2.5 GB" in str(model.content))
+    await driver.press("enter")
+    await driver.until(lambda: "qwen3:4b" in driver.daemon.pulls)
+    return model
+
+
 async def test_the_first_run_fetches_a_model_takes_a_folder_and_begins(start: Start, tmp_path: Path) -> None:
     daemon = FakeDaemon(tmp_path / "threads.db", status=STATUS | {"folders": []})
     daemon.models[0]["installed"] = False
     async with start(daemon, greeted=False) as driver:
-        await driver.until(lambda: isinstance(driver.app.screen, FirstRun) and driver.app.screen.query("#added"))
-        model = driver.app.screen.query_one("#model", Static)
-        await driver.until(lambda: "qwen3:4b, 2.5 GB" in str(model.content))
-        await driver.press("enter")
-        await driver.until(lambda: "qwen3:4b" in daemon.pulls)
+        model = await download_begun(driver)
         daemon.pulls["qwen3:4b"].put_nowait(Progress("fetch", 50e6, 100e6, "B"))
         await driver.until(lambda: "50 %" in str(model.content))
         driver.app.screen.query_one(Input).value = str(tmp_path)
@@ -203,11 +209,7 @@ async def test_the_first_run_takes_the_starter_where_the_hub_cannot_be_reached(s
     daemon = FakeDaemon(tmp_path / "threads.db", status=STATUS | {"folders": []})
     daemon.models[0] |= {"installed": False, "starter": True}
     async with start(daemon, greeted=False) as driver:
-        await driver.until(lambda: isinstance(driver.app.screen, FirstRun) and driver.app.screen.query("#added"))
-        model = driver.app.screen.query_one("#model", Static)
-        await driver.until(lambda: "qwen3:4b, 2.5 GB" in str(model.content))
-        await driver.press("enter")
-        await driver.until(lambda: "qwen3:4b" in daemon.pulls)
+        model = await download_begun(driver)
         daemon.pulls["qwen3:4b"].put_nowait(DownloadFailed("the Hub cannot be reached"))
         await driver.until(lambda: "smollm2:135m" in daemon.pulls)
         await driver.until(lambda: "qwen3:4b cannot be had now: the Hub cannot be reached" in str(model.content))
