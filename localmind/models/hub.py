@@ -116,11 +116,8 @@ def _listing(endpoint: str, repo: str, revision: str, config: HubConfig) -> HubR
     except errors.HfHubHTTPError as problem:
         raise _refused(shown, repo, revision, endpoint, token, problem) from problem
     except httpx2.HTTPError as problem:
-        text = clean_line(str(problem))[:200] or type(problem).__name__
-        raise IndexUnreachable(
-            f"{without_credentials(endpoint)} cannot be reached: {text}",
-            hint="check the connection; set HF_ENDPOINT to a mirror, or give a file: localmind models import PATH",
-        ) from problem
+        hint = "check the connection; set HF_ENDPOINT to a mirror, or give a file: localmind models import PATH"
+        raise not_reached(without_credentials(endpoint), problem, hint) from problem
     except errors.HFValidationError as problem:
         raise ModelNotFound(f"{clean_line(repo)} is no name of a repository", hint="hf.co/ORG/REPO") from problem
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:
@@ -212,3 +209,9 @@ def _refused(shown: str, repo: str, revision: str, endpoint: str, token: str | N
     if status >= 500:
         return IndexUnreachable(text, hint="try again later, or set HF_ENDPOINT to a mirror")
     return DownloadFailed(text, hint=wants if status in (401, 403) else "is HF_ENDPOINT the address of a hub?")
+
+
+def not_reached(address: str, problem: Exception, hint: str) -> IndexUnreachable:
+    """The network's own words, without the system's number for them."""
+    words = re.sub(r"^\[Errno -?\d+\] ", "", clean_line(str(problem))[:200]) or type(problem).__name__
+    return IndexUnreachable(f"{address} cannot be reached: {words}", hint=hint)

@@ -19,7 +19,7 @@ from localmind.catalog import FileSpec, HubSource, ModelSpec, UrlSource
 from localmind.errors import DownloadFailed, HashMismatch, IndexUnreachable, ModelFileBroken
 from localmind.events import Progress
 from localmind.models.choose import choose, included
-from localmind.models.hub import COMMIT, OFFLINE, HubFile, HubRepo, authorization, file_url, listing
+from localmind.models.hub import COMMIT, OFFLINE, HubFile, HubRepo, authorization, file_url, listing, not_reached
 from localmind.models.peer import Wanted, asked
 from localmind.models.pip_config import without_credentials
 from localmind.models.steps import in_thread
@@ -167,10 +167,7 @@ class UrlPull:
                 if answer.status_code != 200:
                     raise DownloadFailed(f"{self.origin} answers {answer.status_code}", hint="is the address right?")
         except (httpx2.HTTPError, httpx2.InvalidURL) as problem:
-            raise IndexUnreachable(
-                f"{self.origin} cannot be reached: {str(problem) or type(problem).__name__}",
-                hint="is the address right?",
-            ) from problem
+            raise not_reached(self.origin, problem, "is the address right?") from problem
         if not length.isdigit() or not 0 < int(length) <= 1 << 44:
             raise DownloadFailed(f"{self.origin} does not say how long it is", hint="fetch it, then models import PATH")
         return int(length)

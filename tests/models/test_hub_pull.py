@@ -23,6 +23,7 @@ from localmind.errors import (
     ModelNotFound,
 )
 from localmind.models.describe import undescribed
+from localmind.models.hub import not_reached
 from localmind.models.hub_config import HubConfig
 from localmind.models.names import find_model
 from localmind.models.pip_config import IndexConfig
@@ -357,3 +358,17 @@ async def test_the_manifest_of_an_older_version_is_still_read(repo, store: Store
     manifest.write_text(json.dumps(old))
     assert [found.name for found in store.list()] == [spec.name]
     assert store.locate(spec.name).exists()
+
+
+@pytest.mark.parametrize(
+    ("problem", "words"),
+    [
+        (OSError(-2, "Name or service not known"), "Name or service not known"),
+        (OSError("odd \x1b[31mred"), "odd red"),
+        (TimeoutError(), "TimeoutError"),
+    ],
+)
+def test_a_hub_that_cannot_be_reached_is_told_in_words(problem: Exception, words: str) -> None:
+    told = not_reached("https://hub.test", problem, "a hint")
+    assert told.message == f"https://hub.test cannot be reached: {words}"
+    assert told.hint == "a hint"
