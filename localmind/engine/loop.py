@@ -146,7 +146,8 @@ class Loop:
         with self._wake:
             if self._stopping:
                 raise ShuttingDown("the engine is stopping")
-            waiting = self._scheduler.queued + self.memory.fetching + len(self._commands.submits)
+            begun = self._scheduler.away
+            waiting = self._scheduler.queued + begun + self.memory.fetching + len(self._commands.submits)
             if waiting >= self._limits.max_queued:
                 raise QueueFull(f"{waiting} requests are waiting already", hint="localmind status")
             self._numbers += 1

@@ -264,7 +264,7 @@ class Pool:
 
     def park(self, sequence: Sequence) -> None:
         """Take a running sequence's cells away; what does not fit in main memory is evaluated again later."""
-        if sequence.stored and self._fits_ram(sequence.stored):
+        if sequence.stored and self.fits_ram(sequence.stored):
             self.actions.append(Save(sequence, sequence.slot))
             sequence.saved = SAVING
             self._parked.add(sequence)
@@ -338,7 +338,8 @@ class Pool:
         else:
             self.forget(sequence)
 
-    def _fits_ram(self, cells: int) -> bool:
+    def fits_ram(self, cells: int) -> bool:
+        """Whether so many cells of a running sequence may be copied to main memory."""
         return cells + sum(each.stored for each in self._parked) <= self._ram_cells
 
     def _fit_ram(self, newcomer: Sequence, protected: "set[Sequence] | frozenset[Sequence]" = frozenset()) -> None:

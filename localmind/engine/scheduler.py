@@ -1,18 +1,20 @@
 """Decides who is evaluated next: admission by cells, and one step at a time.
 
-Pure Python over counts, so that it is tested without a model. All decode rows come first, then
-prompts, as many tokens as the time budget allows. Admission counts what a request is *expected* to
-need, not the worst it could; when that was too optimistic the youngest sequence is parked in main
-memory and goes on later where it was, so llama_decode never runs out of cells, no request is cut
-short because of another, and the oldest always moves. It knows no clock and touches no native
-memory: what must be copied, shared and cleared is part of the step.
+Pure Python over counts, so that it is tested without a model. Admission counts what a request is
+*expected* to need, not the worst it could; when that was too optimistic the youngest sequence is
+parked in main memory and goes on later where it was, so llama_decode never runs out of cells, no
+request is cut short because of another, and the oldest always moves. When more want to run than
+there are places or cells for, they take turns: who comes newly gets the place of who has said most,
+and that one comes back when its turn is. It knows no clock and touches no native memory: what must
+be copied, shared and cleared is part of the step; what a step evaluates is decided in rows.py.
 """
 
 from bisect import insort
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Iterable
 
 from localmind.engine.pool import Kind, Pool, Reuse
+from localmind.engine.rows import LEAST_CHECKPOINT, Rows
 from localmind.engine.sequence import Row, Sequence, State, Step
 from localmind.engine.waiting import WaitingLine
 
@@ -22,10 +24,13 @@ EXPECTED_TOKENS = 512
 RESUME_TOKENS = 64
 """Cells beyond its own length that a parked sequence comes back for, so that it is not parked again at once."""
 
-GROUP_STEPS = 8
-"""Steps that one adapter set keeps while another has work: switching rebuilds the compute graph."""
+LEAST_TURN = 8
+"""Tokens that an answer may say in its turn before it makes way for one that has not begun: fifty answers that nobody
+reads must not keep a newcomer waiting until they end."""
 
-LEAST_CHECKPOINT = 32
+TURN = 64
+"""Tokens that it may say before it makes way for others that have begun. Copying its cells away and back costs about
+as much as evaluating a fiftieth of them."""
 
 
 class Scheduler:
@@ -43,8 +48,9 @@ class Scheduler:
         window: int = 0,
         prefill_budget: Callable[[int], int] = lambda decoding: 1 << 30,
         expected_tokens: int = EXPECTED_TOKENS,
+        turns: tuple[int, int] = (LEAST_TURN, TURN),
     ) -> None:
-        """`prefill_budget` gets the number of decode rows and returns how many prompt tokens a step may add."""
+        """`prefill_budget` as for Rows; `turns`: tokens before one makes way for a newcomer, and for others."""
         if n_batch <= max_running:
             raise ValueError(f"a batch of {n_batch} leaves no room for a prompt beside {max_running} decode rows")
         self.pool = Pool(
@@ -54,16 +60,14 @@ class Scheduler:
         self.parkings = 0
         self._n_ctx = n_cells
         self._expected_tokens = expected_tokens
-        self._n_batch = n_batch
-        self._n_outputs = n_outputs
         self._max_running = min(max_running, n_slots, n_outputs)
-        self._prefill_budget = prefill_budget
+        self._turns = turns
+        self._rows = Rows(self.pool, n_batch=n_batch, n_outputs=n_outputs, prefill_budget=prefill_budget)
         self._line = WaitingLine()
         self._running: list[Sequence] = []  # by number, oldest first
-        self._parked: list[Sequence] = []  # by number
+        self._parked: list[Sequence] = []  # for want of cells; by number
+        self._away: list[Sequence] = []  # parked because it was others' turn
         self._admissions = 0
-        self._group: Hashable = ()
-        self._group_steps = 0
 
     @property
     def n_cells(self) -> int:
@@ -74,9 +78,14 @@ class Scheduler:
         return len(self._line)
 
     @property
+    def away(self) -> int:
+        """Requests that have begun and wait for their next turn. May be asked from any thread."""
+        return len(self._away)
+
+    @property
     def active(self) -> tuple[Sequence, ...]:
         """Running and parked."""
-        return (*self._running, *self._parked)
+        return (*self._running, *self._parked, *self._away)
 
     @property
     def running(self) -> tuple[Sequence, ...]:
@@ -93,13 +102,14 @@ class Scheduler:
     @property
     def idle(self) -> bool:
         """Nothing to evaluate and nothing to do to the memory."""
-        return not (self._line or self._running or self._parked or self.pool.actions)
+        return not (self._line or self._running or self._parked or self._away or self.pool.actions)
 
     def submit(self, sequence: Sequence) -> None:
         """Queue a new sequence. Its prompt and one token more must fit the context: the caller has checked."""
         # Not against `n_cells`: when the memory proved smaller than it said, whoever needs it all learns so by trying.
         if not 0 < sequence.prompt_length == len(sequence.tokens) < sequence.limit <= self._n_ctx:
             raise ValueError(f"prompt {len(sequence.tokens)}, limit {sequence.limit}, cells {self._n_ctx}")
+        sequence.used_at = self.steps
         self._line.add(sequence)
 
     def finish(self, sequence: Sequence, *, keep: bool = True) -> None:
@@ -114,7 +124,7 @@ class Scheduler:
                 else:
                     self.pool.release(sequence)
             case State.PARKED:
-                self._parked.remove(sequence)
+                (self._away if sequence in self._away else self._parked).remove(sequence)
                 self.pool.release(sequence)
         if sequence.state is not State.CACHED:
             sequence.state = State.FREE
@@ -129,9 +139,9 @@ class Scheduler:
             self._settle(sequence)
         if self._running:
             self.pool.thin(self._running)
-        rows = self._rows()
+        rows = self._rows.of(self._running)
         actions, self.pool.actions = tuple(self.pool.actions), []
-        return Step(actions, rows, self._group)
+        return Step(actions, rows, self._rows.group)
 
     def evaluated(self, rows: Iterable[Row]) -> None:
         """The native call went well: the rows' tokens are in memory now, drafted ones too."""
@@ -187,11 +197,14 @@ class Scheduler:
         return max(self._running, key=lambda sequence: (sequence.background, sequence.number))
 
     def _park(self, sequence: Sequence) -> None:
+        self._stop(sequence)
+        insort(self._parked, sequence, key=lambda each: each.number)
+
+    def _stop(self, sequence: Sequence) -> None:
         self._running.remove(sequence)
         self.pool.park(sequence)
         sequence.state = State.PARKED
         self.parkings += 1
-        insort(self._parked, sequence, key=lambda each: each.number)
 
     def _resume(self) -> None:
         """Bring parked sequences back, the oldest first, while their length and a little more fits."""
@@ -200,32 +213,79 @@ class Scheduler:
             head = self._next()
             if sequence.background and head is not None and not head.background:
                 return
-            sequence.claim = min(sequence.limit, len(sequence.tokens) + RESUME_TOKENS)
-            if self._running and self._committed() + sequence.claim > self.n_cells:
-                return
-            if not self.pool.free_up(sequence.stored) and not self._running:
-                self.pool.unsaved(sequence)  # it no longer fits whole: evaluate it again, piece by piece
-            if self.pool.cells.free < sequence.stored or not self.pool.unpark(sequence):
+            if not self._come_back(sequence):
                 return
             self._parked.remove(sequence)
-            decoding = sequence.generated > 0 and sequence.pending == 1
-            self._start(sequence, State.DECODE if decoding else State.PREFILL)
+
+    def _come_back(self, sequence: Sequence) -> bool:
+        sequence.claim = min(sequence.limit, len(sequence.tokens) + RESUME_TOKENS)
+        if self._running and self._committed() + sequence.claim > self.n_cells:
+            return False
+        if not self.pool.free_up(sequence.stored) and not self._running:
+            self.pool.unsaved(sequence)  # it no longer fits whole: evaluate it again, piece by piece
+        if self.pool.cells.free < sequence.stored or not self.pool.unpark(sequence):
+            return False
+        decoding = sequence.generated > 0 and sequence.pending == 1
+        self._start(sequence, State.DECODE if decoding else State.PREFILL)
+        return True
 
     def _next(self) -> Sequence | None:
         return self._line.next(Counter(sequence.client for sequence in self._running)) if len(self._line) else None
 
     def _admit(self) -> None:
+        """Let in who has not begun and who gave its place up, the longest waiting first, until nobody can be."""
         while True:
-            head = self._next()
-            if head is None or any(parked.background <= head.background for parked in self._parked):
+            least = min(self._away, key=lambda each: (each.background, each.used_at), default=None)
+            waiting = [each for each in (least, self._next()) if each is not None]
+            waiting.sort(key=lambda each: (each.background, each.used_at))
+            if not any(self._let_in(each) for each in waiting):
                 return
-            if len(self._running) < self._max_running and self._try(head):
-                continue
-            # Who is interactive does not wait for who is not.
-            victim = self._victim() if self._running else None
-            if head.background or victim is None or not victim.background:
-                return
-            self._park(victim)
+
+    def _let_in(self, sequence: Sequence) -> bool:
+        """True when something has changed: it runs now, or somebody has made way."""
+        if any(parked.background <= sequence.background for parked in self._parked):
+            return False
+        if len(self._running) < self._max_running and self._enter(sequence):
+            return True
+        victim = self._victim() if self._running else None
+        if victim is not None and victim.background and not sequence.background:
+            self._park(victim)  # who is interactive does not wait for who is not
+            return True
+        victim = self._makes_way(sequence)
+        if victim is None:
+            return False
+        self._stop(victim)
+        self._away.append(victim)
+        self._enter(sequence)
+        return True
+
+    def _enter(self, sequence: Sequence) -> bool:
+        if sequence.state is State.QUEUED:
+            return self._try(sequence)
+        if not self._come_back(sequence):
+            return False
+        self._away.remove(sequence)
+        return True
+
+    def _makes_way(self, sequence: Sequence) -> Sequence | None:
+        """Who leaves room enough and had its turn: of the client with most running, the one that said most in it."""
+        running = Counter(each.client for each in self._running)
+        newcomer = sequence.state is State.QUEUED
+        expected, turn = (self._expected_tokens, self._turns[0]) if newcomer else (RESUME_TOKENS, self._turns[1])
+        room = self.n_cells - self._committed() - min(sequence.limit, len(sequence.tokens) + expected)
+        own = self.pool.cells.own
+        able = (
+            each
+            for each in self._running
+            if each.state is State.DECODE
+            and each.said_in_turn >= turn
+            and each.background >= sequence.background
+            and running[each.client] >= running[sequence.client]
+            and room + own(each.slot) + each.growth >= 0
+            and 2 * own(each.slot) >= each.stored  # copied back it would share no longer
+            and self.pool.fits_ram(each.stored)
+        )
+        return max(able, key=lambda each: (running[each.client], each.said_in_turn), default=None)
 
     def _try(self, head: Sequence) -> bool:
         self._admissions += 1
@@ -245,6 +305,7 @@ class Scheduler:
 
     def _start(self, sequence: Sequence, state: State) -> None:
         sequence.state = state
+        sequence.turn_began = len(sequence.tokens)
         insort(self._running, sequence, key=lambda each: each.number)
 
     def _committed(self) -> int:
@@ -266,83 +327,3 @@ class Scheduler:
             return
         sequence.waits_for, sequence.waits_until = None, 0
         self.pool.improve(sequence)
-
-    # --- what a step evaluates
-
-    def _rows(self) -> tuple[Row, ...]:
-        self._choose_group()
-        here = [sequence for sequence in self._running if sequence.group == self._group]
-        decoding = [sequence for sequence in here if sequence.state is State.DECODE]
-        prefilling = [sequence for sequence in here if sequence.state is State.PREFILL and sequence.waits_for is None]
-        self.pool.free_up(len(decoding))  # who came back since `_make_room` may have taken what that had freed
-        free = self.pool.cells.free
-        rows = self._decode_rows(decoding, min(free, self._n_batch))
-        used = sum(row.n_tokens for row in rows)
-        if not prefilling:
-            return tuple(rows)
-        budget = min(self._n_batch - used, max(1, self._prefill_budget(used)))
-        wanted = min(budget, sum(sequence.pending for sequence in prefilling))
-        self.pool.free_up(used + wanted)
-        room = min(wanted, self.pool.cells.free - used)
-        if not rows:
-            room = max(room, 1)  # somebody must move, if only to learn that there really is no cell
-        rows += self._prefill_rows(prefilling, room, self._n_outputs - used)
-        return tuple(rows)
-
-    def _decode_rows(self, decoding: list[Sequence], room: int) -> list[Row]:
-        rows = []
-        spare = min(room, self._n_outputs) - len(decoding)
-        for sequence in decoding:
-            draft = sequence.draft[: max(0, min(spare, sequence.limit - len(sequence.tokens) - 1))]
-            spare -= len(draft)
-            rows.append(Row(sequence, sequence.stored, 1, True, draft))
-        return rows
-
-    def _prefill_rows(self, prefilling: list[Sequence], room: int, outputs: int) -> list[Row]:
-        """Half of the room is for the shortest rest, so that a short prompt passes a long one, which still moves: an
-        only token is the long one's."""
-        rows = []
-        order = self._order(prefilling)
-        shortest = min(order, key=lambda sequence: sequence.pending)
-        shares = [(shortest, room // 2)] if shortest is not order[0] else []
-        shares += [(sequence, room) for sequence in order]
-        taken: dict[Sequence, int] = {}
-        for sequence, share in shares:
-            count = min(share, room, self._chunk(sequence) - taken.get(sequence, 0))
-            if count > 0:
-                taken[sequence] = taken.get(sequence, 0) + count
-                room -= count
-        for sequence, count in taken.items():
-            samples = count == sequence.pending
-            if samples and not outputs:
-                continue
-            outputs -= samples
-            rows.append(Row(sequence, sequence.stored, count, samples))
-        return rows
-
-    def _order(self, prefilling: list[Sequence]) -> list[Sequence]:
-        """Interactive before background; the first of each client before its second."""
-        seen: Counter[tuple[bool, str]] = Counter()
-        ranked = []
-        for sequence in prefilling:
-            line = sequence.background, sequence.client
-            ranked.append((sequence.background, seen[line], sequence.number, sequence))
-            seen[line] += 1
-        return [entry[-1] for entry in sorted(ranked, key=lambda entry: entry[:3])]
-
-    def _chunk(self, sequence: Sequence) -> int:
-        """Tokens that may be evaluated at once: a memory that cannot be cut stops before the last for a checkpoint."""
-        if self.pool.kind == "whole" and sequence.pending > 1 and sequence.prompt_length > LEAST_CHECKPOINT:
-            return sequence.pending - 1
-        return sequence.pending
-
-    def _choose_group(self) -> None:
-        """Stay with an adapter set for some steps, then let the next one have its turn."""
-        groups = list(dict.fromkeys(each.group for each in self._running if each.waits_for is None))
-        if not groups or groups == [self._group]:
-            return
-        self._group_steps += 1
-        if self._group not in groups:
-            self._group, self._group_steps = groups[0], 0
-        elif self._group_steps >= GROUP_STEPS:
-            self._group, self._group_steps = groups[(groups.index(self._group) + 1) % len(groups)], 0

@@ -46,6 +46,8 @@ class Sequence:
     sliding window than the window."""
     claim: int = 0
     """Length that admission expects it to reach; growth beyond it is allowed while there are free cells."""
+    turn_began: int = 0
+    """Length that it had when it last got a place among the running ones."""
     admitted: int = 0
     """Order of admission; a sequence waits only for one that was admitted before."""
     draft: "array[int]" = field(default_factory=lambda: array("i"))
@@ -77,6 +79,10 @@ class Sequence:
     @property
     def generated(self) -> int:
         return len(self.tokens) - self.prompt_length
+
+    @property
+    def said_in_turn(self) -> int:
+        return len(self.tokens) - self.turn_began
 
     @property
     def growth(self) -> int:

@@ -44,6 +44,7 @@ class Machine:
         idle_cells: int = 1 << 20,
         prefill: int = 1 << 30,
         expected_tokens: int = 512,
+        turns: tuple[int, int] = (8, 64),
         seed: int = 0,
         trouble: float = 0.0,
         backend: type[FakeBackend] = FakeBackend,
@@ -65,6 +66,7 @@ class Machine:
             window=window,
             prefill_budget=lambda decoding: prefill,
             expected_tokens=expected_tokens,
+            turns=turns,
         )
         self.memory = Memory(self.backend, self.scheduler, None, lambda call: call())
         self.live: list[Sequence] = []

@@ -8,7 +8,8 @@ from fake_machine import ALPHABET, Machine, alone, next_token
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from localmind.engine.scheduler import EXPECTED_TOKENS, GROUP_STEPS, Scheduler
+from localmind.engine.rows import GROUP_STEPS
+from localmind.engine.scheduler import EXPECTED_TOKENS, Scheduler
 from localmind.engine.sequence import Sequence, State, new_sequence
 
 DOCUMENTS = [[next_token([number, place]) for place in range(90)] for number in range(3)]
@@ -57,6 +58,7 @@ machines = st.fixed_dictionaries(
         "idle_cells": st.sampled_from([0, 60, 1 << 20]),
         "prefill": st.sampled_from([1, 16, 64, 1 << 30]),
         "expected_tokens": st.sampled_from([0, 3, 512]),
+        "turns": st.sampled_from([(1, 1), (2, 6), (8, 64)]),
         "seed": st.integers(0, 1 << 16),
     }
 )
