@@ -19,6 +19,7 @@ from localmind.api.backend import Backend
 from localmind.api.choices import At, begun, side_by_side
 from localmind.api.fields import GenerationFields
 from localmind.api.streams import unless_gone
+from localmind.api.told_schema import with_schema
 from localmind.catalog import ModelSpec
 from localmind.errors import FolderNotFound, InvalidRequest
 from localmind.events import Done, Event, Passage, Sources, TextDelta
@@ -127,7 +128,11 @@ async def answers(
 
 
 def dressed(target: Target, asked: Request) -> Request:
-    """The request with what a made model says first, and in its template."""
+    """The request with what a made model says first, and in its template; a schema stands behind the question.
+
+    Not so of questions to the files, which are searched for as they are."""
+    if not target.files:
+        asked = with_schema(asked)
     made = target.made
     if made is None or not asked.messages:
         return asked

@@ -6,6 +6,7 @@ Their own environment is made by `run`, beside this. A model that is too weak fa
 LOCALMIND_WIRE=FILE writes down what went over the wire, which shows whose fault it is.
 """
 
+import json
 import os
 from typing import Any
 
@@ -24,11 +25,24 @@ MOST_TOKENS = 200
 
 
 def written(response: httpx.Response) -> None:
+    response.read()
+    write_down(response)
+
+
+async def written_later(response: httpx.Response) -> None:
+    await response.aread()
+    write_down(response)
+
+
+def write_down(response: httpx.Response) -> None:
+    """One line of JSON: which test, what was asked, what was answered."""
     if place := os.environ.get("LOCALMIND_WIRE"):
+        test = os.environ.get("PYTEST_CURRENT_TEST", "").partition(" ")[0].partition("::")[2]
         request = response.request
-        with open(place, "ab") as log:
-            log.write(b"> " + request.url.path.encode() + b" " + request.content + b"\n")
-            log.write(b"< %d " % response.status_code + response.read() + b"\n")
+        row = {"test": test, "path": request.url.path, "status": response.status_code}
+        row |= {"asked": json.loads(request.content or b"null"), "answer": response.text}
+        with open(place, "a") as log:
+            log.write(json.dumps(row) + "\n")
 
 
 class OfThisDaemon(ChatModelIntegrationTests):
@@ -54,7 +68,7 @@ class TestOpenAI(OfThisDaemon):
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        hooks = {"response": [written]}
+        hooks, later = {"response": [written]}, {"response": [written_later]}
         return {
             "base_url": f"{BASE}/v1",
             "api_key": "none",
@@ -64,6 +78,7 @@ class TestOpenAI(OfThisDaemon):
             "temperature": 0,
             "stream_usage": True,
             "http_client": httpx.Client(event_hooks=hooks, timeout=120),
+            "http_async_client": httpx.AsyncClient(event_hooks=later, timeout=120),
         }
 
 
@@ -74,13 +89,14 @@ class TestOllama(OfThisDaemon):
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        hooks = {"response": [written]}
+        hooks, later = {"response": [written]}, {"response": [written_later]}
         return {
             "base_url": BASE,
             "model": MODEL,
             "num_predict": MOST_TOKENS,
             "temperature": 0,
             "client_kwargs": {"timeout": 120},
+            "async_client_kwargs": {"event_hooks": later},
             "sync_client_kwargs": {"event_hooks": hooks},
         }
 
