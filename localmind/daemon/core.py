@@ -5,9 +5,7 @@ and folders compared after the sockets are bound; a model is loaded by the first
 """
 
 import asyncio
-import logging
 import shutil
-import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -17,7 +15,7 @@ from localmind.assistant.grounded import Grounded
 from localmind.assistant.running import Running
 from localmind.assistant.saved_chats import SavedChats
 from localmind.catalog import ModelSpec
-from localmind.errors import LocalmindError
+from localmind.daemon.ending import one_after_the_other
 from localmind.knowledge.embedder import Embedder, EmbedModel
 from localmind.knowledge.knowledge import Knowledge
 from localmind.knowledge.vector_index import Server
@@ -39,8 +37,6 @@ from localmind.workers.supervisor import Supervisor, launcher
 
 INDEX_REST_S = 30.0
 """A worker of the index that died three times in ten minutes rests for so long."""
-
-log = logging.getLogger("localmind.daemon")
 
 
 class Core:
@@ -229,8 +225,10 @@ class Core:
     async def stop(self) -> None:
         """End streams with a last event, then jobs, workers and databases; each whatever became of those before it."""
 
-        async def databases() -> None:
+        async def threads() -> None:
             self._threads.close()
+
+        async def responses() -> None:
             self.backend.responses.close()
 
         ends: list[Callable[[], Awaitable[object]]] = [
@@ -243,12 +241,7 @@ class Core:
             self._voice.stop,
             self._read_aloud.stop,
             *(worker.stop for worker in self._workers),
-            databases,
+            threads,
+            responses,
         ]
-        for end in ends:
-            try:
-                await end()
-            except (LocalmindError, OSError, sqlite3.Error) as problem:  # its files may be gone
-                log.warning("at the end: %s", problem)
-            except Exception:  # whatever it is, the parts after it must end too
-                log.exception("at the end")
+        await one_after_the_other(ends)
