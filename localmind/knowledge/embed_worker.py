@@ -7,6 +7,7 @@ a restarted worker needs no ceremony. What to embed first is the daemon's decisi
 here too, since whoever searches needs this worker anyway.
 """
 
+import functools
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from localmind.errors import InvalidRequest, ModelFileBroken
 from localmind.knowledge.convert import converted, read_config
 from localmind.knowledge.exact import Exact
 from localmind.knowledge.late import scores, silent, sketch, word_weights
+from localmind.knowledge.ranking import rank_call
 from localmind.knowledge.urgent import UrgentWorker
 from localmind.workers.runtime import Reply, WorkerMain
 
@@ -119,7 +121,7 @@ def _sequence_limit(model_dir: Path, positions: int) -> int:
 
 
 class EmbedCalls:
-    """The methods of the worker: `load`, `embed`, `index`, `near`, `count_tokens`. Runs on the worker's one thread."""
+    """The methods of the worker: `load`, `embed`, `index`, `rank`, `count_tokens`. Runs on the worker's one thread."""
 
     def __init__(self) -> None:
         self._loaded_models: dict[tuple[str, str, int], Embedder] = {}
@@ -148,9 +150,10 @@ class EmbedCalls:
         vectors = self._loaded(params).embed(texts, between=self.between, sketches=sketches)
         return [vectors.astype("<f4").tobytes(), *(sketches[number] for number in range(len(texts)))]
 
-    def near(self, params: dict[str, Any], reply: Reply) -> list[float]:
-        """`{text, weights: {word: weight}, sketches, …load's}` → a score each."""
-        return self._loaded(params).near(str(params["text"]), params["weights"], params["sketches"])
+    def rank(self, params: dict[str, Any], reply: Reply) -> Any:
+        """`{database, hits, vector, model, …load's}` → what ranking.py makes of them."""
+        embedder = self._loaded(params)
+        return rank_call(params, functools.partial(embedder.near, str(params["hits"]["text"])))
 
     def count_tokens(self, params: dict[str, Any], reply: Reply) -> list[int]:
         """`{texts, …load's}` → tokens of each."""
@@ -175,7 +178,12 @@ class EmbedCalls:
 
 def urgent(method: str, params: dict[str, Any]) -> bool:
     """Whether somebody waits at a screen for this call."""
-    return method in ("exact", "near") or (method == "embed" and params.get("kind") == "query")
+    return method in ("exact", "inside", "rank") or (method == "embed" and params.get("kind") == "query")
+
+
+def leads_on(method: str, params: dict[str, Any]) -> bool:
+    """Whether it is not the last call of a search: the ranking is."""
+    return method != "rank" and bool(params.get("searching"))
 
 
 def create() -> WorkerMain:
@@ -185,8 +193,8 @@ def create() -> WorkerMain:
     # So would numpy's: products as small as ours take 34 ms on its two threads and 4 on one. Before numpy is imported.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     calls, exact = EmbedCalls(), Exact()
-    names = ("load", "embed", "index", "near", "count_tokens")
-    methods = {name: getattr(calls, name) for name in names} | {"exact": exact.exact}
-    worker = UrgentWorker(methods, urgent)
+    names = ("load", "embed", "index", "rank", "count_tokens")
+    methods = {name: getattr(calls, name) for name in names} | {"exact": exact.exact, "inside": exact.inside}
+    worker = UrgentWorker(methods, urgent, leads_on=leads_on)
     calls.between = worker.let_urgent_pass
     return worker

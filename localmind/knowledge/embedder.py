@@ -5,11 +5,15 @@ no queue: small calls keep a question from waiting behind a folder.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
+from localmind.knowledge.ranking import Hits, Ranked
+from localmind.knowledge.scope import Scope
 from localmind.workers.process import WorkerCalls
 
 TIMEOUT_S = 60.0
@@ -57,11 +61,26 @@ class Embedder:
         width = len(data) // len(texts)
         return [(data[at * width : (at + 1) * width], one) for at, one in enumerate(sketches)]
 
-    async def near(self, text: str, weights: Mapping[str, float], sketches: Sequence[bytes]) -> list[float]:
-        """How near the words of a question come to those of each sketch. `weights`: by lower-case word."""
-        params = self._params(text=text, weights=dict(weights), sketches=list(sketches))
-        found: list[float] = await self._calls.call("near", params, timeout=TIMEOUT_S)
+    async def ask(self, question: str) -> bytes:
+        """The vector of a question, at the beginning of a search: the ranking follows soon."""
+        params = self._params(texts=[question], kind="query", searching=True)
+        data: bytes = await self._calls.call("embed", params, timeout=TIMEOUT_S)
+        return data
+
+    async def inside(self, database: Path, scope: Scope, vector: bytes, most: int) -> list[tuple[int, float]] | None:
+        """(chunk, similarity) of all chunks of a scope, best first; None if there are more than `most`."""
+        params = {"database": str(database), "scope": msgspec.to_builtins(scope), "model": self.model.name}
+        found: list[tuple[int, float]] | None = await self._calls.call(
+            "inside", params | {"vector": vector, "most": most, "searching": True}, timeout=TIMEOUT_S
+        )
         return found
+
+    async def rank(self, database: Path, hits: Hits, vector: bytes) -> Ranked:
+        """One order of what both halves of a search found, best first."""
+        params = self._params(
+            database=str(database), hits=msgspec.to_builtins(hits), vector=vector, model=self.model.name
+        )
+        return msgspec.convert(await self._calls.call("rank", params, timeout=TIMEOUT_S), Ranked)
 
     async def count(self, texts: Sequence[str]) -> int:
         """Tokens that the model reads of these texts together."""

@@ -1,4 +1,5 @@
-"""Exact search by brute force over the vectors in SQLite, while Chroma lacks some or all of them.
+"""Exact search by brute force over the vectors in SQLite: where Chroma lacks some or all of them, and in a small
+part of a folder, of which its nearest neighbours may hold nothing.
 
 Runs in the embed worker. Vectors are kept in memory in half precision while they are asked for (77 MB
 for 100,000 of MiniLM), and what was added or deleted since the last question is brought up to date by
@@ -11,6 +12,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from localmind.knowledge.index import Index
+from localmind.knowledge.ranking import similarities
+from localmind.knowledge.scope import Scope, condition
 from localmind.workers.runtime import Reply
 
 # Rows converted to full precision and multiplied at once: 6 MB for MiniLM.
@@ -64,6 +70,18 @@ class Exact:
             scores[start : start + SLICE] = kept.matrix[start : start + SLICE].astype(numpy.float32) @ query
         best = numpy.argsort(-scores, kind="stable")[: int(params["k"])]
         return [(int(kept.ids[index]), float(scores[index])) for index in best]
+
+    def inside(self, params: dict[str, Any], reply: Reply) -> list[tuple[int, float]] | None:
+        """`{database, scope, model, vector, most}` → `[[id, cosine similarity], …]` of all chunks of a scope, best
+        first; None when they are more than `most`."""
+        with contextlib.closing(Index.reader(Path(str(params["database"])))) as index:
+            where, values = condition(index, msgspec.convert(params["scope"], Scope))
+            most = int(params["most"])
+            rows = index.db.execute(f"SELECT id FROM chunk WHERE {where} LIMIT ?", [*values, most + 1]).fetchall()
+            if len(rows) > most:
+                return None
+            scores = similarities(index, [row["id"] for row in rows], params["vector"], params["model"])
+        return sorted(scores.items(), key=lambda pair: -pair[1])
 
     def _refreshed(self, db: sqlite3.Connection, key: tuple[str, int, str], wanted: Any, dim: int) -> _Kept:
         import numpy

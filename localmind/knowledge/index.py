@@ -83,14 +83,14 @@ class Index:
             self.db.execute("VACUUM")
 
     @classmethod
-    def reader(cls, path: Path) -> "Index":
+    def reader(cls, path: Path, *, cache_kib: int = READER_CACHE) -> "Index":
         """A second connection that can only read: a search never waits for a file that is being stored."""
         index = cls.__new__(cls)
         index._clock, index.path = time.time, path
         index.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_MS / 1000)
         index.db.row_factory = sqlite3.Row
         index.db.execute("PRAGMA query_only = ON")
-        index.db.execute(f"PRAGMA cache_size = -{READER_CACHE}")
+        index.db.execute(f"PRAGMA cache_size = -{cache_kib}")
         return index
 
     def close(self) -> None:

@@ -73,17 +73,18 @@ def scores(states: Any, weights: Sequence[float], sketches: Sequence[bytes]) -> 
     share = numpy.asarray(weights, dtype=numpy.float32)
     if not share.any():
         share = numpy.ones(len(share), dtype=numpy.float32)
-    question = states @ projection(states.shape[1])
-    question /= numpy.maximum(numpy.linalg.norm(question, axis=1, keepdims=True), 1e-12)
-    counts = [len(one) // BYTES for one in sketches]
-    if not sum(counts):
-        return [0.0] * len(sketches)
-    packed = numpy.frombuffer(b"".join(sketches), dtype=numpy.uint8).reshape(-1, BYTES)
-    signs = (numpy.unpackbits(packed, axis=1).astype(numpy.float32) * 2 - 1) / numpy.sqrt(BITS)
-    near = question @ signs.T
-    found, at = [], 0
-    for count in counts:
-        best = near[:, at : at + count].max(axis=1) if count else numpy.zeros(len(share), dtype=numpy.float32)
-        found.append(float(best @ share / share.sum()))
-        at += count
-    return found
+    heard = numpy.flatnonzero(share)
+    counts = numpy.array([len(one) // BYTES for one in sketches])
+    found = numpy.zeros(len(sketches), dtype=numpy.float32)
+    spoken = numpy.flatnonzero(counts)
+    if len(spoken):
+        question = states[heard] @ projection(states.shape[1])
+        question /= numpy.maximum(numpy.linalg.norm(question, axis=1, keepdims=True), 1e-12)
+        packed = numpy.frombuffer(b"".join(sketches), dtype=numpy.uint8).reshape(-1, BYTES)
+        # A bit b stands for 2 b - 1; that is worked out after the product, which is a tenth as big.
+        near = 2 * (question @ numpy.unpackbits(packed, axis=1).astype(numpy.float32).T)
+        near -= question.sum(axis=1, keepdims=True)
+        first = numpy.cumsum(counts[spoken]) - counts[spoken]
+        best = numpy.maximum.reduceat(near, first, axis=1) / numpy.sqrt(BITS)
+        found[spoken] = share[heard] @ best / share.sum()
+    return [float(one) for one in found]

@@ -172,8 +172,9 @@ class VectorIndex:
 
     async def _search_exactly(self, root_id: int, model: str, vector: bytes, k: int, which: str) -> dict[int, float]:
         where = {"database": str(self._database.path), "root": root_id, "model": model, "which": which}
+        where |= {"vector": vector, "k": k, "searching": True}
         try:
-            answer = await self._exact.call("exact", where | {"vector": vector, "k": k}, timeout=TIMEOUT_S)
+            answer = await self._exact.call("exact", where, timeout=TIMEOUT_S)
         except LocalmindError as error:
             log.warning("searching by keywords only: %s", error)
             return {}

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,13 @@ from localmind.knowledge.exact import Exact
 from localmind.knowledge.extract_child import extract_file
 from localmind.knowledge.knowledge import Knowledge
 from localmind.knowledge.pace import Situation
+from localmind.knowledge.ranking import rank_call
 from localmind.knowledge.search import Floor
 from localmind.knowledge.state import FolderStatus
 
 Method = Callable[[dict[str, Any], Any], Any]
 VECTOR_METHODS = ("open", "count", "add", "delete", "query", "ids", "drop", "close")
-EMBED_METHODS = ("embed", "index", "near", "load")
+EMBED_METHODS = ("embed", "index", "rank", "load")
 
 
 class FakeReply:
@@ -82,6 +83,12 @@ def toy_vector(text: str) -> numpy.ndarray:
     return vector / max(float(numpy.linalg.norm(vector)), 1e-9)
 
 
+def near(weights: Mapping[str, float], sketches: Sequence[bytes]) -> list[float]:
+    """The share of the question's words that a text holds, by weight."""
+    held = [sum(weights[word] for word in {*each.decode().split()} & {*weights}) for each in sketches]
+    return [one / (sum(weights.values()) or 1.0) for one in held]
+
+
 class ToyEmbedder:
     """Counts what it embeds, to show that nothing is embedded twice."""
 
@@ -97,11 +104,8 @@ class ToyEmbedder:
         vectors = self.embed(params | {"kind": "passage"}, reply)
         return [vectors, *(" ".join(re.findall(r"\w+", text.lower())).encode() for text in params["texts"])]
 
-    def near(self, params: dict[str, Any], reply: Any) -> list[float]:
-        """The share of the question's words that a text holds, by weight."""
-        weights = params["weights"]
-        held = [sum(weights[word] for word in {*each.decode().split()} & {*weights}) for each in params["sketches"]]
-        return [one / (sum(weights.values()) or 1.0) for one in held]
+    def rank(self, params: dict[str, Any], reply: Any) -> Any:
+        return rank_call(params, near)
 
     def load(self, params: dict[str, Any], reply: Any) -> dict[str, int]:
         return {"dim": DIM, "max_tokens": 256}
@@ -169,7 +173,10 @@ class Household:
         self.base = base
         self.toy = ToyEmbedder()
         self.store = ToyVectors()
-        self.embed = FakeCalls({name: getattr(self.toy, name) for name in EMBED_METHODS} | {"exact": Exact().exact})
+        self.embed = FakeCalls(
+            {name: getattr(self.toy, name) for name in EMBED_METHODS}
+            | {"exact": Exact().exact, "inside": Exact().inside}
+        )
         self.vectors = FakeCalls(self.store.methods())
         self.extract = FakeCalls({"extract": lambda params, reply: extract_file(params | {"tokenizer": None})})
         self.model = EmbedModel("toy:1", base, base)

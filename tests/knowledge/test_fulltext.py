@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from localmind.knowledge import vector_rows
 from localmind.knowledge.chunk import Chunk
 from localmind.knowledge.index import Index
-from localmind.knowledge.retrieve import total_chunks
+from localmind.knowledge.keywords import total_chunks
 from localmind.knowledge.scan import Entry
 
 WORDS = ["boiler", "October", "keys", "neighbour", "锅炉"]

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from localmind.knowledge.chunk import Chunk
 from localmind.knowledge.index import Index
+from localmind.knowledge.keywords import frequencies, keyword_scores
 from localmind.knowledge.language import EXTRA_LIMIT, extra_words, language, pairs, runs, spellings
-from localmind.knowledge.retrieve import frequencies, keyword_scores
 from localmind.knowledge.scan import Entry
 from localmind.knowledge.scope import Scope
 from localmind.knowledge.search import parse

@@ -83,7 +83,7 @@ def test_the_worker_answers_as_its_parts_do(embed_model_dir: Path, tmp_path: Pat
     data, one, two = calls.index(model | {"texts": ["a red boat", ""]}, reply)
     assert data == calls.embed(model | {"texts": ["a red boat", ""], "kind": "passage"}, reply)
     assert (len(one), len(two)) == (2 * BYTES, 0)
-    near = calls.near(model | {"text": "which boat?", "weights": {"boat": 3.0}, "sketches": [one, two]}, reply)
+    near = calls._loaded(model).near("which boat?", {"boat": 3.0}, [one, two])
     assert near[0] > 0.2
     assert near[1] == 0
 
@@ -121,5 +121,5 @@ async def test_a_search_goes_on_when_words_cannot_be_compared(house: Household) 
     def dies(params: object, reply: object) -> None:
         raise WorkerDied("the embed worker was killed by SIGKILL")
 
-    house.embed.methods["near"] = dies
+    house.embed.methods["rank"] = dies
     assert (await house.knowledge.search("Who serviced the boiler?"))[0].path.endswith("boiler.md")

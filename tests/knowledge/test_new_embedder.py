@@ -1,7 +1,5 @@
 """A change of the embedder happens in the background: the old one answers until every passage has its new vector."""
 
-from typing import Any
-
 from knowledge_fakes import Household, eventually
 
 from localmind.knowledge.embedder import EmbedModel
@@ -60,40 +58,3 @@ async def test_without_the_old_embedder_keywords_and_the_new_vectors_answer(hous
         indexing = await house.knowledge.indexing()
         assert indexing.answering_model == "toy:2"
         assert await house.found("boiler serviced") == ["boiler.md"]
-
-
-def test_a_question_passes_between_two_batches_of_a_long_list() -> None:
-    import threading
-
-    from knowledge_fakes import FakeReply
-
-    from localmind.knowledge.urgent import UrgentWorker
-
-    order: list[Any] = []
-    begun, sent, done = threading.Event(), threading.Event(), threading.Event()
-
-    class Reply(FakeReply):
-        def result(self, value: Any = None) -> None:
-            order.append(value)
-            if len(order) == 4:
-                done.set()
-
-    def long(params: dict[str, Any], reply: Any) -> str:
-        begun.set()
-        assert sent.wait(60)
-        worker.let_urgent_pass()
-        return str(params["name"])
-
-    def short(params: dict[str, Any], reply: Any) -> str:
-        return "question"
-
-    worker = UrgentWorker({"long": long, "short": short}, lambda method, params: method == "short")
-    worker.call("long", {"name": "first list"}, Reply())
-    assert begun.wait(60)
-    worker.call("long", {"name": "second list"}, Reply())
-    worker.call("short", {}, Reply())
-    worker.call("short", {}, Reply())
-    sent.set()
-    assert done.wait(60)
-    assert order == ["question", "question", "first list", "second list"]
-    worker.close()

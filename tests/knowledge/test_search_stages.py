@@ -122,7 +122,7 @@ async def test_a_trace_names_what_every_stage_found(notes: Household) -> None:
     best = trace.passages[0].chunk_id
     assert all(best in stage for stage in (trace.keyword, trace.dense, trace.fused, trace.shown, trace.unranked))
     assert trace.evidence >= trace.floor
-    assert set(trace.ms) == {"embed", "keyword", "dense", "fuse", "words", "judge", "read"}
+    assert set(trace.ms) == {"embed", "keyword", "dense", "rank", "read"}
     [chunk] = await notes.knowledge.chunks([best])
     assert chunk.path.endswith("june.md")
 
