@@ -7,7 +7,7 @@ from typing import Any
 from localmind.engine.worker import EngineWorker
 from localmind.errors import LocalmindError
 
-WAIT = 60.0
+WAIT = 240.0
 PLAN = {
     "n_ctx": 512,
     "n_batch": 64,
