@@ -166,3 +166,14 @@ def served(tmp_path_factory: pytest.TempPathFactory, starter_store: Store) -> It
         yield made
     finally:
         end(made)
+
+
+@pytest.fixture(scope="session")
+def strangers(tmp_path_factory: pytest.TempPathFactory, starter_store: Store) -> Iterator[Home]:
+    """A daemon as everybody has it, with the models, for all tests of those who must get nothing from it."""
+    made = new_home(tmp_path_factory.mktemp("strangers"), starter_store)
+    try:
+        made.start()
+        yield made
+    finally:
+        end(made)

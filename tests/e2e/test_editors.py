@@ -1,6 +1,6 @@
 """Editors and programs at the prompt, the real ones, with the settings that docs/editors.md gives for them.
 
-Collected where LOCALMIND_TEST_EDITORS names a directory that has them (docs/api-tests.md says how it is made). The
+Each runs where its program is (programs.py says where that is looked for, docs/api-tests.md how it comes there). The
 model is of random weights: what is tested is that its words come where the user reads them.
 """
 
@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 from conftest_e2e import PATIENCE_S, Home, end, new_home
+from programs import PLACE
+from programs import program as found
 from test_tiny_models import install
-
-PLACE = Path(os.environ["LOCALMIND_TEST_EDITORS"])
 
 VIM = """
 set nocompatible
@@ -68,10 +68,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
 
 def run(place: Path, program: str, *arguments: str, **settings: str) -> str:
     """What a program writes to stdout. It must end well, and knows of nobody's settings but those given."""
-    command = PLACE / "bin" / program
-    assert command.exists(), f"{command} is missing"
+    command = found(program)
+    assert command is not None
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "TERM") if name in os.environ}
-    found = subprocess.run(
+    done = subprocess.run(
         [command, *arguments],
         env={**kept, "HOME": str(place), "XDG_CACHE_HOME": str(place), **settings},
         cwd=place,
@@ -80,10 +80,11 @@ def run(place: Path, program: str, *arguments: str, **settings: str) -> str:
         text=True,
         timeout=PATIENCE_S,
     )
-    assert found.returncode == 0, found.stdout + found.stderr
-    return found.stdout
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
+@pytest.mark.needs("nvim")
 def test_llama_vim_gets_its_completion_with_every_field_that_it_keeps(tiny: Home, tmp_path: Path) -> None:
     result = tmp_path / "cache.json"
     base = tiny.url.removesuffix("/v1")
@@ -97,6 +98,7 @@ def test_llama_vim_gets_its_completion_with_every_field_that_it_keeps(tiny: Home
     assert answer["timings/predicted_n"] > 0
 
 
+@pytest.mark.needs("emacs")
 def test_gptel_reads_whole_answers_and_streams_in_both_of_its_dialects(tiny: Home, tmp_path: Path) -> None:
     script = EMACS.format(elisp=PLACE / "elisp", host=f"127.0.0.1:{tiny.port}", patience=100)
     (tmp_path / "run.el").write_text(script)
@@ -106,6 +108,7 @@ def test_gptel_reads_whole_answers_and_streams_in_both_of_its_dialects(tiny: Hom
     assert all(int(count) for _, count in answers), said
 
 
+@pytest.mark.needs("llm")
 def test_llm_prints_an_answer(tiny: Home, tmp_path: Path) -> None:
     entry = f"- model_id: localmind\n  model_name: tiny:llama\n  api_base: {tiny.url}\n"
     (tmp_path / "extra-openai-models.yaml").write_text(entry)
@@ -113,6 +116,7 @@ def test_llm_prints_an_answer(tiny: Home, tmp_path: Path) -> None:
     assert run(tmp_path, "llm", *asked, LLM_USER_PATH=str(tmp_path)).strip()
 
 
+@pytest.mark.needs("aider")
 def test_aider_asks_and_shows_what_it_was_answered(tiny: Home, tmp_path: Path) -> None:
     name = "openai/tiny:llama"
     (tmp_path / "a.py").write_text("print(1)\n")

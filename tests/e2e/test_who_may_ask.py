@@ -1,16 +1,15 @@
 """Every route of a real daemon against who must get nothing: web pages, other names, other users, wrong tokens."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest_e2e import PATIENCE_S, Home, end, new_home
+from conftest_e2e import PATIENCE_S, Home, new_home
+from every_route import Route, every_route
 
 from localmind.api.security import PUBLIC_PATHS
 
@@ -31,41 +30,12 @@ for request in requests:
     answers.append(data.decode("latin-1"))
 print(json.dumps(answers))
 """
-EXTRA = [
-    *(("GET", path) for path in ("/nothing", "/docs", "/redoc", "/openapi.json", "/", "/models", "/api/hello", "/mcp")),
-    *(("POST", path) for path in ("/", "/chat/completions", "/completions", "/embeddings", "/rerank", "/mcp")),
-    *(("POST", path) for path in ("/reranking", "/v1/reranking", "/api/event_logging/batch", "//v1//chat/completions")),
-    ("DELETE", "/v1/models"),
-    ("HEAD", "/api/tags"),
-    ("TRACE", "/v1/models"),
-]
-"""What the document does not list: aliases, the greeting, MCP, and what is not there at all."""
 OTHER_USER = 65534
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    home = new_home(tmp_path_factory.mktemp("who"), None)
-    try:
-        home.start()
-        yield home
-    finally:
-        end(home)
-
-
-@pytest.fixture(scope="module")
-def routes(served: Home) -> list[tuple[str, str]]:
-    [answer] = ask(served, ["GET /openapi.json HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"])
-    length = int(answer.lower().split("content-length: ")[1].split("\r\n")[0])
-    with socket.create_connection(("127.0.0.1", served.port)) as sock:
-        sock.sendall(f"GET /openapi.json HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\n\r\n".encode())
-        data = b""
-        while len(data.partition(b"\r\n\r\n")[2]) < length:
-            data += sock.recv(65536)
-    paths = json.loads(data.partition(b"\r\n\r\n")[2])["paths"]
-    found = [(method.upper(), path) for path, methods in paths.items() for method in methods]
-    assert len(found) > 60
-    return [(method, path.replace("{", "").replace("}", "")) for method, path in found] + EXTRA
+def routes(strangers: Home) -> list[Route]:
+    return every_route(strangers)
 
 
 def ask(home: Home, requests: list[str], uid: int | None = None) -> list[str]:
@@ -77,9 +47,7 @@ def ask(home: Home, requests: list[str], uid: int | None = None) -> list[str]:
     return answers
 
 
-def refusals(
-    home: Home, routes: list[tuple[str, str]], more: str = "", *, uid: int | None = None, host: str = "{host}"
-):
+def refusals(home: Home, routes: list[Route], more: str = "", *, uid: int | None = None, host: str = "{host}"):
     head = "Host: " + host + "\r\n" if host else ""
     end = f"{head}{more}Content-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}"
     answers = ask(home, [f"{method} {path} HTTP/1.1\r\n{end}" for method, path in routes], uid)
@@ -87,7 +55,7 @@ def refusals(
     return {(route, answer.split(" ")[1]) for route, answer in zip(routes, answers, strict=True)}
 
 
-def statuses(found: set[tuple[tuple[str, str], str]]) -> set[str]:
+def statuses(found: set[tuple[Route, str]]) -> set[str]:
     return {status for (_, path), status in found if path not in PUBLIC_PATHS}
 
 
@@ -95,17 +63,17 @@ def statuses(found: set[tuple[tuple[str, str], str]]) -> set[str]:
     "host",
     ["evil.example", "localhost.evil.example:{port}", "127.0.0.1.nip.io:{port}", "localhost.:{port}", "127.0.0.1:1"],
 )
-def test_another_name_gets_nothing_from_any_route(served: Home, routes: list[tuple[str, str]], host: str) -> None:
-    found = refusals(served, routes, host=host.replace("{port}", str(served.port)))
+def test_another_name_gets_nothing_from_any_route(strangers: Home, routes: list[Route], host: str) -> None:
+    found = refusals(strangers, routes, host=host.replace("{port}", str(strangers.port)))
     assert {status for _, status in found} == {"421"}
 
 
-def test_no_name_two_names_and_a_name_in_the_request_line_get_nothing(served: Home) -> None:
-    port = served.port
+def test_no_name_two_names_and_a_name_in_the_request_line_get_nothing(strangers: Home) -> None:
+    port = strangers.port
     absolute = "GET http://evil.example/v1/models HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"
     twice = f"GET /v1/models HTTP/1.1\r\nHost: localhost:{port}\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n"
     none = "GET /v1/models HTTP/1.0\r\n\r\n"
-    for answer in ask(served, [absolute, twice, none]):
+    for answer in ask(strangers, [absolute, twice, none]):
         assert answer.split(" ")[1] in ("421", "400")
 
 
@@ -113,43 +81,41 @@ def test_no_name_two_names_and_a_name_in_the_request_line_get_nothing(served: Ho
     "page",
     ["Origin: http://evil.example", "Origin: null", "Origin: http://{host}", "Sec-Fetch-Site: cross-site"],
 )
-def test_a_web_page_gets_nothing_from_any_route(served: Home, routes: list[tuple[str, str]], page: str) -> None:
-    found = refusals(served, routes, page + "\r\n")
+def test_a_web_page_gets_nothing_from_any_route(strangers: Home, routes: list[Route], page: str) -> None:
+    found = refusals(strangers, routes, page + "\r\n")
     assert {status for _, status in found} == {"403"}
 
 
-def test_a_preflight_allows_nothing_on_any_route(served: Home, routes: list[tuple[str, str]]) -> None:
+def test_a_preflight_allows_nothing_on_any_route(strangers: Home, routes: list[Route]) -> None:
     page = "Origin: http://evil.example\r\nAccess-Control-Request-Method: POST\r\n"
-    found = refusals(served, [("OPTIONS", path) for _, path in routes], page)
+    found = refusals(strangers, [("OPTIONS", path) for _, path in routes], page)
     assert {status for _, status in found} == {"403"}
 
 
 WEBSOCKET = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 
 
-def test_a_websocket_of_a_page_is_opened_by_no_route(served: Home, routes: list[tuple[str, str]]) -> None:
+def test_a_websocket_of_a_page_is_opened_by_no_route(strangers: Home, routes: list[Route]) -> None:
     paths = sorted({path for _, path in routes})
     head = "GET {path} HTTP/1.1\r\nHost: {host}\r\nOrigin: http://evil.example\r\nConnection: Upgrade\r\n" + WEBSOCKET
-    answers = ask(served, [head.replace("{path}", path) + "\r\n" for path in paths])
+    answers = ask(strangers, [head.replace("{path}", path) + "\r\n" for path in paths])
     assert {answer.split(" ")[1] for answer in answers} == {"403"}
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can become a second user")
-def test_another_user_of_this_machine_gets_nothing_without_the_token(
-    served: Home, routes: list[tuple[str, str]]
-) -> None:
-    found = refusals(served, routes, uid=OTHER_USER)
+@pytest.mark.needs("root")
+def test_another_user_of_this_machine_gets_nothing_without_the_token(strangers: Home, routes: list[Route]) -> None:
+    found = refusals(strangers, routes, uid=OTHER_USER)
     assert statuses(found) == {"401"}
-    websockets = refusals(served, [("GET", path) for _, path in routes], WEBSOCKET, uid=OTHER_USER)
+    websockets = refusals(strangers, [("GET", path) for _, path in routes], WEBSOCKET, uid=OTHER_USER)
     assert statuses(websockets) == {"401"}
     wrong = "Authorization: Bearer wrong\r\n"
-    first = refusals(served, [("GET", "/v1/models")] * 12, wrong, uid=OTHER_USER)
+    first = refusals(strangers, [("GET", "/v1/models")] * 12, wrong, uid=OTHER_USER)
     assert {status for _, status in first} == {"401", "429"}
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can become a second user")
-def test_another_user_finds_no_socket_no_token_and_no_database(served: Home) -> None:
-    places = [served.paths.socket, served.paths.token_file, served.paths.threads_db, served.paths.log_file]
+@pytest.mark.needs("root")
+def test_another_user_finds_no_socket_no_token_and_no_database(strangers: Home) -> None:
+    places = [strangers.paths.socket, strangers.paths.token_file, strangers.paths.threads_db, strangers.paths.log_file]
     assert all(place.exists() for place in places)
     tried = f"""
 import os, socket, sys
@@ -172,12 +138,12 @@ for place in sys.argv[1:]:
         assert place.stat().st_mode & 0o077 == 0 or Path(place.parent).stat().st_mode & 0o077 == 0
 
 
-def test_this_user_gets_an_answer_and_a_squatter_on_the_port_gets_no_token(served: Home) -> None:
-    [answer] = ask(served, ["GET /v1/models HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"])
+def test_this_user_gets_an_answer_and_a_squatter_on_the_port_gets_no_token(strangers: Home) -> None:
+    [answer] = ask(strangers, ["GET /v1/models HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"])
     assert answer.startswith("HTTP/1.1 200")
-    token = served.paths.token_file.read_text().strip()
-    (served.directory / "squatted").mkdir()
-    squatted = new_home(served.directory / "squatted", None)
+    token = strangers.paths.token_file.read_text().strip()
+    (strangers.directory / "squatted").mkdir()
+    squatted = new_home(strangers.directory / "squatted", None)
     with socket.create_server(("127.0.0.1", squatted.port)) as squatter:
         squatter.settimeout(0.5)
         listed = squatted.cli("folders", "list", "--json")
@@ -185,4 +151,4 @@ def test_this_user_gets_an_answer_and_a_squatter_on_the_port_gets_no_token(serve
         with pytest.raises(TimeoutError):
             squatter.accept()
     squatted.cli("stop")
-    assert token not in served.paths.log_file.read_text()
+    assert token not in strangers.paths.log_file.read_text()

@@ -1,30 +1,29 @@
-"""A real page in a real browser against a running daemon: python web_page.py http://127.0.0.1:11411 [chromium]
+"""A real page in a real browser: whatever a page can try against the daemon, it reads nothing and changes nothing.
 
-The browser runs as this user, so nothing but the rules about pages stands between it and the daemon. A page on another
-port of this machine tries whatever a page can: fetch in its three modes, XMLHttpRequest, forms, pictures, scripts,
-frames, beacons, event sources, websockets. Then the name of the page is pointed at the daemon (DNS rebinding), and
-so is a page with no origin of its own. Nothing may be read, nothing may have changed. Needs: apt install chromium.
+The browser runs as this user, so only the rules about pages stand between it and the daemon. A page on another port of
+this machine tries fetch in its modes, XMLHttpRequest, forms, pictures, scripts, frames, beacons, event sources and
+websockets. Then the name of a page is pointed at the daemon (DNS rebinding), and a page without an origin tries.
 """
 
 import contextlib
 import http.server
 import json
 import subprocess
-import sys
 import tempfile
 import threading
-import urllib.request
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
-BASE = sys.argv[1].rstrip("/")
-BROWSER = sys.argv[2] if len(sys.argv) > 2 else "chromium"
-PORT = urlsplit(BASE).port or 80
+import pytest
+from conftest_e2e import PATIENCE_S, Home
+from every_route import told
+from programs import program
+
+pytestmark = pytest.mark.needs("chromium")
+
 MARK = "made-by-a-web-page"
-
 PAGE = """<!doctype html><title>a page</title><body><pre id=out></pre><script>
-const base = BASE, mark = MARK, found = {};
+const base = "BASE", mark = "MARK", found = {};
 const evil = name => JSON.stringify({source: "default", destination: mark + "-" + name});
 const note = (name, what) => { found[name] = what; };
 const within = (ms, promise) => Promise.race([promise, new Promise(done => setTimeout(() => done("silent"), ms))]);
@@ -82,17 +81,17 @@ const tries = {
 class Page(http.server.BaseHTTPRequestHandler):
     """The page, and where it tells what it found."""
 
-    found: dict[str, str] | None = None
-    told = threading.Event()
+    page = b""
+    found: dict[str, str]
+    told: threading.Event
 
     def do_GET(self) -> None:
-        text = PAGE.replace("BASE,", json.dumps(BASE) + ",").replace("MARK,", json.dumps(MARK) + ",")
-        self._answer(text.replace("PORT", str(PORT)).encode())
+        self._answer(self.page)
 
     def do_POST(self) -> None:
-        Page.found = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        type(self).found = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self._answer(b"{}")
-        Page.told.set()
+        self.told.set()
 
     def _answer(self, body: bytes) -> None:
         self.send_response(200)
@@ -110,53 +109,66 @@ def browsing(url: str, *more: str) -> Iterator["subprocess.Popen[str]"]:
     """A browser on that page, as long as it is wanted."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}", *more, url]
-        process = subprocess.Popen([BROWSER, *options], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        browser = program("chromium")
+        assert browser is not None
+        process = subprocess.Popen([browser, *options], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         try:
             yield process
         finally:
             process.terminate()
-            process.wait(20)
+            process.communicate(timeout=PATIENCE_S)
 
 
 def shown(url: str, *more: str) -> str:
     """What the browser makes of a page once it is loaded."""
     with browsing(url, "--dump-dom", *more) as process:
-        return process.communicate(timeout=120)[0]
+        return process.communicate(timeout=PATIENCE_S)[0]
 
 
-def names() -> list[str]:
-    with urllib.request.urlopen(f"{BASE}/api/tags", timeout=20) as reply:
-        return [model["name"] for model in json.load(reply)["models"]]
+def names(home: Home) -> list[str]:
+    return sorted(model["name"] for model in told(home, "/api/tags")["models"])
 
 
-def main() -> None:
-    before = names()
-    assert before, "the daemon has no model, so a page could not have made a name for one"
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    holes: list[str] = []
-    with browsing(f"http://127.0.0.1:{server.server_port}/", "--remote-debugging-port=0"):
-        if not Page.told.wait(150):
-            raise SystemExit("the browser never came back")
-    for name, what in (Page.found or {}).items():
-        through = what.startswith(("READ", "LOADED", "OPENED"))
-        holes += [name] * through
-        print(f"{'HOLE   ' if through else 'ok     '} {name}: {what}")
-    rebound = shown(f"http://evil.example:{PORT}/v1/models", "--host-resolver-rules=MAP evil.example 127.0.0.1")
-    refused = "Host header" in rebound and '"object"' not in rebound
-    print(f"{'ok     ' if refused else 'HOLE   '} a name that was pointed at us")
-    lone = shown(
-        f"data:text/html,<iframe src='{BASE}/v1/models'></iframe><script>fetch('{BASE}/api/copy',"
-        f'{{method:\'POST\',mode:\'no-cors\',body:\'{{"source":"default","destination":"{MARK}-null"}}\'}})</script>'
+@pytest.fixture
+def unchanged(strangers: Home) -> Iterator[None]:
+    """There is a model, so a page could make a name for one; in the end there are the same names as before."""
+    before = names(strangers)
+    assert before
+    yield
+    assert names(strangers) == before
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_a_page_on_another_port_reads_nothing_whatever_it_tries(strangers: Home) -> None:
+    base = f"http://127.0.0.1:{strangers.port}"
+    text = PAGE.replace("BASE", base).replace("MARK", MARK).replace("PORT", str(strangers.port))
+
+    class Ours(Page):
+        page = text.encode()
+        told = threading.Event()
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Ours) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with browsing(f"http://127.0.0.1:{server.server_port}/", "--remote-debugging-port=0"):
+            assert Ours.told.wait(PATIENCE_S), "the browser never came back"
+        server.shutdown()
+    assert len(Ours.found) == 21
+    assert {what for what, said in Ours.found.items() if said.startswith(("READ", "LOADED", "OPENED"))} == set()
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_a_name_that_is_pointed_at_the_daemon_reads_a_refusal(strangers: Home) -> None:
+    rebound = shown(
+        f"http://evil.example:{strangers.port}/v1/models", "--host-resolver-rules=MAP evil.example 127.0.0.1"
     )
-    print(f"ok      a page with no origin was shown, {len(lone)} bytes")
-    changed = sorted(set(names()) ^ set(before))
-    print(f"{'HOLE    changed: ' + ', '.join(changed) if changed else 'ok      nothing has changed'}")
-    tried = len(Page.found or {}) + 3
-    bad = len(holes) + (not refused) + bool(changed)
-    print(f"{tried - bad} passed, {bad} failed")
-    sys.exit(bool(bad))
+    assert "Host header" in rebound
+    assert "smollm2" not in rebound
 
 
-if __name__ == "__main__":
-    main()
+@pytest.mark.usefixtures("unchanged")
+def test_a_page_without_an_origin_of_its_own_changes_nothing(strangers: Home) -> None:
+    base = f"http://127.0.0.1:{strangers.port}"
+    body = json.dumps({"source": "default", "destination": f"{MARK}-null"})
+    script = f"fetch('{base}/api/copy',{{method:'POST',mode:'no-cors',body:'{body}'}})"
+    lone = shown(f"data:text/html,<iframe src='{base}/v1/models'></iframe><script>{script}</script>")
+    assert "iframe" in lone
