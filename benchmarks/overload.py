@@ -205,7 +205,7 @@ def main() -> None:
         with stalled(target, asked.stalled, asked.tokens) as unread:
             print(f"{asked.stalled} readers have begun, after {time.perf_counter() - began:.1f} s, and read no more")
             health = told("both: /health", looks(target, asked.seconds))
-            told("both, their answers being made: a new one", [target.start(99)])
+            told("both, their answers being made: a new stream", [target.start(99 - each) for each in range(asked.streams)])
             print(f"after {target.idle():.1f} s the engine has made their answers; nobody reads them")
             starts = [target.start(number) for number in range(100, 100 + asked.streams)]
             told("both: a new stream", starts)

@@ -21,10 +21,13 @@ from localmind.engine.waiting import WaitingLine
 EXPECTED_TOKENS = 512
 """Answer length that admission sets cells aside for when the request allows more. Most answers end before."""
 
+LITTLE_SHARED = 128
+"""Cells shared with others that may be lost: a sequence that is copied away and back has all its cells for itself."""
+
 RESUME_TOKENS = 64
 """Cells beyond its own length that a parked sequence comes back for, so that it is not parked again at once."""
 
-LEAST_TURN = 8
+LEAST_TURN = 4
 """Tokens that an answer may say in its turn before it makes way for one that has not begun: fifty answers that nobody
 reads must not keep a newcomer waiting until they end."""
 
@@ -282,7 +285,7 @@ class Scheduler:
             and each.background >= sequence.background
             and running[each.client] >= running[sequence.client]
             and room + own(each.slot) + each.growth >= 0
-            and 2 * own(each.slot) >= each.stored  # copied back it would share no longer
+            and each.stored - own(each.slot) <= max(own(each.slot), LITTLE_SHARED)
             and self.pool.fits_ram(each.stored)
         )
         return max(able, key=lambda each: (running[each.client], each.said_in_turn), default=None)

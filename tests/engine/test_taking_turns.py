@@ -4,7 +4,7 @@ from fake_machine import Machine, alone
 
 from localmind.engine.sequence import Sequence, State
 
-LEAST, TURN = 8, 64
+LEAST, TURN = 4, 64
 
 
 def full_house(*, answer: int = 300, places: int = 4, **about) -> tuple[Machine, list[Sequence]]:
@@ -124,6 +124,16 @@ def test_without_main_memory_for_a_copy_nobody_makes_way():
         machine.step()
     assert newcomer.state is State.QUEUED
     assert [each.state for each in asked] == [State.DECODE] * len(asked)
+
+
+def test_a_short_beginning_that_all_share_keeps_nobody_in_its_place():
+    machine = Machine(4000, n_slots=12, max_running=4, ram_cells=4000, n_batch=256)
+    asked = [machine.submit([1, 2, 3, 4] * 10 + [number], 100, client=f"c{number}") for number in range(4)]
+    for _ in range(20):
+        machine.step()
+    assert [each.state for each in asked] == [State.DECODE] * 4
+    newcomer = machine.submit([2] * 20, 40, client="new")
+    assert steps_until(machine, lambda: newcomer.generated) <= 2
 
 
 def test_who_shares_most_of_its_cells_does_not_make_way():
