@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 from textual.app import App, ComposeResult
+from textual.geometry import Region
 from textual.selection import SELECT_ALL
 
 from localmind_tui.prose import Code, Reader, Row, rows
@@ -80,15 +81,16 @@ def test_no_text_breaks_the_layout_or_loses_its_letters(text: str, width: int) -
 
 
 class Alone(App[None]):
-    """One document."""
+    """One document, or some."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, *texts: str) -> None:
         super().__init__()
-        self.document = Document(text)
+        self.documents = [Document(text) for text in texts]
+        self.document = self.documents[0]
         self.wanted: list[str] = []
 
     def compose(self) -> ComposeResult:
-        yield self.document
+        yield from self.documents
 
     def on_document_copy_wanted(self, event: Document.CopyWanted) -> None:
         self.wanted.append(event.code)
@@ -111,6 +113,39 @@ async def test_an_open_block_is_replaced_as_it_grows_and_leaves_nothing_behind()
         await pilot.pause()
         assert app.document.size.height == 4
         assert app.document.get_selection(SELECT_ALL) == ("Closed.\n\n• one\n• two", "\n")
+
+
+GROWING = {
+    "a list": "Before.\n\n- one *word*\n- two\n\n  and more\n- three\n  - in it\n",
+    "numbers that get wider": "".join(f"{number}. item\n" for number in range(7, 12)),
+    "a table that gets wider": "| a | b |\n|---|---|\n| 1 | 2 |\n| long words | 3 |\n| 4 | **5** |\n",
+    "code": "```python\ndef a() -> int:\n    return 1\n\n\nprint(a())\n```\n",
+    "a quote": "> one\n> two\n>\n> - three\n",
+    "a heading below its words": "words\n===\n\nmore ~~of~~ them\n",
+    "marks that close late": "this **is bold\nto here** and *not closed",
+}
+
+
+def drawn(document: Document) -> list[list[tuple[str, str]]]:
+    """Words and their styles, row by row, without the empty room below an open block."""
+    strips = document.render_lines(Region(0, 0, document.size.width, document.size.height))
+    while strips and not strips[-1].text.strip():
+        strips.pop()
+    return [[(text, str(style)) for text, style, _ in strip] for strip in strips]
+
+
+async def test_a_block_that_grows_looks_at_every_step_as_if_it_had_been_there_at_once() -> None:
+    app = Alone("Closed.", "Closed.")
+    growing, fresh = app.documents
+    async with app.run_test(size=(30, 80)) as pilot:
+        for text in GROWING.values():
+            await growing.update("Closed.")
+            for end in range(2, len(text) + 3, 3):
+                growing.show_open(text[:end], plain=False)
+                await fresh.update("Closed.")
+                fresh.show_open(text[:end], plain=False)
+                await pilot.pause()
+                assert drawn(growing) == drawn(fresh), text[:end]
 
 
 async def test_a_large_block_of_code_is_coloured_behind_and_a_click_above_it_copies_it() -> None:

@@ -86,6 +86,27 @@ class Row:
     piece: int
     """The place of the piece it belongs to."""
 
+    def looks_like(self, other: "Row") -> bool:
+        """Whether both are drawn alike."""
+        return (
+            self.line == other.line
+            and self.x == other.x
+            and self.content.plain == other.content.plain
+            and self.content.spans == other.content.spans
+        )
+
+
+def same(one: Piece, other: Piece) -> bool:
+    """Whether two pieces come out alike for every width. Textual calls contents of the same words equal."""
+    if one is other:
+        return True
+    if not isinstance(one, Line) or not isinstance(other, Line):
+        return False
+    return one == other and all(
+        mine.spans == its.spans
+        for mine, its in ((one.text, other.text), (one.first, other.first), (one.hang, other.hang))
+    )
+
 
 def markdown_parser() -> MarkdownIt:
     """The parser of answers, with bounded nesting and no links made of bare words."""

@@ -31,6 +31,7 @@ from localmind_tui.widgets.composer import Completions, Composer
 from localmind_tui.widgets.dictation import Dictation, MicChip
 from localmind_tui.widgets.header import NARROW, Header
 from localmind_tui.widgets.keys import KeyLine
+from localmind_tui.widgets.lean import Backdrop
 from localmind_tui.widgets.sidebar import Sidebar
 from localmind_tui.widgets.sources import passage_text
 from localmind_tui.widgets.transcript import Transcript
@@ -45,7 +46,15 @@ SIDEBAR_THREADS = 30
 DRAFT_PAUSE_S = 0.5
 
 
-class Conversation(Screen[None]):
+class Middle(Horizontal, Backdrop):
+    """Threads, conversation and passages, side by side."""
+
+
+class Column(Vertical, Backdrop):
+    """The conversation over the question."""
+
+
+class Conversation(Screen[None], Backdrop):
     """One thread at a time, of any number that are being answered."""
 
     class Linked(Message):
@@ -81,9 +90,9 @@ class Conversation(Screen[None]):
         desk, pause_s = self.desk, self.desk.preferences.pause_s
         dictation = Dictation(desk.daemon, desk.open_microphone, desk.listen, pause_s)
         yield Header()
-        with Horizontal(id="middle"):
+        with Middle(id="middle"):
             yield Sidebar()
-            with Vertical(id="conversation"):
+            with Column(id="conversation"):
                 yield Transcript()
                 yield dictation
                 yield completions

@@ -1,27 +1,27 @@
 """An answer on the screen: one widget of any length, which lays out what is new and draws the rows in view.
 
-Markdown of closed blocks stays; the open block at the end is replaced as it grows. Large texts are parsed and coloured
-in a thread, so that the app goes on. A click on the line above a block of code copies it, one on a link tells where
-it leads; nothing is followed or fetched.
+Markdown of closed blocks stays; the open block at the end is read anew as it grows, and what came out as before is
+neither laid out nor drawn again. Large texts are parsed and coloured in a thread, so that the app goes on. A click on
+the line above a block of code copies it, one on a link tells where it leads; nothing is followed or fetched.
 """
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from rich.segment import Segment
 from textual.content import Content
 from textual.events import Click
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.selection import Selection
 from textual.strip import Strip
 from textual.style import Style
-from textual.visual import Visual
-from textual.widget import Widget
 
 from localmind.clean import clean_line
 from localmind_tui import prose
-from localmind_tui.prose import Code, Line, Piece, Reader, Row
+from localmind_tui.prose import Code, Line, Piece, Reader, Row, same
+from localmind_tui.widgets.lean import Steady
 
 LARGE = 3_000
 """Characters that take longer to parse than a frame may."""
@@ -31,7 +31,7 @@ ROOM = 4
 """Empty rows below an open block when it has been laid out: laying out the conversation costs more than drawing."""
 
 
-class Document(Widget):
+class Document(Steady):
     """Shows Markdown. `source` is the closed part of it."""
 
     DEFAULT_CSS = "Document { height: auto; width: 1fr; }"
@@ -53,7 +53,10 @@ class Document(Widget):
         self._rows: list[Row] = []
         self._texts: list[str] = []  # of the lines, as they are copied
         self._laid = (0, 0)  # how many pieces are laid out in `_rows`, and for which width
-        self._strips: dict[int, Strip] = {}
+        self._strips: dict[int, Strip] = {}  # as drawn, by row
+        self._stale: dict[int, tuple[Row, Strip]] = {}  # rows that may come out as they were
+        self._changed = 0  # the first row that did not
+        self._styles: dict[str, Style] = {}
         self._held = 0  # rows that were given room
         self.colouring = 0
         """How many blocks or groups of them wait for their colours."""
@@ -67,11 +70,9 @@ class Document(Widget):
         first = len(self._codes)
         read = self._reader.read
         new = read(text) if len(text) < LARGE else await asyncio.to_thread(read, text)
-        self._drop_open()
-        if new and self._pieces:
-            self._pieces.append(Line(Content("")))
-        self._pieces += new
+        self._put(new)
         self._whole = len(self._pieces)
+        self.open = ""
         self.source += text
         self._held = 0
         if len(self._codes) > first:
@@ -80,29 +81,41 @@ class Document(Widget):
 
     async def update(self, text: str) -> None:
         """Show another text."""
-        self._drop_open()
+        self._forget(0)
         self._pieces, self._whole, self.source = [], 0, ""
         self._codes.clear()
-        self._forget(0)
         await self.append(text)
 
     def show_open(self, text: str, *, plain: bool) -> None:
         """Show a block that is still growing, in the place of the one before; as it is where that is wanted."""
-        self._drop_open()
         self.open = text
-        if text:
-            codes: list[Code] = []
-            lines: Sequence[Piece] = [Line(Content(line)) for line in text.split("\n")]
-            new = lines if plain else Reader(codes).read(text)
-            gap = [Line(Content(""))] if self._pieces and new else []
-            self._pieces += [*gap, *(replace(each, copies=False) if isinstance(each, Line) else each for each in new)]
-        needed = self._height(self.size.width) if self.size.width else 0
-        fits = 0 <= self._held - needed <= 2 * ROOM
-        if fits:
-            self.refresh()
+        before = len(self._rows)
+        if plain:
+            self._put([Line(Content(line)) for line in text.split("\n")])
+        else:
+            self._put(Reader(self._codes.copy()).read(text))
+        if not self.size.width:
+            return
+        self._changed = len(self._rows)
+        needed = self._height(self.size.width)
+        if 0 <= self._held - needed <= 2 * ROOM:
+            if (end := max(before, needed)) > self._changed:
+                self.refresh(Region(0, self._changed, self.size.width, end - self._changed))
         else:
             self._held = needed + ROOM if text else 0
             self.refresh(layout=True)
+
+    def _put(self, new: Sequence[Piece]) -> None:
+        """These pieces after the closed ones; those that are there already stay as they are."""
+        if new and self._whole:
+            new = [Line(Content("")), *new]
+        place = self._whole
+        for was, now in zip(self._pieces[self._whole :], new, strict=False):
+            if not same(was, now):
+                break
+            place += 1
+        self._forget(place)
+        self._pieces[place:] = new[place - self._whole :]
 
     # -- laying out
 
@@ -116,60 +129,93 @@ class Document(Widget):
         laid, before = self._laid
         if before != width:
             self._forget(0)
+            self._stale.clear()
             laid = 0
         if laid < len(self._pieces):
+            first = len(self._rows)
             for each in prose.rows(self._pieces[laid:], width, line=len(self._texts), piece=laid):
                 if isinstance(each, Row):
                     self._rows.append(each)
                 else:
                     self._texts.append(each)
+            self._keep(first)
         self._laid = (len(self._pieces), width)
         return len(self._rows)
 
-    def _drop_open(self) -> None:
-        if len(self._pieces) > self._whole:
-            del self._pieces[self._whole :]
-            self._forget(self._whole)
-        self.open = ""
+    def _keep(self, first: int) -> None:
+        """What is drawn of rows that came out as they were before."""
+        for place in range(first, len(self._rows)):
+            row, strip = self._stale.get(place, (None, None))
+            if row is not None and strip is not None and row.looks_like(self._rows[place]):
+                self._strips[place] = strip
+            else:
+                self._changed = min(self._changed, place)
+        self._stale.clear()
 
     def _forget(self, pieces: int) -> None:
-        """What was laid out and drawn from this piece on."""
+        """What was laid out from this piece on."""
         if self._laid[0] <= pieces:
             return
         while self._rows and self._rows[-1].piece >= pieces:
-            self._strips.pop(len(self._rows) - 1, None)
-            self._rows.pop()
+            row = self._rows.pop()
+            if (strip := self._strips.pop(len(self._rows), None)) is not None:
+                self._stale[len(self._rows)] = row, strip
         del self._texts[self._rows[-1].line + 1 if self._rows else 0 :]
         self._laid = (pieces, self._laid[1])
+        self._changed = min(self._changed, len(self._rows))
 
     # -- drawing
 
     def notify_style_update(self) -> None:
         self._strips.clear()
+        self._stale.clear()
+        self._styles.clear()
         super().notify_style_update()
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """The rows of a part of it. There is no edge and no padding around them, so Textual has nothing to add."""
+        ground, filters, width = self.background_colors[1], self.get_line_filters(), self.size.width
+        strips = []
+        for y in range(crop.y, crop.bottom):
+            strip = self.render_line(y)
+            for each in filters:
+                strip = strip.apply_filter(each, ground)
+            strips.append(strip if crop.column_span == (0, width) else strip.crop(crop.x, crop.right))
+        return strips
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width
         self._height(width)
         if y >= len(self._rows):
             return Strip.blank(width, self.visual_style.rich_style)
-        selection = self.text_selection
-        if selection is None and (known := self._strips.get(y)) is not None:
-            return known
         row = self._rows[y]
-        strip = self._strip(row, selection).adjust_cell_length(width, self.visual_style.rich_style)
-        if selection is None:
-            self._strips[y] = strip
-        return strip
-
-    def _strip(self, row: Row, selection: Selection | None) -> Strip:
-        content = row.content
+        selection = self.text_selection
         if selection is not None and (span := selection.get_span(row.line)) is not None:
-            start, end = span[0], len(self._texts[row.line]) if span[1] == -1 else span[1]
-            style = Style.from_styles(self.screen.get_component_styles("screen--selection"))
-            content = content.stylize(style, max(0, start - row.x), max(0, end - row.x))
-        drawn = Visual.to_strips(self, content, content.cell_length, 1, self.visual_style, apply_selection=False)
-        return (drawn[0] if drawn else Strip([])).apply_offsets(row.x, row.line)
+            return self._drawn(row, self._marked(row, *span), width)
+        if (known := self._strips.get(y)) is None:  # the same object while it looks the same: Textual knows it then
+            known = self._strips[y] = self._drawn(row, row.content, width)
+        return known
+
+    def _marked(self, row: Row, start: int, end: int) -> Content:
+        if end == -1:
+            end = len(self._texts[row.line])
+        style = Style.from_styles(self.screen.get_component_styles("screen--selection"))
+        return row.content.stylize(style, max(0, start - row.x), max(0, end - row.x))
+
+    def _drawn(self, row: Row, content: Content, width: int) -> Strip:
+        ground, x = self.visual_style, row.x
+        segments = []
+        for text, style in content.render(ground, end="", parse_style=self._style):
+            segments.append(Segment(text, style.rich_style_with_offset(x, row.line)))  # by which it can be selected
+            x += len(text)
+        return Strip(segments, content.cell_length).adjust_cell_length(width, ground.rich_style)
+
+    def _style(self, style: str | Style) -> Style:
+        if isinstance(style, Style):
+            return style
+        if (known := self._styles.get(style)) is None:
+            known = self._styles[style] = Style.parse(style)
+        return known
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
         return selection.extract("\n".join(self._texts)), "\n"

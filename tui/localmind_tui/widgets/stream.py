@@ -14,6 +14,7 @@ from textual.containers import Vertical
 
 from localmind.clean import Cleaner, clean
 from localmind_tui.blocks import closed_length
+from localmind_tui.widgets.lean import Backdrop
 
 if TYPE_CHECKING:
     from localmind_tui.widgets.document import Document
@@ -28,7 +29,7 @@ TAIL_LINES = 40
 """Lines of an open block that are drawn while it grows; all of them when it closes."""
 
 
-class StreamView(Vertical):
+class StreamView(Vertical, Backdrop):
     """Shows one text that is fed in pieces, or is there from the beginning. `text` is all of it, cleaned."""
 
     def __init__(self, text: str | None = None) -> None:

@@ -13,10 +13,15 @@ from textual.message import Message
 from textual.widgets import Static
 
 from localmind_tui.said import Exchange
+from localmind_tui.widgets.lean import Backdrop
 from localmind_tui.widgets.turn import TurnView
 
 
-class Transcript(VerticalScroll):
+class Turns(Vertical, Backdrop):
+    """All that is scrolled."""
+
+
+class Transcript(VerticalScroll, Backdrop):
     """Holds the turns."""
 
     can_focus = False  # Tab goes from the composer to the turns; the page keys scroll from anywhere
@@ -34,7 +39,7 @@ class Transcript(VerticalScroll):
 
     def compose(self) -> ComposeResult:
         # An anchored container that is not full scrolls to a negative place (Textual 8.2), so its content fills it.
-        with Vertical(id="turns"):
+        with Turns(id="turns"):
             yield Static(id="above", markup=False)
             yield Static(id="welcome", markup=False)
 

@@ -22,13 +22,14 @@ from localmind.messages import Usage
 from localmind_tui import format
 from localmind_tui.keymap import bindings
 from localmind_tui.said import Exchange, Said, State
+from localmind_tui.widgets.lean import Backdrop
 from localmind_tui.widgets.sources import SourcesView
 from localmind_tui.widgets.stream import StreamView
 
 _CODE = r"(?ms)^ {0,3}(`{3,}|~{3,})[^\n`]*\n(.*?)(?:^ {0,3}\1[`~]*\s*$|\Z)"
 
 
-class TurnView(Vertical):
+class TurnView(Vertical, Backdrop):
     """The question as it was typed, the answer as it grows, a note on what became of it, and its sources."""
 
     place = "turn"
