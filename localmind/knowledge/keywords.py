@@ -18,6 +18,10 @@ DEPTH = 200
 PATH_NAMED, PATH_UNNAMED = 4.0, 0.5
 # Chunks of an index that hold a word are counted up to here: beyond that it says little anyway.
 FREQUENCY_LIMIT = 5000
+# Chunks by the rarer words that make the common ones needless.
+ENOUGH = 40
+# Chunks that are scored, the newest: what rare words may find together, and of those with common words a part.
+SCORED_RARE, SCORED_COMMON = 20_000, 12_000
 
 
 def by_keywords(index: Index, query: Query, scope: Scope) -> tuple[dict[str, int], dict[int, float], int]:
@@ -40,10 +44,27 @@ def frequencies(index: Index, query: Query) -> dict[str, int]:
 
 
 def keyword_scores(index: Index, query: Query, frequency: dict[str, int], scope: Scope, limit: int) -> dict[int, float]:
-    """Chunk → BM25, best first. A word in a heading or path says less than one in the text (measured), unless the
-    query names a path. Words that are everywhere only cost time where there are rarer ones."""
-    match = query.matching([term for term in query.terms if frequency[term] < FREQUENCY_LIMIT])
-    if match is None or not scope.roots:
+    """Chunk → BM25, best first. Words that are everywhere only cost time where rarer ones find enough."""
+    if not scope.roots:
+        return {}
+    rare = [term for term in query.terms if 0 < frequency[term] < FREQUENCY_LIMIT]
+    common = [term for term in query.terms if frequency[term] >= FREQUENCY_LIMIT]
+    wanted = query.matching(rare)
+    if len(rare) == 1 and common:
+        # The chunks are still those of the one word, and the others say which of them are best.
+        wanted = f"{rare[0]} AND ({query.matching([*rare, *common])})"
+    found = _scores(index, query, wanted, scope, limit, SCORED_RARE)
+    for match in dict.fromkeys((query.matching(common, every=True), query.matching(common))):
+        if len(found) < ENOUGH:
+            more = _scores(index, query, match, scope, limit, SCORED_COMMON)
+            found |= {number: score for number, score in more.items() if number not in found}
+    return dict(sorted(found.items(), key=lambda pair: -pair[1])[:limit])
+
+
+def _scores(index: Index, query: Query, match: str | None, scope: Scope, limit: int, most: int) -> dict[int, float]:
+    """Of the newest `most` chunks that match. A word in a heading or path says less than one in the text (measured),
+    unless the query names a path."""
+    if match is None:
         return {}
     path = PATH_NAMED if query.names_path else PATH_UNNAMED
     where, values = "", list[object]()
@@ -53,9 +74,10 @@ def keyword_scores(index: Index, query: Query, frequency: dict[str, int], scope:
         where = f"AND {inside}"
     joined = " CROSS JOIN chunk ON chunk.id = chunk_fts.rowid" if where else ""
     rows = index.db.execute(
-        "SELECT chunk_fts.rowid AS id, bm25(chunk_fts, 1.0, 0.5, ?, 1.0) AS score"
-        f" FROM chunk_fts{joined} WHERE chunk_fts MATCH ? {where} ORDER BY score, chunk_fts.rowid LIMIT ?",
-        (path, match, *values, limit),
+        "SELECT id, score FROM (SELECT chunk_fts.rowid AS id, bm25(chunk_fts, 1.0, 0.5, ?, 1.0) AS score"
+        f" FROM chunk_fts{joined} WHERE chunk_fts MATCH ? {where} ORDER BY chunk_fts.rowid DESC LIMIT ?)"
+        " ORDER BY score, id LIMIT ?",
+        (path, match, *values, most, limit),
     )
     return {row["id"]: -row["score"] for row in rows}
 

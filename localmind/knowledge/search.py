@@ -59,17 +59,12 @@ class Query:
         share = len(self.exact) / max(1, len(self.terms))
         return WEIGHT_WORDS * (1 - share**2)
 
-    @property
-    def match(self) -> str | None:
-        """The FTS5 expression; None if there is nothing to look for."""
-        return self.matching(self.terms)
-
-    def matching(self, wanted: Sequence[str]) -> str | None:
-        """The expression for some of the terms, or for all if these are fewer than two."""
-        if not self.terms:
+    def matching(self, wanted: Sequence[str], *, every: bool = False) -> str | None:
+        """The FTS5 expression for some of the terms: any of them, or every one; None if there are none."""
+        if not wanted:
             return None
-        anything = " OR ".join(wanted if len(wanted) > 1 else self.terms)
-        return f"{' AND '.join(self.required)} AND ({anything})" if self.required else anything
+        joined = (" AND " if every else " OR ").join(wanted)
+        return f"{' AND '.join(self.required)} AND ({joined})" if self.required else joined
 
 
 def parse(text: str) -> Query:

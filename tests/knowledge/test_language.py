@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from localmind.knowledge.chunk import Chunk
 from localmind.knowledge.index import Index
-from localmind.knowledge.keywords import frequencies, keyword_scores
+from localmind.knowledge.keywords import FREQUENCY_LIMIT, frequencies, keyword_scores
 from localmind.knowledge.language import EXTRA_LIMIT, extra_words, language, pairs, runs, spellings
 from localmind.knowledge.scan import Entry
 from localmind.knowledge.scope import Scope
@@ -83,6 +83,28 @@ def test_a_question_finds_the_file_in_its_language(index: Index, question: str, 
     assert found(index, question)[:1] == [expected]
 
 
+@pytest.mark.parametrize(
+    ("common", "expected"),
+    [
+        # Rarer words find too few, so the common ones add theirs: chunks that hold them all first, then any.
+        ({"keys"}, ["boiler.md"]),
+        ({"keys", "boiler", "neighbour", "serviced"}, ["boiler.md"]),
+        ({"keys", "tomates"}, ["boiler.md", "jardin.md"]),
+        ({"tomates", "serviced"}, ["boiler.md", "jardin.md"]),
+    ],
+)
+def test_words_that_are_everywhere_are_looked_for_where_rarer_ones_find_too_little(
+    index: Index, common: set[str], expected: list[str]
+) -> None:
+    query = parse("keys boiler neighbour serviced tomates unheardof")
+    frequency = frequencies(index, query) | {f'"{word}"': FREQUENCY_LIMIT for word in common}
+    held = dict(index.db.execute("SELECT id, path FROM chunk").fetchall())
+    scores = keyword_scores(index, query, frequency, Scope((1,)), 10)
+    assert {*expected} <= {held[number] for number in scores}
+    assert held[next(iter(scores))] == "boiler.md"
+    assert len(keyword_scores(index, query, frequency, Scope((1,)), 1)) == 1
+
+
 def test_a_quotation_in_chinese_must_stand_there_in_order(index: Index) -> None:
     assert found(index, '"维护锅炉"') == []
     assert found(index, '"锅炉在十月"') == ["guolu.md"]
@@ -126,6 +148,7 @@ def test_any_text_has_extra_words_and_a_query(text: str) -> None:
     db = sqlite3.connect(":memory:")
     db.execute("CREATE VIRTUAL TABLE t USING fts5 (x, tokenize = 'porter unicode61 remove_diacritics 2')")
     db.execute("INSERT INTO t VALUES (?)", (text.replace("\0", "") + extra,))
-    if match := parse(text).match:
+    query = parse(text)
+    if match := query.matching(query.terms):
         db.execute("SELECT * FROM t WHERE t MATCH ?", (match,)).fetchall()
     db.close()

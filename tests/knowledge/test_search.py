@@ -30,7 +30,7 @@ def candidate(
 def test_stop_words_are_dropped_from_a_question() -> None:
     query = parse("When was the boiler last serviced?")
     assert query.terms == ('"boiler"', '"last"', '"serviced"')
-    assert query.match == '"boiler" OR "last" OR "serviced"'
+    assert query.matching(query.terms) == '"boiler" OR "last" OR "serviced"'
     assert query.keyword_weight < 0.5
 
 
@@ -62,12 +62,13 @@ def test_names_numbers_and_dots_at_the_end_are_prose(text: str) -> None:
 def test_a_quotation_must_occur() -> None:
     query = parse('where is "deep fjord" written, and why')
     assert query.required == ('"deep fjord"',)
-    assert query.match == '"deep fjord" AND ("deep fjord" OR "written")'
+    assert query.matching(query.terms) == '"deep fjord" AND ("deep fjord" OR "written")'
 
 
 def test_a_question_of_stop_words_still_looks_for_them() -> None:
     assert parse("who is it").terms == ('"who"', '"is"', '"it"')
-    assert parse("?!").match is None
+    assert parse("?!").terms == ()
+    assert parse("?!").matching(()) is None
 
 
 @given(st.text(max_size=80))
@@ -75,8 +76,9 @@ def test_any_question_is_valid_full_text_syntax(text: str) -> None:
     db = sqlite3.connect(":memory:")
     db.execute("CREATE VIRTUAL TABLE t USING fts5 (x, tokenize = 'porter unicode61')")
     query = parse(text)
-    if query.match is not None:
-        db.execute("SELECT * FROM t WHERE t MATCH ?", (query.match,)).fetchall()
+    for every in (False, True):
+        if (match := query.matching(query.terms, every=every)) is not None:
+            db.execute("SELECT * FROM t WHERE t MATCH ?", (match,)).fetchall()
     for term in query.terms:
         db.execute("SELECT count(*) FROM t WHERE t MATCH ?", (term,)).fetchall()
     db.close()
