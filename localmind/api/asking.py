@@ -18,7 +18,6 @@ from fastapi import Request as HttpRequest
 from localmind.api.backend import Backend
 from localmind.api.choices import At, begun, side_by_side
 from localmind.api.fields import GenerationFields
-from localmind.api.streams import unless_gone
 from localmind.api.told_schema import with_schema
 from localmind.catalog import ModelSpec
 from localmind.errors import FolderNotFound, InvalidRequest
@@ -124,7 +123,7 @@ async def answers(
     Raises what is wrong with the request, and Cancelled when the client goes away.
     """
     streams = [_one(backend, target, dressed(target, each)) for each in asked]
-    return await unless_gone(http, begun(side_by_side(streams), PATIENCE_S if stream else None))
+    return await begun(http.receive, side_by_side(streams), PATIENCE_S if stream else None)
 
 
 def dressed(target: Target, asked: Request) -> Request:

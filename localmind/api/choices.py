@@ -10,8 +10,9 @@ import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
-from localmind.api.streams import unforeseen
-from localmind.errors import InternalError, LocalmindError
+from localmind.api.security import Receive
+from localmind.api.streams import unforeseen, wait_gone
+from localmind.errors import Cancelled, InternalError, LocalmindError
 from localmind.events import Done, Event, Failed
 from localmind.messages import Timings, Usage
 
@@ -58,19 +59,26 @@ async def side_by_side(streams: Sequence[AsyncGenerator[Event, None]]) -> AsyncG
         await asyncio.wait(tasks)
 
 
-async def begun(events: AsyncGenerator[At, None], patience_s: float | None = None) -> AsyncGenerator[At, None]:
+async def begun(
+    receive: Receive, events: AsyncGenerator[At, None], patience_s: float | None = None
+) -> AsyncGenerator[At, None]:
     """The same once the first event is there, so that whatever fails before it can still be a status.
 
     After `patience_s` it is returned without: a client of a stream is then told that we are at work, and whatever
-    fails later is the stream's last event.
+    fails later is the stream's last event. Raises Cancelled as soon as the client hangs up.
     """
     first = asyncio.ensure_future(anext(events))
+    gone = asyncio.create_task(wait_gone(receive))
     try:
-        await asyncio.wait({first}, timeout=patience_s)
-    except asyncio.CancelledError:
+        await asyncio.wait({first, gone}, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+        if gone.done() and not first.done():
+            raise Cancelled("the client went away")
+    except (asyncio.CancelledError, Cancelled):
         first.cancel()
         await asyncio.wait({first})
         raise
+    finally:
+        gone.cancel()
     if first.done() and (problem := first.exception()) is not None:
         if isinstance(problem, StopAsyncIteration):
             raise InternalError("the answer had no events")

@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from localmind.api.asking import embedder_of
 from localmind.api.backend import Backend
+from localmind.api.body_route import BodyRoute
 from localmind.api.streams import JSON, unless_gone
 from localmind.catalog import ModelSpec
 from localmind.errors import ContextTooLong, InvalidRequest, ModelNotInstalled
@@ -72,7 +73,7 @@ class RerankRequest(BaseModel):
 
 
 def router(backend: Backend) -> APIRouter:
-    routes = APIRouter()
+    routes = APIRouter(route_class=BodyRoute)
 
     @routes.post("/v1/embeddings")
     @routes.post("/embeddings", include_in_schema=False)

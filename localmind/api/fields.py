@@ -116,7 +116,7 @@ class GenerationFields(BaseModel):
             mirostat_eta=_or(self.mirostat_eta, _d.mirostat_eta),
             logit_bias=biases(self.logit_bias),
             logprobs=logprobs,
-            stated=stated(self.model_dump(include=SAMPLED)),
+            stated=stated({name: getattr(self, name) for name in self.model_fields_set & SAMPLED}),
         )
 
     def constraint(self, response_format: Mapping[str, Any] | None = None) -> ResponseFormat:

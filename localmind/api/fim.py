@@ -14,6 +14,7 @@ from starlette.responses import Response
 from localmind.api.answers import collected, written
 from localmind.api.asking import answers, asker, target_of
 from localmind.api.backend import Backend
+from localmind.api.body_route import BodyRoute
 from localmind.api.fields import GenerationFields
 from localmind.api.native.engine import MOST_TEXT
 from localmind.api.openai_chat import ChatWriter, nothing_more, whole
@@ -48,7 +49,7 @@ class FimBody(GenerationFields):
 
 
 def router(backend: Backend) -> APIRouter:
-    routes = APIRouter()
+    routes = APIRouter(route_class=BodyRoute)
 
     @routes.post("/v1/fim/completions")
     async def fim(body: FimBody, request: Request) -> Response:

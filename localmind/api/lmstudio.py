@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from localmind.api import embeddings, openai_chat, openai_text
 from localmind.api.backend import Backend
+from localmind.api.body_route import BodyRoute
 from localmind.api.cards import Card, card_named, cards
 from localmind.api.embeddings import EmbeddingsRequest
 from localmind.api.openai_chat import ChatRequest
@@ -25,7 +26,7 @@ REASONS = {
 
 
 def router(backend: Backend) -> APIRouter:
-    routes = APIRouter(prefix="/api/v0")
+    routes = APIRouter(prefix="/api/v0", route_class=BodyRoute)
 
     @routes.get("/models")
     async def models() -> Response:

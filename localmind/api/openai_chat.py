@@ -17,6 +17,7 @@ from starlette.responses import Response
 from localmind.api.answers import Answer, collected, written
 from localmind.api.asking import answers, asker, target_of
 from localmind.api.backend import Backend
+from localmind.api.body_route import BodyRoute
 from localmind.api.chat_messages import ChatMessage
 from localmind.api.chat_tools import ToolFields
 from localmind.api.choices import together
@@ -109,7 +110,7 @@ class ChatRequest(AnswerFields):
 
 
 def router(backend: Backend) -> APIRouter:
-    routes = APIRouter()
+    routes = APIRouter(route_class=BodyRoute)
 
     @routes.post("/v1/chat/completions")
     @routes.post("/chat/completions", include_in_schema=False)

@@ -21,6 +21,7 @@ from starlette.responses import Response
 from localmind.api.answers import Answer, collected, written
 from localmind.api.asking import answers, asker, target_of
 from localmind.api.backend import Backend
+from localmind.api.body_route import BodyRoute
 from localmind.api.choices import together
 from localmind.api.error_forms import openai_error
 from localmind.api.fields import MOST_CHOICES, GenerationFields
@@ -133,7 +134,7 @@ class Shape:
 
 
 def router(backend: Backend) -> APIRouter:
-    routes = APIRouter()
+    routes = APIRouter(route_class=BodyRoute)
 
     @routes.post("/v1/completions")
     async def completions(body: CompletionRequest, request: Request) -> Response:

@@ -135,9 +135,10 @@ async def unless_gone(request: Request, work: Awaitable[T]) -> T:
             raise Cancelled("the client went away")
         return task.result()
     finally:
-        for each in (task, gone):
-            each.cancel()
-        await asyncio.wait({task, gone})
+        gone.cancel()  # nobody waits for its end, which would take two turns of the loop
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
 
 
 async def ending(events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:

@@ -26,6 +26,7 @@ from localmind.store.responses import Responses
 from localmind.workers.request import Request
 from localmind.workers.tally import Tally
 
+BUNDLED = catalog.bundled()
 HEAD = {"authorization": "Bearer t", "host": "localhost:1"}
 
 
@@ -47,11 +48,11 @@ class FakeEngines:
     def resolve(self, name: str | None) -> ModelSpec:
         if name == "unknown":
             raise ModelNotFound("no model named 'unknown' in the catalog", hint="localmind models list")
-        return catalog.bundled()[0]
+        return BUNDLED[0]
 
     def embedder(self, name: str | None) -> ModelSpec:
-        spec = catalog.bundled()[1]
-        gguf = catalog.bundled()[0].files
+        spec = BUNDLED[1]
+        gguf = BUNDLED[0].files
         return (
             spec if name == spec.name else msgspec.structs.replace(spec, name="tiny-embed", format="gguf", files=gguf)
         )
@@ -148,7 +149,7 @@ def _app(engines: "FakeEngines | FakeEnginesInTurn", port: int, origins: frozens
         port=port,
         tcp_problem=None,
         second=None,
-        catalog=catalog.Catalog(catalog.bundled()),
+        catalog=catalog.Catalog(BUNDLED),
         store=missing,
         pulls=missing,
         engines=cast(Any, engines),

@@ -15,6 +15,7 @@ from localmind.api.answers import Answer, as_object, collected, new_call_id, wri
 from localmind.api.anthropic.bodies import CountBody, MessagesBody
 from localmind.api.asking import Target, answers, dressed, target_of
 from localmind.api.backend import Backend
+from localmind.api.body_route import BodyRoute
 from localmind.api.error_forms import anthropic_error
 from localmind.api.openai_forms import sources_json
 from localmind.api.streams import JSON, EventStream, named_sse, unless_gone
@@ -27,7 +28,7 @@ REASONS = {"stop": "end_turn", "tool_calls": "tool_use", "length": "max_tokens",
 
 
 def router(backend: Backend) -> APIRouter:
-    routes = APIRouter()
+    routes = APIRouter(route_class=BodyRoute)
 
     @routes.post("/v1/messages")
     async def messages(body: MessagesBody, request: Request) -> Response:

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from localmind.api.answers import Answer, collected, written
 from localmind.api.asking import answers, asker, target_of
 from localmind.api.backend import Backend
+from localmind.api.body_route import BodyRoute
 from localmind.api.error_forms import llamacpp_error
 from localmind.api.fields import MOST_CHOICES, GenerationFields
 from localmind.api.native.engine import MOST_TEXT, ExtraFile
@@ -91,7 +92,7 @@ class CompletionBody(RawFields):
 
 
 def router(backend: Backend) -> APIRouter:
-    routes = APIRouter()
+    routes = APIRouter(route_class=BodyRoute)
 
     @routes.post("/infill")
     async def infill(body: InfillRequest, request: Request) -> Response:

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from localmind.api.answers import Answer, as_object, collected, written
 from localmind.api.asking import Target, answers, asker, dressed, jinja_of, target_of
 from localmind.api.backend import Backend
+from localmind.api.body_route import BodyRoute
 from localmind.api.choices import At
 from localmind.api.error_forms import ollama_error
 from localmind.api.ollama.forms import (
@@ -43,7 +44,7 @@ Piece = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def router(backend: Backend) -> APIRouter:
-    routes = APIRouter(prefix="/api")
+    routes = APIRouter(prefix="/api", route_class=BodyRoute)
 
     @routes.post("/chat")
     async def chat(body: ChatBody, request: Request) -> Response:

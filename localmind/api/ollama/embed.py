@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from localmind.api.asking import embedder_of
 from localmind.api.backend import Backend
+from localmind.api.body_route import BodyRoute
 from localmind.api.embeddings import MOST_TEXTS, Text, floats, shortened, vectors_of
 from localmind.api.ollama.forms import ModelBody, as_ollama_says, times
 from localmind.api.streams import JSON, unless_gone
@@ -36,7 +37,7 @@ class EmbeddingsBody(ModelBody):
 
 
 def router(backend: Backend) -> APIRouter:
-    routes = APIRouter(prefix="/api")
+    routes = APIRouter(prefix="/api", route_class=BodyRoute)
 
     @routes.post("/embed")
     async def embed(body: EmbedBody, request: Request) -> Response:

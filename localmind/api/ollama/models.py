@@ -100,7 +100,7 @@ def router(backend: Backend) -> APIRouter:
         """Fetch a model: lines of progress, then success. Hanging up stops it, unless someone else waits too."""
         with as_ollama_says(body.wanted):
             spec = backend.catalog.find(body.wanted)
-            events = await unless_gone(request, begun(_once(backend.pulls.pull(spec))))
+            events = await begun(request.receive, _once(backend.pulls.pull(spec)))
         if body.stream is not False:
             return LineStream(written(events, PullWriter(spec)))
         await unless_gone(request, _to_the_end(events))

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from localmind.api.answers import written
 from localmind.api.asking import FILES, Target, answers, target_of
 from localmind.api.backend import Backend
+from localmind.api.body_route import BodyRoute
 from localmind.api.choices import At
 from localmind.api.openai_responses.bodies import ResponsesBody
 from localmind.api.openai_responses.writer import ResponseWriter
@@ -29,7 +30,7 @@ EVERYWHERE = ("files", "all", "default")
 
 
 def router(backend: Backend) -> APIRouter:
-    routes = APIRouter(prefix="/v1")
+    routes = APIRouter(prefix="/v1", route_class=BodyRoute)
 
     @routes.post("/responses")
     async def create(body: ResponsesBody, request: Request) -> Response:
