@@ -9,7 +9,6 @@ import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 from localmind.errors import ConfigInvalid, DiskFull, PermissionRefused
@@ -63,6 +62,8 @@ class Paths:
         path = self.run / "daemon.sock"
         if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:
             return path
+        from hashlib import sha256  # with OpenSSL's, which nothing else of a start needs
+
         digest = sha256(os.fsencode(self.run)).hexdigest()[:16]
         user = os.getuid() if hasattr(os, "getuid") else "user"
         return Path(tempfile.gettempdir()) / f"localmind-{user}-{digest}" / "daemon.sock"

@@ -21,7 +21,6 @@ from textual.screen import Screen
 
 from localmind.errors import LocalmindError
 from localmind.events import Event
-from localmind.microphone.capture import Capture
 from localmind_tui import format
 from localmind_tui.aloud import Aloud, no_sound
 from localmind_tui.commands import Command, Commands
@@ -41,6 +40,7 @@ from localmind_tui.widgets.dictation import Listen, Open
 
 if TYPE_CHECKING:
     from localmind.client import AsyncClient
+    from localmind.microphone.capture import Capture
 
 TWICE_S = 1.5
 """A second Ctrl+C within this time leaves."""
@@ -275,7 +275,7 @@ class LocalmindApp(App[None]):
         self.run_worker(self._chat.run_named(command.name, ""), group="asking")
 
 
-def _microphone(name: str | None) -> Capture:
+def _microphone(name: str | None) -> "Capture":
     from localmind.microphone import open_capture  # miniaudio is loaded when somebody speaks
 
     return open_capture(name)

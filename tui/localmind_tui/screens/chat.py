@@ -15,9 +15,7 @@ from localmind.errors import InvalidRequest, LocalmindError
 from localmind_tui.commands import BY_NAME
 from localmind_tui.editor import Launch, editor_command, launch_for
 from localmind_tui.exporting import export
-from localmind_tui.screens.asking import Prompt
 from localmind_tui.screens.conversation import Conversation
-from localmind_tui.vim import Vim
 from localmind_tui.widgets.composer import Composer
 from localmind_tui.widgets.dictation import Dictation, MicChip
 from localmind_tui.widgets.header import Header
@@ -254,12 +252,18 @@ class ChatScreen(Conversation):
         self.desk.memory.now.model = name
         self.query_one(Header).model = clean_line(name)
 
+    async def _ask(self, what: str, before: str) -> str | None:
+        from localmind_tui.screens.asking import Prompt
+
+        answer: str | None = await self.app.push_screen_wait(Prompt(what, before))
+        return answer
+
     async def run_rename(self, rest: str) -> None:
         if self.thread is None:
             raise InvalidRequest("there is nothing to rename before the first question")
         title: str | None = rest or None
         if title is None:
-            title = await self.app.push_screen_wait(Prompt("Title", str(self.thread["title"])))
+            title = await self._ask("Title", str(self.thread["title"]))
         if title is not None:
             self.thread = (await self.desk.daemon.patch(f"/threads/{self._key}", {"title": title}))["thread"]
             self.query_one(Header).thread = clean_line(str(self.thread["title"]))
@@ -313,7 +317,7 @@ class ChatScreen(Conversation):
         if not values["input"]:
             del values["input"]
         for missing in template.fill(values)[1]:
-            answer = await self.app.push_screen_wait(Prompt(f"{name}: {missing}", ""))
+            answer = await self._ask(f"{name}: {missing}", "")
             if answer is None:
                 return
             values[missing] = answer
@@ -329,8 +333,7 @@ class ChatScreen(Conversation):
             self.app.search_themes()
 
     async def run_vim(self, rest: str) -> None:
-        self.composer.vim = None if self.composer.vim is not None else Vim()
-        self.composer.remove_class("-normal-mode")
+        self.composer.use_vim(self.composer.vim is None)
         self.notify("Vim keys are on: Esc for normal mode." if self.composer.vim else "Vim keys are off.", markup=False)
 
     async def run_help(self, rest: str) -> None:

@@ -26,7 +26,6 @@ from localmind_tui.desk import Desk
 from localmind_tui.following import follow
 from localmind_tui.keymap import bindings
 from localmind_tui.said import Exchange, exchanges
-from localmind_tui.screens.asking import Confirm
 from localmind_tui.widgets.composer import Completions, Composer
 from localmind_tui.widgets.dictation import Dictation, MicChip
 from localmind_tui.widgets.header import NARROW, Header
@@ -371,6 +370,8 @@ class Conversation(Screen[None], Backdrop):
         self.notify(format.failure(problem), severity="error", markup=False, timeout=8)
 
     async def confirm(self, question: str) -> bool:
+        from localmind_tui.screens.asking import Confirm
+
         answer: bool = await self.app.push_screen_wait(Confirm(question))
         return answer
 

@@ -7,6 +7,7 @@ file, so that a megabyte neither freezes the editor nor hides what was typed aro
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textual import events
 from textual.content import Content
@@ -17,9 +18,11 @@ from textual.widgets.option_list import Option
 from localmind.clean import clean, clean_line
 from localmind_tui.completion import Completion, pasted_path, reference_to
 from localmind_tui.keymap import bindings
-from localmind_tui.vim import Vim
 
 PASTE_LIMIT = 4000
+if TYPE_CHECKING:
+    from localmind_tui.vim import Vim
+
 _PASTED = re.compile(r"\[pasted (\d+): [^\]]*\]")
 
 
@@ -74,7 +77,8 @@ class Composer(TextArea):
         self.asked: Sequence[str] = ()
         self.lets_escape_pass = False
         """Somebody is speaking, and Esc is about that."""
-        self.vim = Vim() if vim else None
+        self.vim: Vim | None = None
+        self.use_vim(vim)
         self._completions = completions
         self._complete = complete
         self._pasted: list[str] = []
@@ -86,6 +90,16 @@ class Composer(TextArea):
         """(name, text) of the long pastes that the text still names."""
         named = {int(number) for number in _PASTED.findall(self.text)}
         return [(f"pasted-{n}", text) for n, text in enumerate(self._pasted, start=1) if n in named]
+
+    def use_vim(self, wanted: bool) -> None:
+        """Vim's keys, or those of the terminal."""
+        if wanted:
+            from localmind_tui.vim import Vim
+
+            self.vim = Vim()
+        else:
+            self.vim = None
+        self.remove_class("-normal-mode")
 
     def take(self) -> None:
         """The text has been sent."""

@@ -10,7 +10,7 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual import work
 from textual.content import Content
@@ -22,13 +22,14 @@ from textual.worker import Worker, get_current_worker
 from localmind.clean import clean_line
 from localmind.errors import LocalmindError
 from localmind.events import Event, Progress
-from localmind.microphone.background import in_background
-from localmind.microphone.capture import Capture, meter
 from localmind.speech import Heard, Listening, Transcript
 from localmind_tui import format
 from localmind_tui.daemon import Daemon
 
-Open = Callable[[str | None], Capture]
+if TYPE_CHECKING:
+    from localmind.microphone.capture import Capture
+
+Open = Callable[[str | None], "Capture"]
 """The microphone of that name, or the system's own. Blocking. Raises LocalmindError."""
 Listen = Callable[[AsyncIterator[bytes], Mapping[str, Any]], AsyncGenerator[Event, None]]
 BARS = " ▁▂▃▄▅▆▇"
@@ -96,6 +97,8 @@ class Dictation(Static):
 
     @work(exclusive=True, group="dictation")
     async def _hear(self, how: Mapping[str, Any]) -> None:
+        from localmind.microphone.background import in_background  # nothing of it is needed before somebody speaks
+
         mine = get_current_worker()
         try:
             name = (await self._daemon.get("/voice")).get("microphone")
@@ -114,7 +117,7 @@ class Dictation(Static):
                 self.display = False
                 self.post_message(self.Changed())
 
-    async def _opened(self, name: str | None) -> Capture:
+    async def _opened(self, name: str | None) -> "Capture":
         """A microphone that opens after nobody wants it any more is let go again."""
         opening = asyncio.ensure_future(asyncio.to_thread(self._open, name))
         try:
@@ -139,6 +142,8 @@ class Dictation(Static):
                     self.notify(f"No speech: {clean_line(silent)}", markup=False)
 
     def _level(self, piece: bytes) -> None:
+        from localmind.microphone.capture import meter
+
         self._levels = [*self._levels, meter(piece)][-METER:]
         if time.monotonic() - self._drawn_at >= DRAW_S:
             self._draw()
