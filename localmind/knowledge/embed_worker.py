@@ -10,6 +10,7 @@ here too, since whoever searches needs this worker anyway.
 import functools
 import json
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from localmind.knowledge.urgent import UrgentWorker
 from localmind.workers.runtime import Reply, WorkerMain
 
 BATCH = 4
+# While somebody searches, passages go one by one for so many seconds after each question: a tenth slower, and a
+# question waits for one of them, not for four.
+SEARCHING_S = 10.0
 # While an index changes its embedder the old one answers questions and the new one embeds.
 MODELS_LOADED = 2
 
@@ -56,13 +60,13 @@ class Embedder:
         self,
         texts: Sequence[str],
         *,
-        batch: int = BATCH,
+        batch: Callable[[], int] = lambda: BATCH,
         between: Callable[[], None] = lambda: None,
         sketches: dict[int, bytes] | None = None,
     ) -> Any:
         """Unit vectors as a float32 array of shape (len(texts), dim), in the order of `texts`.
 
-        `between` is called between two batches. `sketches` is given the words of each text (late.py).
+        `batch` says how many texts are next, `between` is called between two batches. `sketches` is given the words of each text (late.py).
 
         Mean of the token states under the attention mask, then L2 norm, as sentence-transformers does.
         Tokens beyond `max_tokens` are cut; chunks are made short enough that none are.
@@ -73,10 +77,12 @@ class Embedder:
         result = numpy.zeros((len(texts), self.dim), dtype=numpy.float32)
         ids = [encoding.ids for encoding in self._tokenizer.encode_batch([text or " " for text in texts])]
         order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
-        for start in range(0, len(order), batch):
+        start = 0
+        while start < len(order):
             if start:
                 between()
-            picked = order[start : start + batch]
+            picked = order[start : start + batch()]
+            start += len(picked)
             output = self._encoder.forward_batch([ids[index] for index in picked])
             states = numpy.array(output.last_hidden_state.to(ctranslate2.DataType.float32))
             for row, index in enumerate(picked):
@@ -127,6 +133,7 @@ class EmbedCalls:
         self._loaded_models: dict[tuple[str, str, int], Embedder] = {}
         self.between: Callable[[], None] = lambda: None
         """Called between two batches of passages."""
+        self._searched = -SEARCHING_S
 
     def load(self, params: dict[str, Any], reply: Reply) -> dict[str, int]:
         """`{model_dir, cache_dir, threads}` → `{dim, max_tokens}`."""
@@ -139,15 +146,17 @@ class EmbedCalls:
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise InvalidRequest("embed needs a list of texts")
         if params.get("kind") == "query" and len(texts) == 1:
+            if params.get("searching"):
+                self._searched = time.monotonic()
             return bytes(self._loaded(params).ask(texts[0]).astype("<f4").tobytes())
         between = self.between if params.get("kind") == "passage" else lambda: None
-        return bytes(self._loaded(params).embed(texts, between=between).astype("<f4").tobytes())
+        return bytes(self._loaded(params).embed(texts, batch=self._batch, between=between).astype("<f4").tobytes())
 
     def index(self, params: dict[str, Any], reply: Reply) -> list[bytes]:
         """`{texts, …load's}` → all vectors as `embed` gives them, then the sketch of each text."""
         sketches: dict[int, bytes] = {}
         texts = [str(text) for text in params["texts"]]
-        vectors = self._loaded(params).embed(texts, between=self.between, sketches=sketches)
+        vectors = self._loaded(params).embed(texts, batch=self._batch, between=self.between, sketches=sketches)
         return [vectors.astype("<f4").tobytes(), *(sketches[number] for number in range(len(texts)))]
 
     def rank(self, params: dict[str, Any], reply: Reply) -> Any:
@@ -158,6 +167,9 @@ class EmbedCalls:
     def count_tokens(self, params: dict[str, Any], reply: Reply) -> list[int]:
         """`{texts, …load's}` → tokens of each."""
         return self._loaded(params).count_tokens(list(params.get("texts") or ()))
+
+    def _batch(self) -> int:
+        return 1 if time.monotonic() - self._searched < SEARCHING_S else BATCH
 
     def _loaded(self, params: dict[str, Any]) -> Embedder:
         loaded = self._loaded_models
