@@ -66,7 +66,8 @@ class Embedder:
     ) -> Any:
         """Unit vectors as a float32 array of shape (len(texts), dim), in the order of `texts`.
 
-        `batch` says how many texts are next, `between` is called between two batches. `sketches` is given the words of each text (late.py).
+        `batch` says how many texts are next, `between` is called between two batches. `sketches` is given the
+        words of each text (late.py).
 
         Mean of the token states under the attention mask, then L2 norm, as sentence-transformers does.
         Tokens beyond `max_tokens` are cut; chunks are made short enough that none are.
