@@ -11,35 +11,11 @@ import pytest
 from api_fakes import FakeEngines, post
 from replays import EDITORS, HI, M, Replay
 from replays_more import OTHERS
-from test_model_lists import FakeGrounded, FakeKnowledge
 
 from localmind.api.peers import Peer
 from localmind.api.security import Gatekeeper
-from localmind.events import Done, Event, ToolCallDelta
-from localmind.messages import Usage
-from localmind.models.made import MadeModels
-from localmind.models.store import Store
 
-CALLED: tuple[Event, ...] = (
-    ToolCallDelta(0, "call_1", "weather", '{"city":'),
-    ToolCallDelta(0, arguments='"Ulm"}'),
-    Done("tool_calls", Usage(9, 4)),
-)
 REPLAYS = EDITORS + OTHERS
-
-
-@pytest.fixture(scope="module")
-def speaking(starter_store: Store, tmp_path_factory: pytest.TempPathFactory) -> tuple[FakeEngines, FakeEngines]:
-    """One that says Hello and one that calls a tool."""
-    both = FakeEngines(), FakeEngines(*CALLED)
-    for each in both:
-        each.parts = {
-            "store": starter_store,
-            "knowledge": FakeKnowledge("/home/u/notes"),
-            "made": MadeModels(tmp_path_factory.mktemp("made") / "made.json"),
-            "grounded": FakeGrounded(),
-        }
-    return both
 
 
 @pytest.mark.parametrize("replay", REPLAYS, ids=[f"{each.client}: {each.what}" for each in REPLAYS])
