@@ -20,7 +20,7 @@ from localmind.knowledge.scope import Scope, condition
 from localmind.knowledge.search import Place, Query, fuse, parse, rarity, reordered, whole_score, word_rarity
 
 # Chunks whose neighbours, and of the keyword ranking whose similarities, are looked up.
-DEPTH_NEIGHBOURS = 40
+DEPTH_NEIGHBOURS = 20
 # Chunks that are compared with the question word by word.
 DEPTH_WORD_BY_WORD = 40
 # Of the best similarity, what the best by keyword is taken to have until its vector is there.
