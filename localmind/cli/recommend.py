@@ -8,14 +8,13 @@ import click
 
 from localmind.clean import clean_line
 from localmind.cli._output import connect, note, print_json, show_progress, size, table
-from localmind.errors import DownloadFailed, LocalmindError, ModelNotFound, ModelNotInstalled
+from localmind.client.starter import instead_of
+from localmind.errors import DownloadFailed, LocalmindError, ModelNotInstalled
 
 PASSED = (
     "HF_ENDPOINT", "HF_TOKEN", "HF_HUB_OFFLINE", "LOCALMIND_HUB_TOKEN", "LOCALMIND_HUB_MIRRORS",
     "LOCALMIND_INDEX_URL", "LOCALMIND_WHEELS",
 )  # fmt: skip
-STARTER = "smollm2:135m"
-"""Comes from the package index, so it can be had where no hub can be reached."""
 
 
 @click.command()
@@ -45,24 +44,26 @@ def recommend(use: str | None, as_json: bool) -> None:
         note(f"nothing in the catalog fits into the memory that is free now and is quick enough here; {shows}")
 
 
-def best_for_chat(client: Any) -> dict[str, Any]:
+def best_for_chat(recommended: dict[str, Any]) -> dict[str, Any]:
     """What somebody without a model should have: the recommended one, else the starter."""
-    picks: list[dict[str, Any]] = client.get("/models/recommend", use="chat")["picks"]
-    fallback = {"name": STARTER, "size": 98_400_000, "why": "it runs everywhere", "installed": False}
-    return picks[0] if picks else fallback
+    found: list[dict[str, Any]] = [*recommended["picks"], *([recommended["starter"]] if recommended["starter"] else [])]
+    if not found:
+        raise ModelNotInstalled("the catalog has no chat model", hint="localmind models list")
+    return found[0]
 
 
 def fetch_best(client: Any, environ: dict[str, str]) -> str:
     """Pull the best chat model, or the starter where the Hub cannot be reached, saying so. Returns its name."""
-    name = str(best_for_chat(client)["name"])
+    recommended = client.get("/models/recommend", use="chat")
+    name = str(best_for_chat(recommended)["name"])
     try:
         _fetch(client, name, environ)
-    except (DownloadFailed, ModelNotFound) as problem:
-        if name == STARTER:
+    except LocalmindError as problem:
+        starter = instead_of(name, problem, recommended)
+        if starter is None:
             raise
-        note(f"{name} cannot be had now: {problem.message}")
-        note(f"fetching the small starter {STARTER} from the package index instead; it knows little by itself")
-        name = STARTER
+        name, words = starter
+        note(words)
         try:
             _fetch(client, name, environ)
         except LocalmindError as other:
@@ -77,14 +78,17 @@ def have_a_model(client: Any) -> None:
     listed = client.get("/models")
     if listed.get("remote") or any(m["installed"] and m["role"] == "chat" for m in listed["models"]):
         return
-    best = best_for_chat(client)
+    recommended = client.get("/models/recommend", use="chat")
+    best, starter = best_for_chat(recommended), recommended["starter"]
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise ModelNotInstalled(
             "no chat model is on this machine yet", hint=f"localmind models pull --recommended, which is {best['name']}"
         )
     note(f"No chat model is on this machine yet. {best['name']}: {clean_line(str(best['why']))}.")
     if not click.confirm(f"Fetch {best['name']}, {size(best['size'])}?", default=True, err=True):
-        raise ModelNotInstalled("no chat model is on this machine yet", hint=f"localmind models pull {STARTER}")
+        raise ModelNotInstalled(
+            "no chat model is on this machine yet", hint=f"localmind models pull {(starter or best)['name']}"
+        )
     fetch_best(client, environment())
 
 

@@ -1,6 +1,8 @@
 """What is recommended for machines nobody here owns: it fits, it is quick enough, and it says why not the next one."""
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import ClassVar, cast
 
 import msgspec
 import pytest
@@ -8,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from localmind import catalog
+from localmind.api.backend import Backend
+from localmind.api.native.recommended import starter_of
 from localmind.api.recommend import READABLE, USES, Pick, recommend
 from localmind.machine.amounts import fits
 from localmind.machine.devices import Gpu, Machine
@@ -135,3 +139,18 @@ def test_what_is_recommended_fits_and_more_memory_never_brings_a_worse_model(
     if less is not None:
         assert more is not None
         assert more.spec.rank >= less.spec.rank
+
+
+class FakeBackend:
+    """The catalog that comes with localmind, and an empty store."""
+
+    catalog = SimpleNamespace(models=MODELS)
+    store: ClassVar[dict[str, object]] = {}
+
+
+def test_the_starter_is_named_for_whoever_cannot_reach_a_hub() -> None:
+    said = starter_of(cast(Backend, FakeBackend()))
+    assert said is not None
+    assert [said["name"]] == [spec.name for spec in MODELS if spec.starter and spec.role == "chat"]
+    assert said["size"] > 0
+    assert not said["installed"]

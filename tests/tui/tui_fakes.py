@@ -78,7 +78,8 @@ RECOMMENDED = {
             "better": "giant:70b would be better, but it needs 45 GB",
         },
         {"use": "embed", "name": "all-minilm:l6-v2", "why": "quick enough for 2 cores", "better": ""},
-    ]
+    ],
+    "starter": {"name": "smollm2:135m", "size": 98_000_000, "why": "it runs everywhere", "installed": False},
 }
 
 

@@ -28,8 +28,6 @@ class Model:
     fits: Fits
     why: str
     recommended: bool
-    starter: bool = False
-    """It comes from the package index, where the Hub cannot be reached too."""
 
 
 def models_of(
@@ -76,7 +74,6 @@ def _model(data: Mapping[str, Any], said: Mapping[str, Any] | None, loaded: bool
         fits=fits,
         why=why,
         recommended=bool(said and said.get("use") == "chat"),
-        starter=bool(data.get("starter")),
     )
 
 

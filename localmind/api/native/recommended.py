@@ -1,4 +1,4 @@
-"""What fits this machine best, for what, and why (see api/recommend.py for how it is found)."""
+"""What fits this machine best, for what, and why (see api/recommend.py for how it is found); and what else there is."""
 
 import asyncio
 from typing import Any
@@ -22,7 +22,8 @@ def router(backend: Backend) -> APIRouter:
         """The best model for each use, or for one, that this machine can run well, and why."""
         if use is not None and use not in USES:
             raise InvalidRequest(f"{use[:40]!r} is not one of {', '.join(USES)}", hint="localmind models recommend")
-        return JSON({"picks": await asyncio.to_thread(_picks, backend, (use,) if use else USES)})
+        picks = await asyncio.to_thread(_picks, backend, (use,) if use else USES)
+        return JSON({"picks": picks, "starter": starter_of(backend)})
 
     return routes
 
@@ -32,6 +33,15 @@ def _picks(backend: Backend, uses: tuple[str, ...]) -> list[dict[str, Any]]:
     wishes = Wishes(backends=binding.backends if binding is not None else None)
     picks = recommend(backend.catalog.models, backend.machine.now(), wishes, uses)
     return [_shown(backend, pick) for pick in picks]
+
+
+def starter_of(backend: Backend) -> dict[str, Any] | None:
+    """The chat model that can be had where no hub can be reached, for whoever has none yet."""
+    spec = next((each for each in backend.catalog.models if each.starter and each.role == "chat"), None)
+    if spec is None:
+        return None
+    here = backend.store.get(spec.name) is not None
+    return {"name": spec.name, "size": spec.size, "why": "it runs everywhere", "installed": here}
 
 
 def _shown(backend: Backend, pick: Pick) -> dict[str, Any]:

