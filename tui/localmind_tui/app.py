@@ -11,12 +11,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from textual import work
 from textual.app import App
+from textual.filter import LineFilter
 from textual.screen import Screen
 
 from localmind.errors import LocalmindError
@@ -106,6 +107,16 @@ class LocalmindApp(App[None]):
         self._chat = ChatScreen(self.desk, folder=folder, model=model, thread=thread)
         self._interrupted_at = 0.0
         self._first_status = True
+        self._colourless: LineFilter | None = None
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        if not self.no_color:
+            return super().get_line_filters()
+        if self._colourless is None:
+            from localmind_tui.colourless import Colourless
+
+            self._colourless = Colourless()
+        return [self._colourless]
 
     def get_default_screen(self) -> Screen[None]:
         return self._chat
@@ -181,7 +192,9 @@ class LocalmindApp(App[None]):
         self._chat.composer.focus()
 
     def _pulled(self, name: str, problem: LocalmindError | None) -> None:
-        """A download ended; whoever looks at the list sees it there."""
+        """A download ended; whoever looks at the list sees it there, and a notice would cover it."""
+        if getattr(self.screen, "shows_pulls", False):
+            return
         if problem is not None:
             self.notify(f"{name}: {format.failure(problem)}", severity="error", markup=False, timeout=8)
         else:

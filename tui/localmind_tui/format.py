@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from localmind.clean import clean_line
+from localmind.counted import counted
 from localmind.errors import LocalmindError
 from localmind.events import Done, Passage, Progress
 from localmind.messages import Usage
@@ -76,10 +77,10 @@ def folders(status: Mapping[str, Any]) -> str:
     entries = status.get("folders") or ()
     if not entries:
         return "no folders"
-    words = ["1 folder" if len(entries) == 1 else f"{len(entries)} folders"]
+    words = [counted(len(entries), "folder")]
     files = sum(int(entry.get("files") or 0) for entry in entries)
     if files:
-        words.append("1 file" if files == 1 else f"{files} files")
+        words.append(counted(files, "file"))
     busy = [str(entry["state"]) for entry in entries if entry.get("state", "ready") != "ready"]
     return clean_line(" · ".join(words + busy[:1]))
 

@@ -13,6 +13,7 @@ from textual.suggester import Suggester
 from textual.widgets import Input, OptionList, Static
 
 from localmind.clean import clean, clean_line
+from localmind.counted import counted
 from localmind.errors import DaemonUnreachable, LocalmindError
 from localmind.events import Failed
 from localmind_tui import format
@@ -90,9 +91,9 @@ class FoldersScreen(Listed[Mapping[str, Any], str]):
         state = str(folder["state"])
         mark = "●" if folder["path"] == self._only else " "
         style = {"ready": "$text-success", "offline": "$text-error"}.get(state, "$text-warning")
-        amount = f"  {folder['files']:,} files"
+        amount = f"  {counted(folder['files'], 'file')}"
         if folder.get("vectors_pending"):
-            amount += f", {folder['vectors_pending']:,} passages to go"
+            amount += f", {counted(folder['vectors_pending'], 'passage')} to go"
         path = clean_line(str(folder["path"]))
         return Content.assemble(f"{mark} {path}", (amount, "$foreground-muted"), (f"  {state}", style))
 
