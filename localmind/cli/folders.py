@@ -8,6 +8,7 @@ import click
 
 from localmind.clean import clean_line
 from localmind.cli._output import connect, duration, note, print_json, show_progress, table
+from localmind.counted import counted
 
 FOLLOW_S = 0.5
 
@@ -44,7 +45,7 @@ def add(directory: Path | None, chats: bool) -> None:
         place = str(directory.expanduser().resolve()) if directory else ""
         found = next((entry for entry in folders if entry["path"] == place or entry["id"] not in before), None)
     if found is not None:
-        note(f"{clean_line(found['path'])}: {found['files']} files, {found['chunks']} chunks indexed")
+        note(f"{clean_line(found['path'])}: {_amount(found)} indexed")
         _show_problems(found)
 
 
@@ -158,11 +159,15 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
     return (str(entry["path"]), str(entry["files"]), str(entry["chunks"]), str(entry["state"]))
 
 
+def _amount(entry: dict[str, Any]) -> str:
+    return f"{counted(entry['files'], 'file')}, {counted(entry['chunks'], 'chunk')}"
+
+
 def _line(entry: dict[str, Any]) -> str:
     """A folder in a line: what there is, what is still to be done, how fast, and what stands in the way."""
-    parts = [entry["state"], f"{entry['files']} files", f"{entry['chunks']} chunks"]
+    parts = [entry["state"], _amount(entry)]
     if entry["files_left"]:
-        parts.append(f"{entry['files_left']} files to read")
+        parts.append(f"{counted(entry['files_left'], 'file')} to read")
     if entry["vectors_pending"]:
         parts.append(f"{entry['vectors_pending']} waiting for vectors")
     if entry["rate"]:

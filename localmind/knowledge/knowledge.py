@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from pathlib import Path
 
+from localmind.counted import counted
 from localmind.errors import FolderNotFound, InvalidRequest, LocalmindError
 from localmind.events import Passage, Progress
 from localmind.knowledge import traces, vector_rows
@@ -236,7 +237,7 @@ class Knowledge:
             changed = self._changed.event
             if await self._state.settled(folder_id):
                 counts = await self._database.read(Index.counts, folder_id)
-                yield Progress("done", counts.files, counts.files, "files", f"{counts.chunks} passages")
+                yield Progress("done", counts.files, counts.files, "files", counted(counts.chunks, "passage"))
                 return
             step = await self._state.progress(folder_id)
             if step is not None and step != last:

@@ -7,6 +7,7 @@ nothing except when a folder counts as done.
 import asyncio
 from dataclasses import dataclass
 
+from localmind.counted import counted
 from localmind.events import Progress
 from localmind.knowledge import traces, vector_rows
 from localmind.knowledge.database import Database
@@ -161,7 +162,7 @@ class State:
         if state == "paused":
             return self._gate.pace.reason
         if kept:
-            return f"{kept} files are on a disk that is not there; what is known of them is kept"
+            return f"{counted(kept, 'file')} on a disk that is not there; what is known is kept"
         return self._reading.trouble or self._embedding.trouble
 
     async def indexing(self) -> Indexing:

@@ -8,6 +8,7 @@ import os
 import stat
 from pathlib import Path
 
+from localmind.counted import counted
 from localmind.knowledge.database import Database
 from localmind.knowledge.extract import BINARY
 from localmind.knowledge.folders import overlapping
@@ -42,7 +43,9 @@ async def _inside(home: Root, relpath: str, real: Path, database: Database, read
         kind, because, chunks = state
         if kind == "indexed":
             there = await asyncio.to_thread(os.path.lexists, real)
-            return f"indexed, {chunks} passages" + ("" if there else "; it is not there now, and what is known is kept")
+            return f"indexed, {counted(chunks, 'passage')}" + (
+                "" if there else "; it is not there now, and what is known is kept"
+            )
         return f"not indexed: {because}"
     found, _ = await reading.scan(home, [relpath])
     if relpath in found.entries:

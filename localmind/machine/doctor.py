@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from localmind.counted import counted
 from localmind.machine.binding import Binding, installed_binding
 from localmind.machine.build import VERSION
 from localmind.machine.devices import Machine
@@ -253,7 +254,7 @@ def _daemon(state: Mapping[str, Any] | None) -> Iterator[Finding]:
         if errors:
             yield Finding(
                 "note",
-                f"{len(errors)} file{'s' if len(errors) > 1 else ''} in {folder.get('path')} could not be read",
+                f"{counted(len(errors), 'file')} in {folder.get('path')} could not be read",
                 _first_error(errors),
             )
 

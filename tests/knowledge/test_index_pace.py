@@ -97,6 +97,21 @@ async def test_a_pause_outlives_a_restart_and_searching_goes_on(house: Household
     await eventually(read)
 
 
+async def test_a_paused_index_is_checked_after_a_restart_and_answers_itself(house: Household) -> None:
+    await house.knowledge.pause(True)
+    await house.knowledge.close()
+    await house.fresh().start()
+
+    async def checked() -> bool:
+        return house.knowledge._vectors.ready(1)
+
+    await eventually(checked)
+    asked = len(house.embed.named("exact"))
+    assert await house.found("boiler serviced") == ["boiler.md"]
+    assert house.vectors.named("query")
+    assert len(house.embed.named("exact")) == asked, "it went through all vectors by hand"
+
+
 async def test_while_an_answer_streams_only_what_was_just_saved_is_read(house: Household) -> None:
     with house.knowledge.hold():
         house.put("saved.md", "The kumquat was saved now.\n")

@@ -164,7 +164,7 @@ async def test_why_explains_every_path(house: Household) -> None:
     (house.folder / "photo.jpg").write_bytes(b"jpg")
     (house.folder / "link.md").symlink_to(house.folder / "boiler.md")
     why = house.knowledge.why
-    assert await why(house.folder / "boiler.md") == "indexed, 1 passages"
+    assert await why(house.folder / "boiler.md") == "indexed, 1 passage"
     assert await why(house.folder / ".env") == "not indexed: it may hold secrets (built-in deny list: .env)"
     assert await why(house.folder / "photo.jpg") == (
         "not indexed: files named *.jpg are never read (built-in list of binary formats)"
