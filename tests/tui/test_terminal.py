@@ -53,6 +53,8 @@ class Terminal:
 
     def __init__(self, argv: list[str], environ: dict[str, str]) -> None:
         self._screen, inside = pty.openpty()
+        self.before = termios.tcgetattr(inside)
+        self._inside = os.dup(inside)  # so that what was left can be looked at
         self.child = subprocess.Popen(argv, stdin=inside, stdout=inside, stderr=inside, env=environ)
         os.close(inside)
         self.seen = b""
@@ -79,17 +81,17 @@ class Terminal:
         fcntl.ioctl(self._screen, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def rest(self) -> bytes:
-        """Everything up to the child's end."""
-        try:
-            while piece := os.read(self._screen, 65536):
-                self.seen += piece
-        except OSError:  # how Linux reports the end of a pseudo-terminal
-            return self.seen
+        """Everything up to the child's end, which leaves the terminal as it found it."""
+        while self.child.poll() is None or select.select([self._screen], [], [], 0)[0]:
+            if select.select([self._screen], [], [], 0.05)[0]:
+                self.seen += os.read(self._screen, 65536)
+        assert termios.tcgetattr(self._inside) == self.before
         return self.seen
 
     def close(self) -> None:
         self.child.kill()
         self.child.wait()
+        os.close(self._inside)
         os.close(self._screen)
 
 
@@ -127,6 +129,38 @@ def test_a_question_an_editor_and_the_way_out_in_a_real_terminal(tmp_path: Path)
         assert terminal.child.wait() == 0
         assert b"\x1b[?1049l" in left  # the alternate screen is given back
         assert b"Traceback" not in left
+    finally:
+        terminal.close()
+
+
+CRASHING = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from tui_fakes import FakeDaemon
+import localmind_tui
+
+
+class Broken(FakeDaemon):
+    async def begin(self, question, **more):
+        raise RuntimeError("a bug of ours")
+
+
+daemon = Broken(Path(sys.argv[2]).parent / "threads.db")
+sys.exit(localmind_tui.run(lambda: daemon, memory=Path(sys.argv[2]).parent / "tui.json"))
+"""
+
+
+def test_a_bug_ends_the_app_with_its_traceback_on_a_terminal_that_was_given_back(tmp_path: Path) -> None:
+    environ = os.environ | {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30", "SSH_TTY": "none"}
+    terminal = Terminal([sys.executable, "-c", CRASHING, str(Path(__file__).parent), str(tmp_path / "x")], environ)
+    try:
+        terminal.wait_for(b"ready")
+        terminal.press(b"what is lost?\r")
+        left = terminal.rest()
+        assert terminal.child.wait() == 1
+        assert b"a bug of ours" in left.partition(b"\x1b[?1049l")[2]
+        assert json.loads((tmp_path / "tui.json").read_text())["drafts"] == {"": "what is lost?"}
     finally:
         terminal.close()
 
