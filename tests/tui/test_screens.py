@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import pytest
 from textual.widgets import Input, OptionList, Static
 from tui_driver import Driver, Start
 from tui_fakes import STATUS, FakeDaemon
 
 from localmind.errors import DownloadFailed
 from localmind.events import Done, Progress, TextDelta
+from localmind_tui.models import embedder_to_fetch, models_of
+from localmind_tui.room import Room
 from localmind_tui.screens.asking import Prompt
 from localmind_tui.screens.first_run import FirstRun
 from localmind_tui.screens.folders import FoldersScreen
@@ -203,6 +206,21 @@ async def test_the_first_run_fetches_a_model_takes_a_folder_and_begins(start: St
         assert driver.app.desk.memory.now.greeted
         await driver.settled("And now?", TextDelta("Yes."), Done())
     await daemon.stop()
+
+
+@pytest.mark.parametrize(
+    ("here", "wanted"),
+    [((), "small-embed"), (("small-embed",), None), (("large-embed",), None)],
+    ids=["none", "the recommended", "another"],
+)
+def test_the_first_run_fetches_the_recommended_embedder_unless_one_is_there(here: tuple[str, ...], wanted: str) -> None:
+    listed = [
+        {"name": name, "role": "embed", "size": size, "installed": name in here}
+        for name, size in (("large-embed", 600_000_000), ("small-embed", 90_000_000))
+    ]
+    machine = {"picks": [{"use": "embed", "name": "small-embed", "why": "quick"}]}
+    models = models_of(listed, machine, {}, Room(8_000_000_000, 5_000_000_000))
+    assert embedder_to_fetch(models, machine) == wanted
 
 
 async def test_the_first_run_takes_the_starter_where_the_hub_cannot_be_reached(start: Start, tmp_path: Path) -> None:

@@ -59,6 +59,16 @@ def best(models: Sequence[Model]) -> Model | None:
     return None
 
 
+def embedder_to_fetch(models: Sequence[Model], machine: Mapping[str, Any]) -> str | None:
+    """What finds passages by their meaning on this machine, where nothing here does yet."""
+    embedders = [model for model in models if model.role == "embed"]
+    if any(model.installed for model in embedders):
+        return None
+    recommended = {str(pick["name"]) for pick in machine.get("picks") or () if pick.get("use") == "embed"}
+    embedders.sort(key=lambda model: model.name not in recommended)
+    return embedders[0].name if embedders else None
+
+
 def _model(data: Mapping[str, Any], said: Mapping[str, Any] | None, loaded: bool, room: Room) -> Model:
     size = int(data.get("size") or 0)
     fits, why = _judged(said) if said is not None else _by_memory(size, room)

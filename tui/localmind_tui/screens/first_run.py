@@ -10,7 +10,7 @@ from typing import Any
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.containers import Vertical
+from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
@@ -21,7 +21,7 @@ from localmind.events import Failed
 from localmind_tui import format
 from localmind_tui.desk import Desk
 from localmind_tui.keymap import bindings
-from localmind_tui.models import Model, best, models_of
+from localmind_tui.models import Model, best, embedder_to_fetch, models_of
 from localmind_tui.pulling import Pulling
 from localmind_tui.screens.folders import FolderSuggester
 
@@ -41,6 +41,7 @@ class FirstRun(ModalScreen[str | None]):
 
     def __init__(self, desk: Desk, pulling: Pulling) -> None:
         super().__init__()
+        self.VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]
         self._desk = desk
         self._pulling = pulling
         self._models: list[Model] = []
@@ -50,7 +51,7 @@ class FirstRun(ModalScreen[str | None]):
         self._instead = ""
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="window", id="first"):
+        with VerticalScroll(classes="window", id="first", can_focus=False):
             yield Static(GREETING, markup=False)
             yield Static("1  A model", classes="step", markup=False)
             yield Static("looking at this machine …", id="model", markup=False)
@@ -81,7 +82,7 @@ class FirstRun(ModalScreen[str | None]):
         self._models = models_of(listed, recommended, self._desk.link.status, self._desk.room())
         if self._model is None or not self._asked:
             self._model = best(self._models)
-        self._embedder = next((each.name for each in self._models if each.role == "embed" and not each.installed), None)
+        self._embedder = embedder_to_fetch(self._models, recommended)
         self._fall_back(recommended)
         if self.is_attached and self.query("#added"):
             self._show_model()
