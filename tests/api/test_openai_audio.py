@@ -390,7 +390,7 @@ async def test_a_body_that_cannot_be_read_aloud_is_a_400(served: Served, body: d
     assert served.aloud.asked == []
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.binary(max_size=400), cut=st.integers(0, 200))
 async def test_no_form_however_broken_is_more_than_a_refusal(served: Served, body: bytes, cut: int) -> None:
     whole = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + body + b"\r\n--b--\r\n"
