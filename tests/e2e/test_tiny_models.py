@@ -57,7 +57,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     made = new_home(tmp_path_factory.mktemp("tiny"), None)
     try:
         install(made, tmp_path_factory.mktemp("files"))
-        made.paths.settings_file.write_text('chat_model = "tiny:llama"\ncontext = 1024\n')
+        made.paths.settings_file.write_text(
+            'chat_model = "tiny:llama"\nrerank_model = "tiny:reranker"\ncontext = 1024\n'
+        )
         made.start()
         yield made
     finally:
@@ -112,6 +114,22 @@ def test_documents_are_ranked_by_a_reranker_and_by_nothing_else(http: httpx2.Cli
     scores = [each["relevance_score"] for each in results]
     assert scores == sorted(scores, reverse=True)
     assert "cannot rerank" in post(http, "/v1/rerank", 400, model="tiny:embedder", **asked)["error"]["message"]
+
+
+def test_the_passages_of_a_search_are_put_in_order_by_the_reranker(
+    tiny: Home, http: httpx2.Client, tmp_path: Path
+) -> None:
+    for number, text in enumerate(("the water of people", "people of the time", "the time and the people of water")):
+        (tmp_path / f"{number}.txt").write_text(text)
+    assert tiny.cli("folders", "add", str(tmp_path)).returncode == 0
+    asked = {"query": "time water people", "limit": 3}
+    found = post(http, "/localmind/v1/search", explain=True, **asked)
+    texts = [each["text"] for each in found["passages"]]
+    assert len(texts) == 3
+    assert found["trace"]["reranked"]
+    before = [each["text"] for each in found["trace"]["stages"]["unranked"]]
+    ranked = post(http, "/v1/rerank", model="tiny:reranker", query=asked["query"], documents=before)["results"]
+    assert texts == [before[each["index"]] for each in ranked]
 
 
 def test_holes_are_filled_by_infill_and_by_suffix_alike(http: httpx2.Client) -> None:
