@@ -20,18 +20,25 @@ TESTS = Path(__file__).parents[1]
 QUESTIONS = tomllib.loads((TESTS / "data/questions.toml").read_text())
 
 
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the index is built by the first test and opened again by the others."""
+    place = tmp_path_factory.mktemp("real")
+    shutil.copytree(TESTS.parent / "samples", place / "samples")
+    return place
+
+
 @pytest.fixture
-async def samples(tmp_path: Path, embed_model_dir: Path) -> AsyncIterator[tuple[Knowledge, Path]]:
+async def samples(place: Path, embed_model_dir: Path) -> AsyncIterator[tuple[Knowledge, Path]]:
     embed, vectors, extract = EmbedCalls(), VectorCalls(), ExtractCalls()
-    folder = tmp_path / "samples"
-    shutil.copytree(TESTS.parent / "samples", folder)
+    folder = place / "samples"
     knowledge = Knowledge(
-        tmp_path / "state/knowledge.db",
-        chroma_dir=tmp_path / "state/chroma",
+        place / "state/knowledge.db",
+        chroma_dir=place / "state/chroma",
         embed=FakeCalls({name: getattr(embed, name) for name in EMBED_METHODS} | {"exact": Exact().exact}),
         vectors=FakeCalls({name: getattr(vectors, name) for name in VECTOR_METHODS}),
         extract=FakeCalls({"extract": extract.extract}),
-        embed_model=EmbedModel("all-minilm:l6-v2", embed_model_dir, tmp_path / "converted"),
+        embed_model=EmbedModel("all-minilm:l6-v2", embed_model_dir, place / "converted"),
     )
     await knowledge.start()
     await knowledge.add_folder(folder)

@@ -16,6 +16,7 @@ from textual.widgets import Button, Input, Static
 
 from localmind.clean import clean_line
 from localmind.client.starter import instead_of
+from localmind.counted import counted
 from localmind.errors import DaemonUnreachable, LocalmindError
 from localmind.events import Failed
 from localmind_tui import format
@@ -126,7 +127,7 @@ class FirstRun(ModalScreen[str | None]):
 
     def _show_folders(self, folders: list[dict[str, Any]]) -> None:
         lines = [
-            f"✓ {clean_line(str(each['path']))}: {each['files']:,} files, {clean_line(str(each['state']))}"
+            f"✓ {clean_line(str(each['path']))}: {counted(each['files'], 'file')}, {clean_line(str(each['state']))}"
             for each in folders[:5]
         ]
         self.query_one("#added", Static).update("\n".join(lines))
