@@ -205,7 +205,8 @@ def main() -> None:
         with stalled(target, asked.stalled, asked.tokens) as unread:
             print(f"{asked.stalled} readers have begun, after {time.perf_counter() - began:.1f} s, and read no more")
             health = told("both: /health", looks(target, asked.seconds))
-            told("both, their answers being made: a new stream", [target.start(99 - each) for each in range(asked.streams)])
+            made = [target.start(99 - number) for number in range(asked.streams)]
+            told("both, their answers being made: a new one", made)
             print(f"after {target.idle():.1f} s the engine has made their answers; nobody reads them")
             starts = [target.start(number) for number in range(100, 100 + asked.streams)]
             told("both: a new stream", starts)
@@ -223,7 +224,7 @@ def main() -> None:
             f"{asked.endless} answers of 7,000 tokens: {len(ends)} closed after {min(ends, default=0):.0f} to "
             f"{max(ends, default=0):.0f} s, the engine free {free:.1f} s later"
         )
-    worst = max(starts)
+    worst = max(starts + made)
     if health >= LIMIT_HEALTH_MS or worst >= LIMIT_START_MS or kept:
         print(f"LIMIT BROKEN: /health p99 {health:.1f} ms, slowest start {worst:.1f} ms, {kept} kept")
         sys.exit(1)

@@ -28,7 +28,7 @@ class Sampler(Protocol):
 
 
 class Backend(Protocol):
-    """All but the constants are used on the loop's thread only."""
+    """All but the constants and `interrupt` are used on the loop's thread only."""
 
     n_ctx: int
     """Cells of the pool that all sequences share."""
@@ -60,6 +60,9 @@ class Backend(Protocol):
 
         Returns llama_decode's code and, for each row, the index of its last own token; those of its draft follow.
         """
+
+    def interrupt(self, now: bool) -> None:
+        """From any thread: let the evaluation under way return with code 2, as soon as it can; False takes it back."""
 
     def clear(self, slot: int, start: int) -> None: ...
     def share(self, source: int, target: int, end: int) -> None: ...

@@ -135,6 +135,9 @@ class Loaded:
         self._context.remove(self._spare)
         return code, indices
 
+    def interrupt(self, now: bool) -> None:
+        self._context.interrupt(now)
+
     def clear(self, slot: int, start: int) -> None:
         self._context.remove(slot, start)
 

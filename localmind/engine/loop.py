@@ -12,12 +12,13 @@ import time
 from array import array
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
 from localmind.engine import report
 from localmind.engine.backend import Backend
+from localmind.engine.commands import Commands, UnderWay
 from localmind.engine.generation import Ask, Generation, Sink
 from localmind.engine.given import GivenDrafts, GivenSampler
 from localmind.engine.memory import Memory
@@ -42,6 +43,9 @@ from localmind.errors import (
 MAX_QUEUED = 256
 """Requests that may wait. Beyond it, telling a client to come back later is more honest than a queue of minutes."""
 
+ABORTED = 2
+"""What it returns when it was interrupted."""
+
 NO_CELLS = 1
 """What llama_decode returns when the KV memory is full."""
 
@@ -53,19 +57,6 @@ IDLE_S = 3.0
 DELIVERY_S = 1.0
 
 log = logging.getLogger("localmind.engine")
-
-
-@dataclass(slots=True)
-class _Commands:
-    """What other threads ask for; guarded by the loop's condition."""
-
-    submits: list[Generation] = field(default_factory=list)
-    cancels: list[TokenSequence] = field(default_factory=list)
-    endings: list[TokenSequence] = field(default_factory=list)
-    calls: list[Callable[[], None]] = field(default_factory=list)
-
-    def __bool__(self) -> bool:
-        return bool(self.submits or self.cancels or self.endings or self.calls)
 
 
 @dataclass(slots=True, frozen=True)
@@ -116,10 +107,10 @@ class Loop:
         self._outbox = Outbox(together)
         self._deliveries: list[Delivery] = []
         self._wake = threading.Condition()
-        self._commands = _Commands()
+        self._commands = Commands()
+        self._under_way = UnderWay(backend)
         self._stopping = False
-        self._numbers = 0
-        self._failures = 0
+        self._numbers = self._failures = 0
         self._totals = report.Totals()
         self._step_started = 0.0
         self._ended = threading.Event()
@@ -165,9 +156,11 @@ class Loop:
         return sequence
 
     def cancel(self, sequence: TokenSequence) -> None:
-        """End a request before the next step, wherever it is; its sink gets Cancelled unless it has ended."""
+        """End a request before the next step, wherever it is, and the step under way when it is nobody else's; its sink
+        gets Cancelled unless it has ended."""
         with self._wake:
             self._commands.cancels.append(sequence)
+            self._under_way.give_up_unless_needed(self._commands, stopping=False)
             self._wake.notify()
 
     def end(self, sequence: TokenSequence) -> None:
@@ -178,7 +171,8 @@ class Loop:
 
     def inspect(self, then: Callable[[dict[str, Any]], None]) -> None:
         """Call `then` with the state, between two steps and on the loop's thread."""
-        self.call_soon(lambda: then(self._state()))
+        args = self._scheduler, self._backend, self._totals, self._timing
+        self.call_soon(lambda: then(report.state(*args, self.memory.fetching)))
 
     def call_soon(self, call: Callable[[], None]) -> None:
         """Make a call on the loop's thread between two steps."""
@@ -192,9 +186,10 @@ class Loop:
         return time.monotonic() - started if started else 0.0
 
     def stop(self, timeout: float) -> bool:
-        """End everything with ShuttingDown after the step under way and close the backend. False if still running."""
+        """End everything with ShuttingDown, the step under way too, and close the backend. False if still running."""
         with self._wake:
             self._stopping = True
+            self._under_way.give_up_unless_needed(self._commands, stopping=True)
             self._wake.notify()
         return self._ended.wait(timeout)
 
@@ -233,7 +228,7 @@ class Loop:
             while not (self._commands or self._stopping) and self._scheduler.idle:
                 if not self._wake.wait(IDLE_S if self.memory.unwritten else None):
                     self._commands.calls.append(self.memory.write_one)
-            commands, self._commands = self._commands, _Commands()
+            commands, self._commands = self._commands, Commands()
             # Submitted under the same lock that `submit` counts with, so the bound of the queue is exact.
             for generation in commands.submits:
                 self._generations[generation.sequence.number] = generation
@@ -265,9 +260,14 @@ class Loop:
             generation = self._generations[row.sequence.number]
             generation.started = generation.started or began
         self._backend.use_adapters(step.group)
+        with self._wake:
+            self._under_way.begin(rows)
+            self._under_way.give_up_unless_needed(self._commands, stopping=self._stopping)
         code, indices = self._timing.evaluate(rows, self._scheduler.pool.cells)
+        with self._wake:
+            given_up = self._under_way.end()
         if code:
-            self._recover(code, rows)
+            self._recover(code, rows, given_up=given_up)
             return
         self._failures = 0
         self._totals.steps += 1
@@ -378,9 +378,13 @@ class Loop:
             generation.close()
         return generation
 
-    def _recover(self, code: int, rows: Sequence[Row]) -> None:
+    def _recover(self, code: int, rows: Sequence[Row], *, given_up: bool) -> None:
         """A native call failed. Without cells, the youngest waits; a batch that llama.cpp will not take is made again
-        from tokens once; anything else ends the rows of this call."""
+        from tokens once; anything else ends the rows of this call, but one that was given up has no fault."""
+        if given_up and code == ABORTED:
+            for row in rows:
+                self._scheduler.interrupted(row.sequence)
+            return
         self._failures += 1
         if code == NO_CELLS and self._scheduler.out_of_cells(rows):
             log.warning("llama_decode found no cells; from now on %d are counted", self._scheduler.n_cells)
@@ -394,6 +398,3 @@ class Loop:
         for row in rows:
             self._fail(row.sequence, error, keep=False)
         self.memory.resync()
-
-    def _state(self) -> dict[str, Any]:
-        return report.state(self._scheduler, self._backend, self._totals, self._timing, self.memory.fetching)

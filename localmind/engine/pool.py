@@ -78,6 +78,11 @@ class Pool:
         """Running requests whose cells are in main memory; they come before anything idle."""
 
     @property
+    def cuts_anywhere(self) -> bool:
+        """Whether what lies before a cut is whole. Cells of a sliding window may have been used for what came after."""
+        return self.kind == "any_prefix" and not self._window
+
+    @property
     def idle(self) -> list[Sequence]:
         """Kept for later, the least recently used first."""
         return sorted(self._idle, key=lambda sequence: sequence.used_at)

@@ -169,6 +169,13 @@ class Scheduler:
         if sequence.slot >= 0 and self.pool.cells.length(sequence.slot) > sequence.stored:
             self.pool.trim(sequence)
 
+    def interrupted(self, sequence: Sequence) -> None:
+        """A step with it was given up in its midst: only what had been stored before it can be trusted."""
+        if self.pool.cuts_anywhere:
+            self.pool.trim(sequence)
+        else:
+            self.lost(sequence)
+
     def lost(self, sequence: Sequence) -> None:
         """The native memory does not hold what we thought: the sequence is evaluated again from its tokens."""
         self.pool.lost(sequence)

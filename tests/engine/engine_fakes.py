@@ -145,8 +145,15 @@ class FakeBackend:
         self.steps: list[list[tuple[int, int]]] = []
         self.threads: list[int] = []
         self.closed = False
+        self.interrupted = threading.Event()
         self._adapters: Hashable = ()
         self._known_adapters: list[Hashable] = [()]
+
+    def interrupt(self, now: bool) -> None:
+        if now:
+            self.interrupted.set()
+        else:
+            self.interrupted.clear()
 
     def next_token(self, history: Sequence[int], place: int) -> int:
         return self.answer[place] if place < len(self.answer) else END

@@ -1,6 +1,7 @@
 """The KV memory with its compute graph, and the batch that feeds it."""
 
 import ctypes
+import os
 from array import array
 from typing import Any
 
@@ -11,6 +12,11 @@ from localmind.engine.llama.library import errors, reason
 from localmind.engine.llama.model import Model
 from localmind.errors import ModelFileBroken, NoRoom
 from localmind.machine.plan import Plan
+
+_strlen = (ctypes.cdll.msvcrt if os.name == "nt" else ctypes.CDLL(None)).strlen
+INTERRUPTED = native.ggml_abort_callback(ctypes.cast(_strlen, ctypes.c_void_p).value)
+"""Asked by llama.cpp before each node of a graph: whether the byte that it is given is set. A function in Python would
+take the GIL thousands of times a step; C's strlen answers 0 for "" and 1 for "1", and takes nothing."""
 
 KV_TYPES = {"f16": native.GGML_TYPE_F16, "q8_0": native.GGML_TYPE_Q8_0, "q4_0": native.GGML_TYPE_Q4_0}
 FLASH_ATTN = {
@@ -91,6 +97,8 @@ class Context:
                 f"{model.path.name} says that it writes, and is of a kind ({model.description}) that only reads",
                 hint="localmind models verify",
             )
+        self._interrupted = (ctypes.c_char * 2)()
+        native.llama_set_abort_callback(self.handle, INTERRUPTED, ctypes.addressof(self._interrupted))
         self._n_vocab = model.n_vocab
         self.n_ctx: int = native.llama_n_ctx(self.handle)
         self.n_batch: int = native.llama_n_batch(self.handle)
@@ -103,6 +111,10 @@ class Context:
     def decode(self, batch: Batch) -> int:
         """llama_decode: 0 done · 1 no cells · 2 aborted · -1 invalid batch · below -1 failed."""
         return int(native.llama_decode(self.handle, batch.native))
+
+    def interrupt(self, now: bool) -> None:
+        """From any thread: let `decode` give up, within a node of its graph on a CPU; False takes it back."""
+        self._interrupted[0] = b"1" if now else b"\0"
 
     def remove(self, slot: int, start: int = 0) -> bool:
         """Remove a slot's cells from position `start` on. False if this memory cannot cut there."""
