@@ -52,7 +52,7 @@ def costs(done: Done) -> str:
         parts.append("stopped")
     tokens = done.usage.completion_tokens
     if tokens:
-        parts.append(f"{tokens} tokens" if tokens > 1 else "1 token")
+        parts.append(counted(tokens, "token"))
     if tokens > 1 and done.timings.decode_ms > 0:
         parts.append(f"{tokens / done.timings.decode_ms * 1000:.0f} tokens/s")
     waited = done.timings.queue_ms + done.timings.prefill_ms

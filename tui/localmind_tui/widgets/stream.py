@@ -13,6 +13,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 
 from localmind.clean import Cleaner, clean
+from localmind.counted import counted
 from localmind_tui.blocks import closed_length
 from localmind_tui.widgets.lean import Backdrop
 
@@ -117,4 +118,4 @@ def shortened(block: str) -> str:
     """The end of a long open block, under a line that says so."""
     lines = block.split("\n")
     hidden = len(lines) - TAIL_LINES
-    return block if hidden <= 0 else "\n".join([f"… {hidden} lines above", *lines[hidden:]])
+    return block if hidden <= 0 else "\n".join([f"… {counted(hidden, 'line')} above", *lines[hidden:]])

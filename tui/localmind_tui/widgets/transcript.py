@@ -12,6 +12,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.message import Message
 from textual.widgets import Static
 
+from localmind.counted import counted
 from localmind_tui.said import Exchange
 from localmind_tui.widgets.lean import Backdrop
 from localmind_tui.widgets.turn import TurnView
@@ -112,4 +113,4 @@ class Transcript(VerticalScroll, Backdrop):
         self._asking = False
         line = self.query_one("#above", Static)
         line.display = above > 0
-        line.update(f"↑ {above:,} earlier {'turn' if above == 1 else 'turns'}")
+        line.update(f"↑ {counted(above, 'earlier turn')}")

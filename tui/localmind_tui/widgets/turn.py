@@ -16,6 +16,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from localmind.clean import clean, clean_line
+from localmind.counted import counted
 from localmind.errors import LocalmindError
 from localmind.events import Done, Passage, Progress
 from localmind.messages import Usage
@@ -209,7 +210,7 @@ class TurnView(Vertical, Backdrop):
             return
         arrow = "▾" if self._thoughts_view.display else "▸"
         if self._thought_from is None:
-            self._thinking.update(f"{arrow} Thoughts, {len(self._thoughts.split())} words")
+            self._thinking.update(f"{arrow} Thoughts, {counted(len(self._thoughts.split()), 'word')}")
         else:
             self._thinking.update(f"{arrow} Thinking, {time.monotonic() - self._thought_from:.0f} s")
 
