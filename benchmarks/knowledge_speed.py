@@ -325,8 +325,10 @@ async def search(base: Path, embedder: Path, chunks: int, *, prepare: bool) -> N
     await asyncio.sleep(5)
     print("resident, 5 s later:", described(memory()), flush=True)
     before = bench.knowledge._embedding.embedded
+    # A copied state still watches the folder that it was made with.
+    [watched] = [work.root.path for work in bench.knowledge._reading.work.values()]
     for number in range(300):
-        (folder / f"new{number}.md").write_text(f"# {number}\n\n" + " ".join(random.choices(WORDS, k=400)))
+        (watched / f"new{number}.md").write_text(f"# {number}\n\n" + " ".join(random.choices(WORDS, k=400)))
     await asyncio.sleep(2)
     waits = []
     while bench.knowledge._embedding.busy and len(waits) < 100:
@@ -334,6 +336,8 @@ async def search(base: Path, embedder: Path, chunks: int, *, prepare: bool) -> N
     if waits:
         done = bench.knowledge._embedding.embedded - before
         print(f"search while indexing: {p95(waits)} ({len(waits)} searches, {done} chunks embedded meanwhile)")
+    else:
+        print("search while indexing: not measured, nothing was being embedded")
     print("resident:", described(memory()), flush=True)
     await bench.close()
 
