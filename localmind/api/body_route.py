@@ -13,8 +13,10 @@ from typing import Any
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+
+from localmind.errors import Cancelled
 
 
 class BodyRoute(APIRoute):
@@ -31,6 +33,8 @@ class BodyRoute(APIRoute):
         async def answer(request: Request) -> Response:
             try:
                 body = model.model_validate_json(_utf8(await request.body()))
+            except ClientDisconnect:
+                raise Cancelled("the client went away") from None
             except ValidationError as problem:
                 raise RequestValidationError(problem.errors(include_url=False, include_input=False)) from problem
             more = {request_name: request} if request_name is not None else {}

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from starlette.responses import PlainTextResponse, Response
 
 from localmind.api.body_route import BodyRoute
+from localmind.errors import Cancelled
 
 HI = [{"role": "user", "content": "hi"}]
 
@@ -53,6 +54,15 @@ async def test_the_request_is_handed_over_under_the_name_it_has() -> None:
     scope = {"type": "http", "method": "POST", "path": "/x", "headers": [], "query_string": b"", "root_path": ""}
     answer = await BodyRoute("/x", with_request).get_route_handler()(Request(scope, receive))
     assert answer.body == b"/x 7"
+
+
+async def test_a_client_that_hangs_up_within_its_body_is_nobody_to_answer() -> None:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    scope = {"type": "http", "method": "POST", "path": "/x", "headers": [], "query_string": b"", "root_path": ""}
+    with pytest.raises(Cancelled):
+        await BodyRoute("/x", alone).get_route_handler()(Request(scope, receive))
 
 
 @pytest.mark.parametrize(
