@@ -221,7 +221,8 @@ class Scheduler:
         while self._parked and len(self._running) < self._max_running:
             sequence = min(self._parked, key=lambda each: (each.background, each.number))
             head = self._next()
-            if sequence.background and head is not None and not head.background:
+            others = self._away if head is None else [*self._away, head]
+            if sequence.background and not all(each.background for each in others):
                 return
             if not self._come_back(sequence):
                 return
@@ -248,7 +249,8 @@ class Scheduler:
             least = min(self._away, key=lambda each: (each.background, each.used_at), default=None)
             waiting = [each for each in (least, self._next()) if each is not None]
             waiting.sort(key=lambda each: (each.background, each.used_at))
-            if not any(self._let_in(each) for each in waiting):
+            # Background does not come in while somebody interactive waits: it would have to leave again at once.
+            if not any(self._let_in(each) for each in waiting if each.background == waiting[0].background):
                 return
 
     def _let_in(self, sequence: Sequence) -> bool:

@@ -117,6 +117,20 @@ def test_nobody_makes_way_when_that_would_not_make_room_enough():
     assert [each.state for each in asked] == [State.DECODE] * 3
 
 
+def test_a_background_request_is_not_copied_to_and_fro_while_an_interactive_one_waits_for_its_turn():
+    machine = Machine(300, n_slots=12, max_running=6, ram_cells=4000, n_batch=256)
+    machine.submit([1] * 20, 40, background=True, client="indexer")
+    machine.step()
+    asked = [machine.submit([number] * 130, 100, client=f"c{number}") for number in (2, 3)]
+    steps_until(machine, lambda: State.PARKED in [each.state for each in asked])
+    before = machine.scheduler.parkings
+    for _ in range(20):
+        machine.step()
+    assert machine.scheduler.parkings - before <= 1
+    machine.run(2000)
+    assert len(machine.finished) == 3
+
+
 def test_without_main_memory_for_a_copy_nobody_makes_way():
     machine, asked = full_house(ram_cells=0)
     newcomer = machine.submit([1, 2, 3] * 8, 40, client="new")
