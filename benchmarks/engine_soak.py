@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 
@@ -25,13 +25,22 @@ from localmind.errors import Cancelled, LocalmindError
 
 WAIT = 600.0
 PROMPT_TOKENS = (4, 20, 60, 150, 400)
-ANSWER_TOKENS = (1, 2, 4, 8, 16)
+ANSWER_TOKENS = (1, 2, 4, 8, 16, 32)
 AT_ONCE = 24
+CANCELLED = Cancelled("the request was cancelled")
 SCHEMA = {
     "type": "object",
     "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
     "required": ["name"],
 }
+
+
+class Told(NamedTuple):
+    """What is kept of a reply: ten thousand whole ones would look like a leak."""
+
+    id: int
+    ends: int
+    error: LocalmindError | None
 
 
 class SoakReply:
@@ -63,8 +72,14 @@ class SoakReply:
         self.error = error
         self._end()
 
+    def told(self) -> Told:
+        error = self.error if self.error is None or not isinstance(self.error, Cancelled) else CANCELLED
+        return Told(self.id, self.ends, error)
+
     def _end(self) -> None:
         self.ends += 1
+        if self.ends > 1:
+            raise SystemExit(f"request {self.id} ended {self.ends} times")
         self.first.set()
         self._ended.release()
 
@@ -75,7 +90,8 @@ class Soak:
         self.worker = create()
         self.number = 0
         self.ended = threading.Semaphore(0)
-        plan = {"n_ctx": options.ctx, "n_batch": 512, "n_ubatch": 512, "n_threads": 2, "n_threads_batch": 2}
+        plan: dict[str, Any] = {"n_ctx": options.ctx, "n_batch": 512, "n_ubatch": 512, "n_threads": options.threads}
+        plan["n_threads_batch"] = options.threads
         plan["use_extra_bufts"] = not options.no_extra_bufts
         self.ask("load", path=str(options.model), plan=plan, prefix_ram_mb=options.ram_mb)
         self.words = self.ask("tokenize", text="the quick brown fox jumps over the lazy dog and goes on " * 60)
@@ -133,7 +149,7 @@ def report(soak: Soak, done: int, began: float) -> float:
     return resident
 
 
-def problems(soak: Soak, replies: list[SoakReply]) -> list[str]:
+def problems(soak: Soak, replies: list[Told]) -> list[str]:
     found = [f"request {reply.id} ended {reply.ends} times" for reply in replies if reply.ends != 1]
     strange = [reply.error for reply in replies if reply.error and not isinstance(reply.error, Cancelled)]
     found += [f"{type(error).__name__}: {error}" for error in strange[:5]]
@@ -157,6 +173,7 @@ def main() -> None:
     parser.add_argument("--ctx", type=int, default=2048)
     parser.add_argument("--ram-mb", type=int, default=64)
     parser.add_argument("--leak-mb", type=float, default=60.0)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--every", type=int, default=500, help="requests between two lines")
     parser.add_argument("--no-extra-bufts", action="store_true", help="plain weights: no repacking, no AMX")
@@ -164,7 +181,7 @@ def main() -> None:
     soak = Soak(options)
     began = time.monotonic()
     open_replies: list[SoakReply] = []
-    ended: list[SoakReply] = []
+    ended: list[Told] = []
     resident: list[float] = []
     started = done = 0
     while done < options.requests:
@@ -180,7 +197,7 @@ def main() -> None:
             soak.cancel(soak.chance.choice(open_replies))  # anywhere
         if not soak.ended.acquire(timeout=WAIT):
             raise SystemExit("no request ends any more")
-        ended += [reply for reply in open_replies if reply.ends]
+        ended += [reply.told() for reply in open_replies if reply.ends]
         open_replies = [reply for reply in open_replies if not reply.ends]
         if len(ended) // options.every > done // options.every:
             resident.append(report(soak, len(ended), began))

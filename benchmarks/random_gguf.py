@@ -250,10 +250,18 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def write(path: Path, kind: str, *, type: str | None = None, seed: int = 0, vocab: int | None = None) -> Path:
-    """Write one of KINDS. `vocab` pads the vocabulary to so many tokens."""
+def write(
+    path: Path,
+    kind: str,
+    *,
+    type: str | None = None,
+    seed: int = 0,
+    vocab: int | None = None,
+    context: int | None = None,
+) -> Path:
+    """Write one of KINDS. `vocab` pads the vocabulary to so many tokens; `context` is what it says it was made for."""
     chosen = KINDS[kind]
-    shape = replace(chosen.shape, vocab=vocab or chosen.shape.vocab)
+    shape = replace(chosen.shape, vocab=vocab or chosen.shape.vocab, ctx=context or chosen.shape.ctx)
     words = wordpiece() if chosen.build is bert else bpe(fim=shape.fim, size=shape.vocab)
     keys, tensors = chosen.build(shape, len(words.texts))
     name = type or chosen.type

@@ -2,9 +2,9 @@
 
     python benchmarks/speculation.py --model PATH [--threads 2] [--rounds 3]
 
-Tasks: `copy` repeats a text that is in the prompt, `edit` repeats it with changed words (both driven
-by a grammar-free greedy model on a prompt that makes it repeat), `prose` writes a story. The figure
-is the median quotient over the rounds; acceptance is accepted by drafted tokens.
+Tasks: `copy` repeats a text that is in the prompt, `edit` repeats it with changed words, each after examples enough
+that even the starter does it (behind one copy it wrote something else, and nothing was measured); `prose` writes a
+story. The figure is the median quotient over the rounds; acceptance is accepted by drafted tokens.
 """
 
 import argparse
@@ -44,9 +44,12 @@ def highest(prices):
     return best
 """
 TASKS = {
-    "copy": f"Text:\n{CODE}\nThe same text again:\n{CODE}\nThe same text again:\n",
-    "edit": f"Before:\n{CODE}\nAfter renaming prices to values:\n{CODE.replace('prices', 'values')}\n"
-    f"Before:\n{CODE}\nAfter renaming prices to costs:\n",
+    "copy": f"First copy:\n{CODE}\nSecond copy:\n{CODE}\nThird copy:\n{CODE}\nFourth copy:\n",
+    "edit": "".join(
+        f"Before:\n{code}\nAfter, with prices called values:\n{code.replace('prices', 'values')}\n"
+        for code in (CODE, CODE.replace("best", "top"))
+    )
+    + f"Before:\n{CODE.replace('result', 'whole')}\nAfter, with prices called values:\n",
     "prose": "Once upon a time, in a village by the sea, there lived an old lighthouse keeper who",
     "list": "Here is a list of fifty animals, each with a colour:\n1. dog, brown\n2. cat, black\n",
 }
@@ -101,9 +104,9 @@ def main() -> None:
         quotients, drafted, accepted, same = [], 0, 0, True
         run(loop, prompt, 8)
         for _ in range(args.rounds):
-            loop.speculates = False
+            loop.drafting.speculates = False
             plain, _, plain_text = run(loop, prompt, args.tokens)
-            loop.speculates = True
+            loop.drafting.speculates = True
             quick, outcome, quick_text = run(loop, prompt, args.tokens)
             quotients.append(quick / plain)
             drafted += outcome.timings.drafted_tokens

@@ -19,8 +19,8 @@ from localmind.models.gguf import Header, read_header
 AdapterSet = tuple[tuple[str, float], ...]
 """(hash of an adapter's file, scale) in a fixed order; empty is the model alone."""
 
-DIGEST = 16
-"""Hexadecimal digits that are kept of a hash."""
+DIGEST = 32
+"""Hexadecimal digits that are kept of a hash. It names states on disk as well."""
 
 MOST_SCALE = 100.0
 

@@ -54,9 +54,11 @@ class Answer:
         self._send(self._parser.finish(), ())
         sequence = outcome.sequence
         cache = self._report(sequence) if self._report else CacheReport(sequence.cached or 0, sequence.source)
+        # A call that was hurried to its end is valid, but not all that the model wanted to say with it.
+        called = self._parser.called and not outcome.hurried
         self._reply.result(
             {
-                "finish_reason": "tool_calls" if self._parser.called else outcome.finish_reason,
+                "finish_reason": "tool_calls" if called else outcome.finish_reason,
                 "usage": _plain(outcome.usage),
                 "timings": _plain(outcome.timings),
                 "cache": _plain(cache),

@@ -21,8 +21,16 @@ class Sampler(Protocol):
         """How likely the model found that token; call it right after `sample`. None unless asked for."""
 
     @property
+    def ahead(self) -> "array[int]":
+        """Tokens that come next, whatever the logits say; mostly none."""
+
+    @property
     def finished(self) -> bool:
         """The grammar has come to its end."""
+
+    @property
+    def hurried(self) -> bool:
+        """The answer was brought to its end, as the grammar wants one, because no more tokens were left."""
 
     def close(self) -> None: ...
 
@@ -77,7 +85,11 @@ class Backend(Protocol):
     def use_adapters(self, adapters: Hashable) -> None:
         """The adapter set of the next step; nothing happens when it is the last one's."""
 
-    def sampler(self, params: SamplingParams, constraint: Constraint | None, prompt: "array[int]") -> Sampler: ...
+    def sampler(
+        self, params: SamplingParams, constraint: Constraint | None, prompt: "array[int]", room: int
+    ) -> Sampler:
+        """`room`: tokens that the answer may have."""
+
     def piece(self, token: int, shown: frozenset[str]) -> bytes:
         """The bytes of a token; control tokens are empty unless their text is in `shown`."""
 

@@ -21,6 +21,8 @@ class Constraint:
     """Python regular expressions. Empty: the grammar holds from the first token. Else text is free until one of them
     matches in it (control tokens count as their text, e.g. `<tool_call>`); the grammar then begins at the start of
     the match's first group that took part, or of the whole match, and the answer ends where the grammar ends."""
+    plain: bool = False
+    """What it spells out is text for the client, even where it reads like a control token, which nobody would see."""
 
 
 def of_format(wanted: ResponseFormat) -> Constraint | None:
@@ -29,8 +31,8 @@ def of_format(wanted: ResponseFormat) -> Constraint | None:
         if wanted.json_schema is not None:
             raise InvalidRequest("a grammar and a JSON schema cannot both be given", hint="leave out one of them")
         grammar.check_gbnf(wanted.grammar)
-        return Constraint(wanted.grammar)
+        return Constraint(wanted.grammar, plain=True)
     if wanted.json_schema is None:
         return None
     schema = {"type": "object"} if wanted.json_schema == {} else wanted.json_schema
-    return Constraint(grammar.schema_to_gbnf(schema))
+    return Constraint(grammar.schema_to_gbnf(schema), plain=True)

@@ -9,9 +9,9 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import TypeVar
 
+from localmind.engine.native_thread import waited
 from localmind.errors import QueueFull, ShuttingDown
 
 AT_ONCE = 2
@@ -44,16 +44,7 @@ class Errands:
 
     def call(self, function: Callable[[], T]) -> T:
         """Run a function there and wait for what it returns or raises."""
-        future: Future[T] = Future()
-
-        def call() -> None:
-            try:
-                future.set_result(function())
-            except BaseException as problem:  # whoever called must hear of it, whatever it is
-                future.set_exception(problem)
-
-        self.post(call)
-        return future.result()
+        return waited(self.post, function)
 
     def close(self) -> None:
         """Begin nothing more; what runs goes on to its end."""

@@ -43,6 +43,8 @@ class Outcome:
     """For what it knows about reuse; it may be idle, or another's, by the time it is looked at."""
     stop: str = ""
     """The stop string that ended it."""
+    hurried: bool = False
+    """What it had to look like was completed in the last tokens it might have; `finish_reason` is "length" then."""
 
 
 class Sink(Protocol):
@@ -70,6 +72,8 @@ class Generation:
     """The first text is on its way."""
     parked_since: float = 0.0
     parked: float = 0.0
+    guesses: bool = True
+    """What is drafted for it may be wrong."""
     drafted: int = 0
     accepted: int = 0
 
@@ -81,6 +85,16 @@ class Generation:
     def to_score(self) -> int:
         """Given tokens that are not evaluated yet."""
         return max(0, len(self.ask.given) - self.sequence.generated)
+
+    @property
+    def ahead(self) -> "array[int]":
+        """Tokens that come next, whatever the model says."""
+        return self.sampler.ahead if self.sampler is not None else array("i")
+
+    @property
+    def hurried(self) -> bool:
+        """It was brought to its end because no more tokens were left."""
+        return self.sampler is not None and self.sampler.hurried
 
     def watch_parking(self, now: float) -> None:
         """Keep the time that it spends parked."""

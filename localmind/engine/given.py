@@ -11,22 +11,6 @@ from localmind.engine.backend import Sampler
 from localmind.events import TokenLogprob
 
 
-class GivenDrafts:
-    """A Speculator that knows what comes."""
-
-    def __init__(self, prompt: "array[int]", given: "array[int]") -> None:
-        self._all = prompt + given
-
-    def propose(self, tokens: "array[int]", room: int, others: int = 0) -> "array[int]":
-        return self._all[len(tokens) : len(tokens) + max(0, room)]
-
-    def observe(self, proposed: int, accepted: int) -> None:
-        """There is nothing to learn."""
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
 class GivenSampler:
     """A Sampler that takes the given tokens first and then chooses as another does."""
 
@@ -41,12 +25,20 @@ class GivenSampler:
             return self._given[self._taken - 1]
         return self._then.sample(index)
 
+    @property
+    def ahead(self) -> "array[int]":
+        return self._given[self._taken :] or self._then.ahead
+
     def logprobs(self, index: int, token: int) -> TokenLogprob | None:
         return self._then.logprobs(index, token)
 
     @property
     def finished(self) -> bool:
         return self._then.finished
+
+    @property
+    def hurried(self) -> bool:
+        return self._then.hurried
 
     def close(self) -> None:
         self._then.close()

@@ -20,6 +20,7 @@ from localmind.engine.backend import Sampler
 from localmind.engine.constraint import Constraint
 from localmind.engine.draft import DraftModel
 from localmind.engine.llama import Batch, Context, Model
+from localmind.engine.llama.spelling import spell
 from localmind.engine.memory_kind import MemoryKind
 from localmind.engine.pool import Kind
 from localmind.engine.sequence import Row
@@ -162,8 +163,14 @@ class Loaded:
     def use_adapters(self, adapters: Hashable) -> None:
         self.adapters.use(cast(AdapterSet, adapters))
 
-    def sampler(self, params: SamplingParams, constraint: Constraint | None, prompt: "array[int]") -> Sampler:
-        return sampling.make_sampler(self._context, self.model, params, constraint, prompt)
+    def sampler(
+        self, params: SamplingParams, constraint: Constraint | None, prompt: "array[int]", room: int
+    ) -> Sampler:
+        return sampling.make_sampler(self._context, self.model, params, constraint, prompt, room)
+
+    def spell(self, text: bytes) -> list[int] | None:
+        """Tokens for the middle of an answer. For any thread."""
+        return spell(self.model, text)
 
     def piece(self, token: int, shown: frozenset[str]) -> bytes:
         return self.model.piece(token) or (self.model.control_piece(token, shown) if shown else b"")

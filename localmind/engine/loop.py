@@ -19,8 +19,9 @@ from typing import Any, Literal
 from localmind.engine import report
 from localmind.engine.backend import Backend
 from localmind.engine.commands import Commands, UnderWay
+from localmind.engine.drafting import Drafting
 from localmind.engine.generation import Ask, Generation, Sink
-from localmind.engine.given import GivenDrafts, GivenSampler
+from localmind.engine.given import GivenSampler
 from localmind.engine.memory import Memory
 from localmind.engine.native_thread import NativeThread
 from localmind.engine.outbox import Delivery, Outbox, Text
@@ -28,7 +29,7 @@ from localmind.engine.scheduler import Scheduler
 from localmind.engine.sequence import Row, State, new_sequence
 from localmind.engine.sequence import Sequence as TokenSequence
 from localmind.engine.shelf import Shelf
-from localmind.engine.speculate import MAX_RUNNING, Cost, Speculator, interpolated, prompt_lookup
+from localmind.engine.speculate import Cost, Speculator, prompt_lookup
 from localmind.engine.timing import Timing
 from localmind.errors import (
     Cancelled,
@@ -83,7 +84,6 @@ class Loop:
     ) -> None:
         """`thread` is where the backend was made; it ends with the loop. `together` is entered round a step's answers.
         `speculator` makes one for each sequence."""
-        self._make_speculator = speculator
         self._backend = backend
         self._limits = limits
         self._timing = Timing(backend, limits.stall_s)
@@ -100,9 +100,7 @@ class Loop:
             prefill_budget=lambda rows: self._timing.budget(rows, self._scheduler.cells_used),
         )
         self.memory = Memory(backend, self._scheduler, shelf, self.call_soon)
-        self._costs: Cost = interpolated(backend.decode_costs) if backend.decode_costs else lambda rows: float(rows)
-        self.speculates = limits.speculate and backend.kind == "any_prefix" and bool(backend.decode_costs)
-        """For requests from now on; never for a memory that cannot give up cells again."""
+        self.drafting = Drafting(backend, speculator, speculate=limits.speculate)
         self._generations: dict[int, Generation] = {}
         self._outbox = Outbox(together)
         self._deliveries: list[Delivery] = []
@@ -133,7 +131,7 @@ class Loop:
                 hint="shorten the prompt, or choose a model with a longer context",
                 numbers={"n_prompt_tokens": length, "n_ctx": n_ctx},
             )
-        speculator = GivenDrafts(ask.prompt, ask.given) if ask.given else self._speculator(ask.prompt)
+        speculator = self.drafting.speculator(ask.prompt)
         with self._wake:
             if self._stopping:
                 raise ShuttingDown("the engine is stopping")
@@ -193,10 +191,6 @@ class Loop:
             self._wake.notify()
         return self._ended.wait(timeout)
 
-    def _speculator(self, prompt: "array[int]") -> Speculator | None:
-        """Made by who submits: a long prompt takes milliseconds to index."""
-        return self._make_speculator(prompt, self._costs) if self.speculates else None
-
     # --- on the loop's thread
 
     def _run(self) -> None:
@@ -247,7 +241,7 @@ class Loop:
         return not stopping
 
     def _step(self) -> None:
-        self._draft()
+        self.drafting.draft(self._scheduler.running, self._generations)
         step = self._scheduler.step()
         began = time.monotonic()
         for sequence in self._scheduler.active:
@@ -277,16 +271,6 @@ class Loop:
             if row.samples:
                 self._sample(self._generations[row.sequence.number], row, index)
 
-    def _draft(self) -> None:
-        """Let speculators guess while few enough sequences decode that their guesses cost nobody else."""
-        running = [sequence for sequence in self._scheduler.running if sequence.state is State.DECODE]
-        guess = self.speculates and len(running) <= MAX_RUNNING and len(running) == len(self._scheduler.running)
-        for sequence in running:
-            generation = self._generations[sequence.number]
-            if generation.speculator is not None and (guess or generation.to_score):
-                room = min(sequence.limit - len(sequence.tokens) - 1, self._backend.n_outputs - len(running))
-                sequence.draft = generation.speculator.propose(sequence.tokens, max(room, 0), len(running) - 1)
-
     def _sample(self, generation: Generation, row: Row, index: int) -> None:
         """Take one token for one sequence, and those drafted ones that it agrees with.
 
@@ -294,7 +278,7 @@ class Loop:
         """
         sequence = generation.sequence
         draft = row.draft
-        guessed = len(draft) if not generation.to_score else 0
+        guessed = len(draft) if generation.guesses else 0
         agreed = 0
         reason: Literal["stop", "length"] | None = None
         try:
@@ -322,7 +306,8 @@ class Loop:
         sampler = generation.sampler
         if sampler is None:
             ask = generation.ask
-            chosen = self._backend.sampler(ask.params, ask.constraint, generation.sequence.tokens + ask.given)
+            said = generation.sequence.tokens + ask.given
+            chosen = self._backend.sampler(ask.params, ask.constraint, said, generation.sequence.limit - len(said))
             sampler = generation.sampler = GivenSampler(ask.given, chosen) if ask.given else chosen
         given = generation.to_score
         token = sampler.sample(index)
@@ -359,6 +344,8 @@ class Loop:
             self._say(generation, rest)
         if generation.text.stopped:
             reason = "stop"
+        elif generation.hurried:
+            reason = "length"
         outcome = report.outcome(generation, reason, time.monotonic())
         self._forget(generation.sequence)
         self._totals.count(outcome)

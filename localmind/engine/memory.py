@@ -58,8 +58,8 @@ class Memory:
 
     def admit(self, sequence: Sequence) -> None:
         """Queue a request, once what is on disk for it is in memory."""
-        if self._shelf is not None and sequence.group == () and sequence.prompt_length >= LEAST_FETCHED:
-            name, common = self._shelf.find(sequence.tokens)
+        if self._shelf is not None and sequence.prompt_length >= LEAST_FETCHED:
+            name, common = self._shelf.find(sequence.tokens, sequence.group)
             if name not in self._resident and self._gains(sequence, common):
                 self._fetching[sequence.number] = sequence
                 self._shelf.load(name, partial(self._loaded, name, sequence))
@@ -77,6 +77,7 @@ class Memory:
             and self._gains(sequence, common_length(tokens, sequence.tokens))
         ):
             kept = Sequence(0, "", tokens, len(tokens), 0, source="disk", used_at=self._scheduler.steps)
+            kept.group = sequence.group
             kept.saved, kept.disk_key = state, name
             self._resident[name] = kept
             self._scheduler.pool.adopt(kept)
@@ -201,7 +202,7 @@ class Memory:
             state = None
         sequence.disk_key = ""
         if state is not None:
-            self._shelf.store(sequence.tokens, state, partial(self._written, sequence))
+            self._shelf.store(sequence.tokens, state, partial(self._written, sequence), sequence.group)
 
     def _written(self, sequence: Sequence, name: str) -> None:
         def note() -> None:
@@ -216,7 +217,7 @@ class Memory:
             (
                 sequence
                 for sequence in reversed(self._scheduler.pool.idle)
-                if sequence.disk_key is None and sequence.group == () and sequence.stored >= LEAST_WRITTEN
+                if sequence.disk_key is None and sequence.stored >= LEAST_WRITTEN
             ),
             None,
         )

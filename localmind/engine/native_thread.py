@@ -15,6 +15,20 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
+def waited(post: Callable[[Callable[[], None]], object], function: Callable[[], T]) -> T:
+    """Run a function where `post` has things run, and wait for what it returns or raises."""
+    future: Future[T] = Future()
+
+    def call() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as problem:  # whoever called must hear of it, whatever it is
+            future.set_exception(problem)
+
+    post(call)
+    return future.result()
+
+
 class NativeThread:
     def __init__(self) -> None:
         self._calls: queue.SimpleQueue[Callable[[], Any] | None] = queue.SimpleQueue()
@@ -23,16 +37,7 @@ class NativeThread:
 
     def call(self, function: Callable[[], T]) -> T:
         """Run a function there and wait for what it returns or raises."""
-        future: Future[T] = Future()
-
-        def call() -> None:
-            try:
-                future.set_result(function())
-            except BaseException as problem:  # whoever called must hear of it, whatever it is
-                future.set_exception(problem)
-
-        self._calls.put(call)
-        return future.result()
+        return waited(self._calls.put, function)
 
     def post(self, function: Callable[[], None]) -> None:
         """Run a function there after all others. Nothing is waited for."""

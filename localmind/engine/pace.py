@@ -27,6 +27,10 @@ is read twice as fast in 128s as in 32s (1,024 tokens without AMX: 109 and 54 to
 LEAST_FILLED = 24
 """Rows below which filling up to a tile costs more than it saves anywhere."""
 
+DOUBLING = 1_700
+"""Cells in use with which a token outside a tile is assumed to cost twice as much as in one, before one was measured
+(seen without AMX: 1.4 times at 1,000 cells, 3.1 times at 2,400; with AMX more)."""
+
 FILL_GAIN = 0.9
 """A step is filled up when that takes less than this part of its time."""
 
@@ -52,6 +56,9 @@ BETTER = 0.95
 
 RETRY_S = (1.0, 16.0)
 """Shortest and longest time between two trials that did not pay."""
+
+LOOK_S = 0.25
+"""Time after which an idle core is looked for: what took it is often over in a moment, as the start of a program."""
 
 IDLE_CORES = 0.75
 """Cores nobody used lately from which on a thread that was given back is tried again at once."""
@@ -144,7 +151,11 @@ class Prefill:
         if not LEAST_FILLED <= rows < TILE:
             return 0
         small, tiled = self._small.at(cells), self._tiled.at(cells)
-        if small is None or tiled is None or TILE * tiled >= FILL_GAIN * rows * small:
+        if tiled is None:
+            return 0
+        if small is None:
+            small = tiled * (1 + cells / DOUBLING)
+        if TILE * tiled >= FILL_GAIN * rows * small:
             return 0
         return TILE - rows
 
@@ -192,7 +203,7 @@ class Threads:
         self._trial_from = most
         self._wait = {-1: RETRY_S[0], 1: RETRY_S[0]}
         self._next = {-1: 0.0, 1: 0.0}
-        self._look_wait = RETRY_S[0]
+        self._look_wait = LOOK_S
         self._next_look = 0.0
 
     @property
@@ -224,11 +235,11 @@ class Threads:
             self._begin(1)
 
     def _core_is_idle(self, now: float) -> bool:
-        """Looked at every second, and less often where threads did not pay though a core was idle, as under a quota."""
+        """Looked at often, and less often where threads did not pay though a core was idle, as under a quota."""
         if now < self._next_look:
             return False
         if self._idle() < IDLE_CORES:
-            self._next_look = now + RETRY_S[0]
+            self._next_look = now + LOOK_S
             return False
         self._next_look = now + self._look_wait
         self._look_wait = min(2 * self._look_wait, RETRY_S[1])
@@ -257,7 +268,10 @@ class Threads:
         if after < BETTER * before:
             self._wait[direction] = RETRY_S[0]
             self._next[-direction] = now + self._wait[-direction]
-            self._look_wait = RETRY_S[0]
+            self._look_wait = LOOK_S
+            if direction < 0:
+                self._idle()  # from here on
+                self._next_look = now + LOOK_S
             self._share = Average(0.25)
         else:
             self.count = self._trial_from

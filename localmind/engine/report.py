@@ -55,6 +55,7 @@ def outcome(generation: Generation, reason: Literal["stop", "length"], now: floa
         ),
         sequence,
         generation.text.stop,
+        generation.hurried,
     )
 
 

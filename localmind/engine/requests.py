@@ -12,12 +12,14 @@ import msgspec
 
 from localmind.engine import constraint, report
 from localmind.engine.answer import PlainParser
+from localmind.engine.closing import least_tokens
 from localmind.engine.generation import Ask
+from localmind.engine.grammar.shortest import followed
 from localmind.engine.loop import MAX_QUEUED
 from localmind.engine.pool import Kind
 from localmind.engine.prompt import Prepared, Prompter
 from localmind.engine.sequence import Sequence as TokenSequence
-from localmind.errors import InvalidRequest
+from localmind.errors import ContextTooLong, InvalidRequest
 from localmind.events import Logprob, TokenLogprob
 from localmind.messages import CacheReport, Message, ToolUse
 from localmind.workers.request import Request
@@ -101,6 +103,34 @@ def prepare(asked: Request, model: "Model", prompter: Prompter, extras: "Extras"
         most = asked.sampling.max_tokens
         tokens = extras.infill(hole.prefix, hole.suffix, hole.extra, n_ctx=n_ctx, max_tokens=most).tokens
     return Prepared(tokens, asked.prompt or "", constraint.of_format(asked.format), frozenset(), PlainParser)
+
+
+def check_room(asked: Request, prepared: Prepared, spell: Callable[[bytes], list[int] | None], *, n_ctx: int) -> None:
+    """Refuse a call that is required and cannot be written in the tokens that it may have: cut, it would be none.
+    Raises InvalidRequest with both numbers. Meanwhile the grammar is read, which the loop then need not do."""
+    wanted = prepared.constraint
+    if wanted is None or wanted.triggers:
+        return
+    grammar = followed(wanted.gbnf)
+    if not asked.messages or asked.tools.choice != "required":
+        return
+    least, room = least_tokens(grammar, spell), n_ctx - len(prepared.tokens)
+    most = asked.sampling.max_tokens
+    if least is None or room <= 0:
+        return
+    if most is not None and most < least:
+        raise InvalidRequest(
+            f"max_tokens {most} is less than the {least} tokens of the shortest call that the tools allow",
+            hint=f"ask for {least} tokens or more; what the call is to hold comes on top",
+            numbers={"max_tokens": most, "least": least},
+        )
+    if room < least:
+        raise ContextTooLong(
+            f"the prompt leaves {room} tokens of the context's {n_ctx}, and the shortest call that the tools allow "
+            f"takes {least}",
+            hint="shorten the prompt, or choose a model with a longer context",
+            numbers={"n_prompt_tokens": len(prepared.tokens), "n_ctx": n_ctx},
+        )
 
 
 def ask(asked: Request, prepared: Prepared, model: "Model", adapters: Hashable) -> Ask:

@@ -6,6 +6,7 @@ finds in 20 µs, and a grammar is asked about the chosen token first (7 µs) and
 only when it refuses. It decides nothing about stages: sampling.py does.
 """
 
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,11 +15,15 @@ import numpy
 from numpy.typing import NDArray
 
 from localmind.engine.adjust import Adjustments
+from localmind.engine.closing import Closing
+from localmind.engine.forced import Forced
 from localmind.errors import InvalidRequest
 from localmind.events import Logprob, TokenLogprob
 
 Ids = NDArray[numpy.int32]
 Logits = NDArray[numpy.float32]
+
+NOTHING = array("i")
 
 REACH = 8.0
 """Units below the best logit in which candidates are looked for first: e^-8, a 3,000th of the best's probability."""
@@ -79,9 +84,12 @@ class TokenSampler:
         wanted: int,
         margin: float,
         top: int | None,
+        closing: Closing | None = None,
+        forced: Forced | None = None,
     ) -> None:
         """`row` gives the logits of an output; `wanted` candidates are what `chosen_by` looks at, 1 for the best;
-        what lies `margin` units below the best is never chosen."""
+        what lies `margin` units below the best is never chosen. `closing` ends what the grammar wants in time, `forced`
+        knows what it leaves no choice about."""
         self._row = row
         self._chosen_by = chosen_by
         self._adjustments = adjustments
@@ -90,6 +98,8 @@ class TokenSampler:
         self._wanted = wanted
         self._margin = margin
         self._top = top
+        self._closing = closing
+        self._forced = forced
         self._ended = False
 
     @property
@@ -97,13 +107,28 @@ class TokenSampler:
         """Whether the grammar has reached its end and allows nothing but end-of-generation."""
         return self._ended
 
+    @property
+    def ahead(self) -> "array[int]":
+        """Tokens that come next because the grammar allows no other text."""
+        return self._forced.ahead if self._forced is not None else NOTHING
+
+    @property
+    def hurried(self) -> bool:
+        """Whether the answer would have gone on if it had had more tokens."""
+        return self._closing is not None and self._closing.hurried
+
     def sample(self, index: int) -> int:
         logits = self._adjustments.apply(self._row(index))
-        token = self._choose(logits)
+        ahead = self.ahead
+        token = ahead[0] if ahead and logits[ahead[0]] > -numpy.inf else self._choose(logits)
         if self._grammar is not None:
             if not self._grammar.allows(token):
                 token = self._choose_allowed(logits, self._grammar)
+            if self._closing is not None:
+                token = self._in_time(token, self._grammar, self._closing)
             self._grammar.accept(token)
+            if self._forced is not None:
+                self._forced.took(token)
             self._ended = token in self._vocabulary.end_tokens or self._grammar.ended
         self._adjustments.accept(token)
         return token
@@ -160,6 +185,14 @@ class TokenSampler:
         if grammar.may_end:
             return min(self._vocabulary.end_tokens)  # banned, but there is nothing else to say
         raise InvalidRequest("grammar: no token of this model can continue the text")
+
+    @staticmethod
+    def _in_time(token: int, grammar: Grammar, closing: Closing) -> int:
+        instead = closing.instead(token)
+        if instead != token and not grammar.allows(instead):
+            closing.give_up()
+            return token
+        return instead
 
     def _logprob(self, token: int, value: float) -> Logprob:
         text = self._vocabulary.text(token)

@@ -9,14 +9,19 @@ temperature is last so that what is dropped does not depend on it. Mirostat repl
 import math
 import random
 from array import array
+from functools import partial
 from typing import Protocol
 
 from localmind.engine.adjust import Adjustments, DryPenalty
+from localmind.engine.closing import Closing
 from localmind.engine.constraint import Constraint
+from localmind.engine.forced import Forced
 from localmind.engine.grammar import printable_ascii
+from localmind.engine.grammar.shortest import ENDLESS, followed
 from localmind.engine.lazy import Lazy
 from localmind.engine.llama import Context, Model
 from localmind.engine.llama import chain as native
+from localmind.engine.llama.spelling import spell
 from localmind.engine.sampler import ChosenBy, Greedy, TokenSampler, Vocabulary
 from localmind.errors import InvalidRequest
 from localmind.messages import SamplingParams
@@ -90,21 +95,35 @@ def build(chain: Chain, params: SamplingParams) -> None:
 
 
 def make_sampler(
-    context: Context, model: Model, params: SamplingParams, constraint: Constraint | None, prompt: "array[int]"
+    context: Context,
+    model: Model,
+    params: SamplingParams,
+    constraint: Constraint | None,
+    prompt: "array[int]",
+    room: int = ENDLESS,
 ) -> TokenSampler:
-    """A request's sampler, to be used on the context's thread only. Penalties see the prompt's last tokens. Raises
-    InvalidRequest for a grammar that llama.cpp does not take."""
+    """A request's sampler, to be used on the context's thread only. Penalties see the prompt's last tokens; `room` is
+    how many tokens the answer may have. Raises InvalidRequest for a grammar that llama.cpp does not take."""
     work = native.workspace(context, model)
     grammar: native.Grammar | Lazy | None = None
+    closing: Closing | None = None
+    forced: Forced | None = None
+
+    def text(token: int) -> bytes:
+        return native.token_text(model, token)
+
     if constraint is not None and constraint.triggers:
 
         def start(gbnf: str, root: str) -> native.Grammar:
             return native.Grammar(work, model, gbnf, root, printable_ascii=printable_ascii(gbnf))
 
-        grammar = Lazy(constraint, start, lambda token: native.token_text(model, token), model.end_tokens)
+        grammar = Lazy(constraint, start, text, model.end_tokens)
     elif constraint is not None:
         simple = printable_ascii(constraint.gbnf)
         grammar = native.Grammar(work, model, constraint.gbnf, printable_ascii=simple)
+        rules, spelt = followed(constraint.gbnf), partial(spell, model, plain=constraint.plain)
+        closing = Closing(rules, text, spelt, model.end_tokens, room)
+        forced = Forced(rules, text, spelt)
     chosen_by: ChosenBy = Greedy()
     if not greedy(params):
         chain = native.SamplerChain(work, model.n_vocab)
@@ -115,10 +134,12 @@ def make_sampler(
         chosen_by,
         adjustments(params, prompt, model, work, context.n_ctx),
         grammar,
-        Vocabulary(work.every_token, model.end_tokens, lambda token: native.token_text(model, token)),
+        Vocabulary(work.every_token, model.end_tokens, text),
         wanted=1 if greedy(params) else top_k(params),
         margin=margin(params),
         top=params.logprobs,
+        closing=closing,
+        forced=forced,
     )
 
 

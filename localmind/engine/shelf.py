@@ -2,8 +2,9 @@
 
 One file a state in a private directory, named after model, build and settings, because a state means
 nothing to any other. A file is written beside its name and renamed, carries a checksum, and one that
-is damaged is deleted and forgotten. Reading and writing happen on a thread of its own; the loop only
-asks what is there. The states can be read like the prompts they come from, so nobody else may.
+is damaged is deleted and forgotten. A state that adapters had a part in is found only by who asks for
+the same set: hashes of their files, and scales. Reading and writing happen on a thread of its own; the
+loop only asks what is there. The states can be read like the prompts they come from, so nobody else may.
 
 File format: magic, length of the header (4 bytes, little-endian), header (msgpack), tokens (int32),
 state as llama_state_seq_get_data gives it.
@@ -19,7 +20,7 @@ import threading
 import time
 import zlib
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from localmind.engine.prefix_tree import PrefixTree
 from localmind.errors import LocalmindError
 from localmind.paths import private_dir, write_atomic
 
-MAGIC = b"LMKV1\n"
+MAGIC = b"LMKV2\n"
 SUFFIX = ".kv"
 MOST_FILES = 256
 DISK_MARGIN = 1 << 30
@@ -45,7 +46,9 @@ class Header(msgspec.Struct, frozen=True):
     size: int
     """Bytes of the state."""
     crc: int
-    """crc32 of tokens and state."""
+    """crc32 of group, tokens and state."""
+    group: str = ""
+    """The adapters, as `group_key` writes them; "" for the model alone."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -56,6 +59,12 @@ class Entry:
     size: int
     """Bytes of the file."""
     used_at: float
+    group: str
+
+
+def group_key(group: Hashable) -> str:
+    """An adapter set as text, every digit of its scales included."""
+    return msgspec.json.encode(group).decode() if group else ""
 
 
 class Shelf:
@@ -79,20 +88,20 @@ class Shelf:
 
     # --- for the loop; none of these waits for the disk
 
-    def find(self, tokens: "array[int]") -> tuple[str, int]:
+    def find(self, tokens: "array[int]", group: Hashable = ()) -> tuple[str, int]:
         """The state with the longest common beginning, and its length; ("", 0) when there is none."""
         with self._lock:
-            found = self._tree.match(tokens)
+            found = self._tree.match(tokens, group_key(group))
         return max(found.items(), key=lambda item: item[1], default=("", 0))
 
     def load(self, name: str, then: "Callable[[array[int], Any], None]") -> None:
         """Read a state and pass it on; with no tokens when it is gone or damaged."""
         self._work.put(lambda: then(*self._read(name)))
 
-    def store(self, tokens: "array[int]", state: Any, then: Callable[[str], None]) -> None:
+    def store(self, tokens: "array[int]", state: Any, then: Callable[[str], None], group: Hashable = ()) -> None:
         """Write a state and say under which name; "" when there was no room."""
-        tokens = tokens[:]
-        self._work.put(lambda: then(self._write(tokens, state)))
+        tokens, key = tokens[:], group_key(group)
+        self._work.put(lambda: then(self._write(tokens, state, key)))
 
     def clear(self, then: Callable[[], None]) -> None:
         """Delete every state, also those still being written, and say when they are gone."""
@@ -121,7 +130,8 @@ class Shelf:
             with contextlib.suppress(OSError, ValueError, msgspec.DecodeError):
                 with path.open("rb") as file:
                     header, tokens = _read_head(file, path.stat().st_size)
-                self._enter(Entry(path.stem, header.tokens, path.stat().st_size, _used_at(path)), tokens)
+                size = path.stat().st_size
+                self._enter(Entry(path.stem, header.tokens, size, _used_at(path), header.group), tokens)
                 continue
             self._delete(path)
         for path in paths[MOST_FILES:]:
@@ -131,7 +141,7 @@ class Shelf:
         with self._lock:
             self._entries[entry.name] = entry
             self._tree.remove(entry.name)
-            self._tree.insert(entry.name, tokens)
+            self._tree.insert(entry.name, tokens, entry.group)
 
     def _forget(self, name: str) -> None:
         with self._lock:
@@ -152,7 +162,7 @@ class Shelf:
             with path.open("rb") as file:
                 header, tokens = _read_head(file, path.stat().st_size)
                 state: Any = numpy.empty(header.size, dtype=numpy.uint8)
-                if file.readinto(memoryview(state)) != header.size or _crc(tokens, state) != header.crc:
+                if file.readinto(memoryview(state)) != header.size or _crc(header.group, tokens, state) != header.crc:
                     raise ValueError("its checksum is wrong")
             os.utime(path)
         except (OSError, ValueError, MemoryError, msgspec.DecodeError) as problem:  # somebody waits for the answer
@@ -161,11 +171,11 @@ class Shelf:
             return array("i"), None
         return tokens, state
 
-    def _write(self, tokens: "array[int]", state: Any) -> str:
-        name = hashlib.blake2b(tokens.tobytes(), digest_size=16).hexdigest()
+    def _write(self, tokens: "array[int]", state: Any, group: str) -> str:
+        name = hashlib.blake2b(tokens.tobytes() + group.encode(), digest_size=16).hexdigest()
         if name in self._entries:
             return name
-        header = msgspec.msgpack.encode(Header(len(tokens), state.nbytes, _crc(tokens, state)))
+        header = msgspec.msgpack.encode(Header(len(tokens), state.nbytes, _crc(group, tokens, state), group))
         size = len(MAGIC) + 4 + len(header) + 4 * len(tokens) + state.nbytes
         if not self._make_room(size):
             return ""
@@ -177,12 +187,11 @@ class Shelf:
             return ""
         with self._lock:
             # What is a beginning of this one is not needed any longer.
-            shorter = [
-                other for other, common in self._tree.match(tokens).items() if common >= self._entries[other].length
-            ]
+            known = self._tree.match(tokens, group)
+            shorter = [other for other, common in known.items() if common >= self._entries[other].length]
         for other in shorter:
             self._forget(other)
-        self._enter(Entry(name, len(tokens), size, time.time()), tokens)
+        self._enter(Entry(name, len(tokens), size, time.time(), group), tokens)
         return name
 
     def _make_room(self, size: int) -> bool:
@@ -228,8 +237,8 @@ def _read_head(file: Any, size: int) -> "tuple[Header, array[int]]":
     return header, tokens
 
 
-def _crc(tokens: "array[int]", state: Any) -> int:
-    return zlib.crc32(state, zlib.crc32(tokens.tobytes()))
+def _crc(group: str, tokens: "array[int]", state: Any) -> int:
+    return zlib.crc32(state, zlib.crc32(tokens.tobytes(), zlib.crc32(group.encode())))
 
 
 def _used_at(path: Path) -> float:

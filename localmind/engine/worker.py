@@ -221,6 +221,7 @@ class EngineWorker:
         loaded = opened.require_chat()
         loop, prompter = _ready(self._loop), _ready(self._prompter)
         prepared = requests.prepare(asked, loaded.model, prompter, opened.extras, n_ctx=loaded.n_ctx_seq)
+        requests.check_room(asked, prepared, loaded.spell, n_ctx=loaded.n_ctx_seq)
         ask = requests.ask(asked, prepared, loaded.model, loaded.adapters.choose(asked.adapters))
         answer = Answer(
             reply,

@@ -20,7 +20,7 @@ from localmind.messages import SamplingParams
 END = 256
 """The fake vocabulary: 256 bytes, and this token that ends an answer."""
 
-WAIT = 10.0
+WAIT = 60.0
 
 Cell = tuple[int, Hashable, bool]
 """The token that a cell was computed from, the adapters that it was computed with, and whether all layers have it:
@@ -90,7 +90,8 @@ class FakeSampler:
         self._backend = backend
         self._params = params
         self._prompt_length = prompt_length
-        self.finished = False
+        self.finished = self.hurried = False
+        self.ahead = array("i")
         self.closed = False
 
     def sample(self, index: int) -> int:
@@ -237,7 +238,7 @@ class FakeBackend:
         if adapters not in self._known_adapters:
             self._known_adapters.append(adapters)
 
-    def sampler(self, params: SamplingParams, constraint: object, prompt: "array[int]") -> FakeSampler:
+    def sampler(self, params: SamplingParams, constraint: object, prompt: "array[int]", room: int) -> FakeSampler:
         self.samplers.append(FakeSampler(self, params, len(prompt)))
         return self.samplers[-1]
 

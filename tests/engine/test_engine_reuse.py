@@ -2,7 +2,7 @@
 
 import threading
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 import pytest
 from engine_fakes import WAIT, FakeBackend, FakeSink, Gate, ask, assert_settled, prompt, state_of
@@ -72,14 +72,20 @@ class FakeShelf:
 
     def __init__(self, length: int = 0, state: object = None) -> None:
         self.tokens, self.state = prompt(length), state
+        self.group: Hashable = ()
         self.asked = threading.Event()
         self.stored: list[list[int]] = []
+        self.groups: list[Hashable] = []
         self.closed = False
         self._then: Callable | None = None
 
-    def find(self, tokens: "array[int]") -> tuple[str, int]:
+    def find(self, tokens: "array[int]", group: Hashable) -> tuple[str, int]:
         common = 0
-        while common < min(len(tokens), len(self.tokens)) and tokens[common] == self.tokens[common]:
+        while (
+            group == self.group
+            and common < min(len(tokens), len(self.tokens))
+            and tokens[common] == self.tokens[common]
+        ):
             common += 1
         return ("kept", common) if common else ("", 0)
 
@@ -91,9 +97,10 @@ class FakeShelf:
     def give(self) -> None:
         self._then(self.tokens, self.state)
 
-    def store(self, tokens: "array[int]", state: object, then: Callable[[str], None]) -> None:
+    def store(self, tokens: "array[int]", state: object, then: Callable[[str], None], group: Hashable) -> None:
         assert state is not None
         self.stored.append(list(tokens))
+        self.groups.append(group)
         then(f"stored{len(self.stored)}")
 
     def clear(self, then: Callable[[], None]) -> None:

@@ -254,7 +254,7 @@ def test_hostile_schemas_are_refused_quickly(name):
     began = time.monotonic()
     with pytest.raises(InvalidRequest):
         grammar.schema_to_gbnf(HOSTILE[name])
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 30  # not what its size would take
 
 
 PATTERNS = ["(?=a)", "(?<n>a)", "\\bword", "(a)\\1", "a^b", "(a", "[a", "a)", "*", "\\p{L}", "[z-a]", "(a?)*", "^a|b$"]
@@ -341,7 +341,7 @@ def test_an_empty_response_format_means_any_object():
     for text in texts(constraint.gbnf):
         assert isinstance(json.loads(text), dict)
     assert of_format(ResponseFormat()) is None
-    assert of_format(ResponseFormat(grammar='root ::= "a"')) == Constraint('root ::= "a"')
+    assert of_format(ResponseFormat(grammar='root ::= "a"')) == Constraint('root ::= "a"', plain=True)
 
 
 def test_a_format_that_contradicts_itself_or_does_not_parse_is_refused():

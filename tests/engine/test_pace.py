@@ -118,6 +118,15 @@ def test_a_step_is_filled_up_to_a_tile_where_that_is_cheaper_and_nowhere_else():
     assert prefill.fill(TILE, 1500) == 0
 
 
+def test_the_first_short_prompt_behind_a_long_one_is_filled_up_before_anything_short_was_measured():
+    prefill = Prefill()
+    for cells in (1000, 1500, 2000):
+        prefill.measured(Measured(0, TILE, tile_machine(TILE, cells), 0.0, cells))
+    assert prefill.fill(50, 2000) == TILE - 50
+    assert prefill.fill(50, 100) == 0
+    assert prefill.fill(LEAST_FILLED, 1000) == 0, "a third of a tile pays only where attention is nearly all"
+
+
 def test_a_slow_step_of_decoding_says_nothing_about_prompts():
     prefill = Prefill()
     prefill.measured(Measured(4, 0, 3.0, 1.0))
@@ -185,6 +194,18 @@ def test_threads_come_back_within_seconds_where_the_system_says_that_a_core_is_i
     machine.run(RETRY_S[0] + 0.5)
     assert machine.threads.count == 2
     assert machine.share_of_one(machine.now - 0.2) == 0
+
+
+def test_a_moments_disturbance_costs_a_core_for_little_longer_than_it_lasts():
+    machine = FakeMachine(idle=lambda: 0.0 if machine.busy else 0.95)
+    machine.run(5.0)
+    machine.busy = True
+    machine.run(0.5)
+    assert machine.threads.count == 1
+    machine.busy = False
+    machine.run(0.5)
+    assert machine.threads.count == 2
+    assert [count for _, count in machine.history] == [1, 2]
 
 
 def test_an_idle_core_that_we_may_not_use_does_not_lead_to_trials_every_second():

@@ -71,13 +71,12 @@ def adjustments(params: SamplingParams, prompt: Iterable[int] = ()) -> Adjustmen
     return Adjustments(params, array("i", prompt), n_vocab=N, n_ctx=64, end_tokens=[END])
 
 
-def sampler(row, grammar=None, draw=None, wanted=1, params=None, margin=8.0) -> TokenSampler:
+def sampler(row, grammar=None, draw=None, wanted=1, params=None, margin=8.0, forced=None) -> TokenSampler:
     vocabulary = Vocabulary(numpy.arange(N, dtype=numpy.int32), frozenset({END}), lambda token: bytes([token % 256]))
     row = numpy.array(row, dtype=numpy.float32)
     asked = params or SamplingParams(temperature=0)
-    return TokenSampler(
-        lambda _: row, draw or Greedy(), adjustments(asked), grammar, vocabulary, wanted=wanted, margin=margin, top=None
-    )
+    how = {"wanted": wanted, "margin": margin, "top": None, "forced": forced}
+    return TokenSampler(lambda _: row, draw or Greedy(), adjustments(asked), grammar, vocabulary, **how)
 
 
 def row(**high: float) -> list[float]:

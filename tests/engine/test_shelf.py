@@ -5,6 +5,7 @@ import queue
 import shutil
 from array import array
 from collections import namedtuple
+from collections.abc import Hashable
 from pathlib import Path
 
 import numpy
@@ -33,9 +34,9 @@ class Waiting:
         self.shelf = Shelf(directory, max_bytes=max_bytes)
         self.directory = directory
 
-    def store(self, tokens: "array[int]", state: object) -> str:
+    def store(self, tokens: "array[int]", state: object, group: Hashable = ()) -> str:
         answer: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self.shelf.store(tokens, state, answer.put)
+        self.shelf.store(tokens, state, answer.put, group)
         return answer.get(timeout=WAIT)
 
     def load(self, name: str) -> tuple:
@@ -43,10 +44,10 @@ class Waiting:
         self.shelf.load(name, lambda *found: answer.put(found))
         return answer.get(timeout=WAIT)
 
-    def find(self, tokens: "array[int]") -> tuple[str, int]:
+    def find(self, tokens: "array[int]", group: Hashable = ()) -> tuple[str, int]:
         """After the index was read."""
         self.load("none")
-        return self.shelf.find(tokens)
+        return self.shelf.find(tokens, group)
 
     def files(self) -> list[Path]:
         return sorted(self.directory.iterdir())
@@ -79,6 +80,23 @@ def test_the_nearest_of_several_is_found_and_nothing_for_a_stranger(place):
     assert shelf.find(tokens(60, 2)) == (names[1], 60)
     assert shelf.find(tokens(60, 9))[1] == 0
     assert shelf.find(array("i"))[1] == 0
+
+
+def test_a_state_that_adapters_had_a_part_in_is_found_by_the_same_set_alone(place):
+    shelf = Waiting(place)
+    tone = (("ab12", 1.0),)
+    others = [(), (("ab12", 0.5),), (("ab12", 1.0 + 2**-52),), (("ab13", 1.0),), (("ab12", 1.0), ("cd34", 1.0))]
+    names = {shelf.store(tokens(300), state(100, seed), group) for seed, group in enumerate([tone, *others])}
+    assert len(names) == 6
+    shelf = shelf.restart()
+    for seed, group in enumerate([tone, *others]):
+        name, length = shelf.find(tokens(400), group)
+        assert length == 300
+        numpy.testing.assert_array_equal(shelf.load(name)[1], state(100, seed))
+    assert shelf.find(tokens(400), (("ef56", 1.0),)) == ("", 0)
+    shelf.store(tokens(350), state(100), tone)
+    assert shelf.find(tokens(400))[1] == 300, "the longer one of another set replaces nothing"
+    shelf.shelf.close(WAIT)
 
 
 def test_nobody_else_may_read_what_was_prompted(place):

@@ -131,6 +131,23 @@ def test_a_background_request_is_not_copied_to_and_fro_while_an_interactive_one_
     assert len(machine.finished) == 3
 
 
+def test_background_does_not_come_in_beside_an_interactive_answer_that_waits_for_its_next_turn():
+    machine = Machine(300, n_slots=12, max_running=6, ram_cells=4000, n_batch=256)
+    first = machine.submit([1] * 130, 100, client="first")
+    steps_until(machine, lambda: first.generated >= LEAST)
+    second = machine.submit([2] * 130, 100, client="second")
+    steps_until(machine, lambda: first.state is State.PARKED and second.state is State.DECODE)
+    indexer = machine.submit([3] * 10, 5, background=True, client="indexer")
+    before = machine.scheduler.parkings
+    while first.state is State.PARKED:
+        machine.step()
+        assert indexer.state is State.QUEUED, "it would have to leave again in the same step"
+        assert machine.scheduler.parkings - before <= 1, "only the second's, when its turn is over"
+    machine.run(2000)
+    for each in (first, second, indexer):
+        assert machine.answers[each.number] == alone(each.tokens[: each.prompt_length], each.limit)
+
+
 def test_without_main_memory_for_a_copy_nobody_makes_way():
     machine, asked = full_house(ram_cells=0)
     newcomer = machine.submit([1, 2, 3] * 8, 40, client="new")

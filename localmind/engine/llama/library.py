@@ -9,6 +9,16 @@ from llama_cpp import llama_cpp as native
 
 LOG_ERROR, LOG_CONTINUED = 4, 5  # enum ggml_log_level of ggml.h; the table in llama_cpp/_logger.py is an older one
 
+GIVEN_UP = frozenset(
+    (
+        b"graph_compute: ggml_backend_sched_graph_compute_async failed with error 1\n",
+        b"process_ubatch: failed to compute graph, compute status: 1\n",
+        b"llama_decode: failed to decode, ret = 2\n",
+    )
+)
+"""What llama.cpp says of a step that our abort callback gave up, which nothing else has these numbers for. Whoever
+cancels a long prompt would fill the worker's log with what is no error."""
+
 errors: deque[str] = deque(maxlen=20)
 _last_level = 0
 
@@ -18,7 +28,7 @@ def _on_log(level: int, text: bytes, _data: Any) -> None:
     global _last_level
     level = _last_level if level == LOG_CONTINUED else level
     _last_level = level
-    if level == LOG_ERROR:
+    if level == LOG_ERROR and text not in GIVEN_UP:
         errors.append(text.decode("utf-8", "replace").strip())
         os.write(2, text)
 

@@ -119,6 +119,12 @@ class Model:
         return frozenset(t for t in range(self.n_vocab) if native.llama_vocab_is_eog(self.vocab, t))
 
     @cached_property
+    def byte_tokens(self) -> dict[int, int]:
+        """The token of each byte that is only ever part of a character."""
+        pieces = ((self._piece(token, special=False), token) for token in range(self.n_vocab))
+        return {piece[0]: token for piece, token in pieces if len(piece) == 1 and piece[0] >= 0x80}
+
+    @cached_property
     def control_texts(self) -> tuple[str, ...]:
         """How control tokens such as `<|im_end|>` are written."""
         return tuple(text for text in self._control_tokens.values() if text)

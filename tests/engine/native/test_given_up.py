@@ -5,7 +5,9 @@ import time
 
 import pytest
 from engine_caller import PLAN, Caller, FakeReply, assert_same_answer
+from tiny import Tiny
 
+from localmind.engine.llama.library import LOG_ERROR, _on_log
 from localmind.engine.worker import create
 from localmind.errors import Cancelled
 
@@ -16,7 +18,7 @@ PIECE = 512
 def caller(chat_model_path):
     worker = create()
     caller = Caller(worker)
-    plan = PLAN | {"n_ctx": 2048, "n_batch": PIECE, "n_ubatch": PIECE}
+    plan = PLAN | {"n_ctx": 2048, "n_batch": PIECE, "n_ubatch": PIECE, "n_threads": 2, "n_threads_batch": 2}
     caller.ask("load", path=str(chat_model_path), plan=plan, speculation=False)
     yield caller
     worker.close()
@@ -33,6 +35,7 @@ def answer(caller: Caller, prompt: list[int]) -> FakeReply:
     return reply
 
 
+@pytest.mark.alone
 def test_a_prompt_cancelled_in_the_midst_of_a_step_frees_the_engine_long_before_the_step_would_end(caller):
     prompt = long_prompt(caller, "One. ")
     began = time.monotonic()
@@ -62,3 +65,28 @@ def test_what_was_read_before_the_interruption_is_used_again_and_is_right(caller
     other = answer(caller, long_prompt(caller, "Something else. "))
     assert other.error is None
     assert_same_answer(after, answer(caller, prompt))
+
+
+def test_a_step_given_up_says_nothing_on_stderr_and_a_step_that_failed_does(tiny_model, capfd):
+    tiny = Tiny(tiny_model("llama"))
+    tiny.batch.reset()
+    tiny.batch.add(tiny.tokens(200), position=0, slot=0, output=True)
+    tiny.context.interrupt(True)
+    assert tiny.context.decode(tiny.batch) == 2
+    tiny.context.interrupt(False)
+    assert capfd.readouterr().err == ""
+    tiny.context.clear()
+    tiny.batch.reset()
+    tiny.batch.add(tiny.tokens(3), position=5, slot=99, output=True)
+    assert tiny.context.decode(tiny.batch) == -1
+    assert "99" in capfd.readouterr().err
+    tiny.close()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"process_ubatch: failed to compute graph, compute status: -1\n", b"llama_decode: failed to decode, ret = -3\n"],
+)
+def test_what_llama_cpp_says_of_another_failure_is_passed_on(line, capfd):
+    _on_log(LOG_ERROR, line, None)
+    assert capfd.readouterr().err.encode() == line

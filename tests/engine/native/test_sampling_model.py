@@ -13,12 +13,12 @@ import pytest
 from llama_cpp import llama_cpp as native
 
 from localmind.engine import grammar, llama
-from localmind.engine.constraint import Constraint
+from localmind.engine.constraint import Constraint, of_format
 from localmind.engine.llama import Batch, Context, Model
 from localmind.engine.sampling import make_sampler
 from localmind.errors import InvalidRequest
 from localmind.machine.plan import Plan
-from localmind.messages import SamplingParams
+from localmind.messages import ResponseFormat, SamplingParams
 
 PERSON = {
     "type": "object",
@@ -38,7 +38,7 @@ class Engine:
 
     def __init__(self, path: Path) -> None:
         llama.start()
-        plan = Plan(n_ctx=1024, n_threads=2, n_threads_batch=2, n_batch=512, use_extra_bufts=False)
+        plan = Plan(n_ctx=1024, n_threads=1, n_threads_batch=1, n_batch=512, use_extra_bufts=False)
         self.model = Model(path, plan, lambda _: True)
         self.context = Context(self.model, plan, n_slots=1, n_outputs=1)
         self.batch = Batch(512)
@@ -234,11 +234,21 @@ def test_logprobs_are_left_out_unless_asked_for(engine, row):
 @pytest.mark.parametrize("ignore_eos", [True, False])
 def test_json_under_a_schema_ends_by_itself_and_is_valid(engine, params, ignore_eos):
     constraint = Constraint(grammar.schema_to_gbnf(PERSON))
-    for number in range(4):
-        asked = SamplingParams(ignore_eos=ignore_eos, min_tokens=200 if number == 3 else 0, **params)
+    for number, min_tokens in enumerate((0, 200)):
+        asked = SamplingParams(ignore_eos=ignore_eos, min_tokens=min_tokens, **params)
         text = engine.text(f"Describe person number {number} as JSON.", asked, constraint)
         jsonschema.validate(json.loads(text), PERSON)
         assert engine.finished
+
+
+def test_a_key_that_reads_like_a_control_token_is_text_that_the_client_sees(engine):
+    schema = {
+        "type": "object",
+        "properties": {"<|im_start|>": {"enum": ["<|im_start|>"]}},
+        "required": ["<|im_start|>"],
+    }
+    text = engine.text("Answer.", GREEDY, of_format(ResponseFormat(json_schema=schema)))
+    assert json.loads(text) == {"<|im_start|>": "<|im_start|>"}
 
 
 def test_an_answer_ends_where_its_grammar_does_and_not_before(engine):

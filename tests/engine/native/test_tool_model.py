@@ -8,6 +8,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from localmind.engine.closing import least_tokens
+from localmind.engine.grammar.shortest import followed
+from localmind.engine.llama.chain import token_text
+from localmind.engine.llama.spelling import spell
 from localmind.engine.prompt import Prompter
 from localmind.engine.sampling import make_sampler
 from localmind.engine.template import ChatTemplate
@@ -50,6 +54,16 @@ class Talker:
         self.engine = Engine(path)
         model = self.engine.model
         self.prompter = Prompter(model, ChatTemplate(model.chat_template, bos=model.bos_text, eos=model.eos_text))
+        self._read: array[int] = array("i")
+
+    def _feed(self, prompt: "array[int]") -> int:
+        """Evaluate what the prompt before did not begin with: the tools are told at the beginning of each."""
+        same = 0
+        while same < min(len(prompt) - 1, len(self._read)) and prompt[same] == self._read[same]:
+            same += 1
+        assert self.engine.context.remove(0, same)
+        self._read = prompt
+        return self.engine.feed(prompt[same:], same)
 
     def ask(
         self,
@@ -57,14 +71,14 @@ class Talker:
         tools: ToolUse,
         params: SamplingParams,
         wanted: ResponseFormat = ResponseFormat(),  # noqa: B008
+        room: int = 250,
     ) -> Heard:
         engine = self.engine
         prepared = self.prompter.prepare(talk, tools, wanted)
-        engine.context.clear()
-        sampler = make_sampler(engine.context, engine.model, params, prepared.constraint, prepared.tokens)
-        index, position = engine.feed(prepared.tokens, 0), len(prepared.tokens)
+        sampler = make_sampler(engine.context, engine.model, params, prepared.constraint, prepared.tokens, room)
+        index, position = self._feed(prepared.tokens), len(prepared.tokens)
         pieces: list[str] = []
-        while len(pieces) < 250:
+        while len(pieces) < room:
             token = sampler.sample(index)
             if token in engine.model.end_tokens:
                 break
@@ -99,6 +113,33 @@ def test_a_required_call_is_always_a_valid_call(talker, question, params):
     ((name, arguments),) = heard.calls
     schemas = {tool.name: tool.parameters for tool in TOOLS}
     jsonschema.validate(json.loads(arguments), schemas[name])
+
+
+@pytest.mark.parametrize("more", [0, 1, 3, 9])
+@pytest.mark.parametrize("temperature", [0, 1.5])
+def test_a_required_call_is_whole_in_as_few_tokens_as_its_shortest_takes(talker, more, temperature):
+    tools = ToolUse(TOOLS, choice="required", parallel=False)
+    talk = [Message("user", "Write to everybody in Reykjavík, in Icelandic and at length: þetta er löng saga.")]
+    prepared = talker.prompter.prepare(talk, tools)
+    assert prepared.constraint is not None
+    least = least_tokens(followed(prepared.constraint.gbnf), lambda text: spell(talker.engine.model, text))
+    assert least is not None
+    params = SamplingParams(temperature=temperature, top_k=0, seed=more)
+    heard = talker.ask(talk, tools, params, room=least + more)
+    ((name, arguments),) = heard.calls
+    jsonschema.validate(json.loads(arguments), {tool.name: tool.parameters for tool in TOOLS}[name])
+
+
+@pytest.mark.parametrize(
+    "text", ['{"city": "Zürich"}', "日本語 🦊", "<tool_call>\n", "\n\n  ", "\u0001", "x" * 300, "<|im_end|>"]
+)
+def test_any_text_is_spelt_in_tokens_that_write_it_and_end_nothing(talker, text):
+    model = talker.engine.model
+    for wanted in (text.encode(), "🦊".encode()[2:] + text.encode()):
+        tokens = spell(model, wanted)
+        assert tokens is not None
+        assert b"".join(token_text(model, token) for token in tokens) == wanted
+        assert not model.end_tokens.intersection(tokens)
 
 
 @pytest.mark.parametrize("tool", TOOLS[:2], ids=lambda tool: tool.name)

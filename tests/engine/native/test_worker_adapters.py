@@ -122,6 +122,63 @@ def test_a_model_that_cannot_draft_is_refused_at_load_by_the_name_of_the_setting
     assert text(opened(kind, draft_model=str(path), speculation=False))
 
 
+def prefix(caller: Caller, *adapters: tuple[str, float]) -> tuple[int, str, list[int]]:
+    """How much of a prompt of 300 tokens was there, where, and the answer to it."""
+    prompt = [(7 * place) % 500 + 3 for place in range(300)]
+    sampling = GREEDY | {"max_tokens": 6, "logprobs": 0}
+    reply = caller.start("generate", tokens=prompt, sampling=sampling, adapters=list(adapters), explain=True).wait()
+    assert reply.error is None
+    cache = reply.value["cache"]
+    return cache["cached_tokens"], cache["source"], [each["chosen"]["id"] for each in reply.chosen]
+
+
+def test_a_prefix_that_an_adapter_had_a_part_in_is_found_after_a_restart_by_the_same_bytes_and_scale_alone(
+    opened: OpenWorker, tiny_model: Callable[[str], Path], tmp_path: Path
+) -> None:
+    kept = {"cache_dir": str(tmp_path / "kept"), "prefix_ram_mb": 64, "prefix_disk_mb": 64}
+    caller = opened("llama", **kept)
+    caller.ask("adapters", action="load", name="tone", path=str(tiny_model("lora")))
+    assert prefix(caller, ("tone", 0.5))[:2] == (0, "none")
+    toned = prefix(caller, ("tone", 0.5))
+    assert toned[:2] == (299, "pool")
+    caller.worker.close()
+
+    caller = opened("llama", **kept)
+    (tmp_path / "copy.gguf").write_bytes(tiny_model("lora").read_bytes())
+    caller.ask("adapters", action="load", name="copy", path=str(tmp_path / "copy.gguf"))
+    caller.ask("adapters", action="load", name="tone", path=str(random_gguf.write_lora(tmp_path / "b.gguf", seed=2)))
+    assert prefix(caller)[:2] == (0, "none"), "not for the model alone"
+    assert prefix(caller, ("tone", 0.5))[:2] == (0, "none"), "not for another file of the same name"
+    assert prefix(caller, ("copy", 0.25))[:2] == (0, "none"), "not for another scale"
+    again = prefix(caller, ("copy", 0.5))
+    assert again[:2] == (299, "disk")
+    assert again[2] == toned[2]
+
+
+def test_a_prefix_is_found_after_a_restart_with_a_draft_model_too_which_catches_up_with_it(
+    opened: OpenWorker, tiny_model: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft = DraftModel.draft
+
+    def sure(model: DraftModel, *given: Any) -> Any:
+        model._sure = 0.0  # random weights are sure of nothing
+        return draft(model, *given)
+
+    monkeypatch.setattr(DraftModel, "draft", sure)
+    monkeypatch.setattr(DraftModel, "drafting", lambda model, count: 0.0)
+    monkeypatch.setattr(Loaded, "_costs", lambda loaded: {1: 10.0, 16: 12.0})
+    kept = {"cache_dir": str(tmp_path), "prefix_ram_mb": 64, "prefix_disk_mb": 64}
+    answers = []
+    for found in ((0, "none"), (299, "disk")):
+        caller = opened("llama", draft_model=str(tiny_model("llama")), **kept)
+        answers.append(prefix(caller))
+        assert answers[-1][:2] == found
+        longer = caller.start("generate", prompt="the water of people", sampling=GREEDY).wait()
+        assert longer.value["timings"]["accepted_tokens"] > 8
+        caller.worker.close()
+    assert answers[0][2] == answers[1][2]
+
+
 def test_a_longer_context_than_trained_is_there_only_when_asked(
     opened: OpenWorker, tiny_model: Callable[[str], Path]
 ) -> None:
