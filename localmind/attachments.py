@@ -1,7 +1,7 @@
 """Files that go with a question: found by name or pattern and read as text, with limits and plain words.
 
 Front ends read them, since a file is the user's own and the daemon may not see the directory. What a
-format hides (PDF, office documents) is read by the daemon from watched folders; images need a model that sees.
+format hides (PDF, office documents) is read by the daemon from watched folders; images.py reads images.
 """
 
 import glob
@@ -10,11 +10,11 @@ from pathlib import Path
 
 from localmind.clean import clean_line
 from localmind.errors import InvalidRequest, LocalmindError, NotFound
+from localmind.images import SUFFIXES
 
 LARGEST = 1_000_000
 """Bytes of one file: about 250,000 tokens, more than any context here."""
 MOST = 100
-IMAGES = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".heic", ".tif", ".tiff"}
 DOCUMENTS = {".pdf", ".docx", ".pptx", ".xlsx", ".odt", ".ods", ".odp", ".epub"}
 
 
@@ -31,7 +31,7 @@ def expand(patterns: Iterable[str]) -> list[Path]:
         else:
             matches = sorted(Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file())
         if not matches:
-            raise NotFound(f"{clean_line(pattern)} does not exist", hint="name a file, or quote a pattern like '*.md'")
+            raise _missing(clean_line(pattern))
         found.update(dict.fromkeys(matches))
     if len(found) > MOST:
         raise InvalidRequest(
@@ -46,9 +46,10 @@ def read_text(path: Path) -> str:
     name = clean_line(path.name)
     suffix = path.suffix.lower()
     if path.is_dir():
-        raise InvalidRequest(f"{name} is a folder", hint="name its files with a pattern, or watch it: folders add")
-    if suffix in IMAGES:
-        raise InvalidRequest(f"{name} is an image, and no model here can see", hint="ask about text files")
+        watch = f"localmind folders add {clean_line(str(path))}"
+        raise InvalidRequest(f"{name} is a folder", hint=f"name its files by a pattern, or watch it: {watch}")
+    if suffix in SUFFIXES:
+        raise InvalidRequest(f"{name} is an image, no text", hint="ask -a shows it to a model that sees, in the app @")
     if suffix in DOCUMENTS:
         folder = clean_line(str(path.parent))
         raise InvalidRequest(
@@ -66,11 +67,23 @@ def read_text(path: Path) -> str:
     return data.decode("utf-8", "replace")
 
 
-def check_size(name: str, text: str) -> str:
-    """A text that is there already, within the limit of a file. Raises InvalidRequest."""
-    if len(text.encode()) > LARGEST:
+def text_of_bytes(name: str, data: bytes) -> str:
+    """What came without a file, within the limit of one. Raises InvalidRequest."""
+    if len(data) > LARGEST:
         raise _too_large(name)
+    try:
+        text = data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise InvalidRequest(f"{name} is not text", hint="a question takes UTF-8 text along; an image goes with -a -")
     return text
+
+
+def _missing(pattern: str) -> NotFound:
+    if glob.has_magic(pattern):
+        return NotFound(f"no file fits {pattern}", hint=f"what is there: ls {pattern.rpartition('/')[0] or '.'}")
+    return NotFound(f"{pattern} does not exist", hint="name a file, or quote a pattern like '*.md'")
 
 
 def _too_large(name: str) -> InvalidRequest:

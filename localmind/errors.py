@@ -3,6 +3,7 @@
     LocalmindError
     ├── InvalidRequest          the request itself is wrong
     │   ├── ContextTooLong      the prompt does not fit the model's context
+    │   ├── CannotSee           images were sent to a model that takes none
     │   ├── ConfigInvalid       a settings or catalog file does not parse
     │   └── Refused             who asks, or how, is not allowed
     │       ├── Unauthorized  ├── TooManyGuesses  ├── ForbiddenOrigin  └── WrongHost
@@ -66,6 +67,10 @@ class ContextTooLong(InvalidRequest):
 
     `numbers` has them as llama-server names them: n_prompt_tokens and n_ctx.
     """
+
+
+class CannotSee(InvalidRequest):
+    """Images go with a question to a model that takes none, or is not known to."""
 
 
 class ConfigInvalid(InvalidRequest):
@@ -262,6 +267,7 @@ TABLE: dict[type[LocalmindError], Row] = {
     LocalmindError: Row(500, "server_error", 1),
     InvalidRequest: Row(400, "invalid_request_error", 2),
     ContextTooLong: Row(400, "exceed_context_size_error", 2),
+    CannotSee: Row(400, "invalid_request_error", 2),
     ConfigInvalid: Row(500, "server_error", 2),
     Refused: Row(403, "permission_error", 1),
     Unauthorized: Row(401, "authentication_error", 1),

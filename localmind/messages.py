@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from localmind.images import Image
+
 Role = Literal["system", "user", "assistant", "tool"]
 Priority = Literal["interactive", "background"]
 
@@ -67,6 +69,8 @@ class Message(msgspec.Struct, frozen=True):
     tool_call_id: str | None = None
     """Of a tool's message: which call it answers."""
     name: str | None = None
+    images: tuple[Image, ...] = ()
+    """In the order in which they stand in `content`. Only models elsewhere take any."""
 
 
 class SamplingParams(msgspec.Struct, frozen=True):

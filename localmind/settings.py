@@ -38,6 +38,9 @@ class Remote(BaseModel):
     files: bool = False
     """Passages of your files may be sent there too, by `localmind ask`."""
 
+    sees: tuple[str, ...] = ()
+    """Models there that can see, where the server does not say so: names, or patterns such as "*-vl-*"; "*" is all."""
+
     @field_validator("url")
     @classmethod
     def _whole(cls, value: str) -> str:

@@ -73,7 +73,11 @@ def read(directory: Path, name: str) -> Template:
                 raise InvalidRequest(f"{path} is longer than {LONGEST} characters")
             return Template(name, text)
     known = ", ".join(names(directory)) or "none yet"
-    raise NotFound(f"no template {name!r}; there are: {known}", hint=f"write {directory / (name + '.md')}")
+    import difflib  # the terminal app reads templates too, and starts without it
+
+    close = difflib.get_close_matches(name, names(directory), n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f'localmind ask --save {name} "… {{{{input}}}}" makes it'
+    raise NotFound(f"no template {name!r}; there are: {known}", hint=hint)
 
 
 def write(directory: Path, name: str, text: str) -> Path:

@@ -4,6 +4,8 @@ Needs neither click nor HTTP: they take as long to load as an eighth of the way 
 comes after it, and `localmind chat` without options is opened without the parser of options.
 """
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def open_window(*, folder: Path | None = None, model: str | None = None, thread: str | None = None) -> int:
-    """The app, until the user leaves it; the value is an exit code."""
+    """The app, until the user leaves it; the value is an exit code. A terminal that cannot be drawn on gets lines."""
+    if os.environ.get("TERM", "") == "dumb":
+        sys.stderr.write("Lines of text, as with --plain: this terminal cannot be drawn on (TERM=dumb).\n")
+        return open_plain(folder=folder, model=model, thread=thread)
     paths = Paths.find()
     return localmind_tui.run(
         lambda: _client(paths),

@@ -26,7 +26,9 @@ def test_a_name_with_the_characters_of_a_pattern_is_that_file(tmp_path: Path):
 
 
 def test_what_does_not_exist_and_what_is_too_much_is_said(tmp_path: Path):
-    with pytest.raises(NotFound, match="does not exist"):
+    with pytest.raises(NotFound, match=r"b\.md does not exist"):
+        expand([str(tmp_path / "b.md")])
+    with pytest.raises(NotFound, match="no file fits"):
         expand([str(tmp_path / "*.md")])
     for number in range(MOST + 1):
         (tmp_path / f"{number}.txt").touch()
@@ -37,7 +39,7 @@ def test_what_does_not_exist_and_what_is_too_much_is_said(tmp_path: Path):
 @pytest.mark.parametrize(
     ("name", "data", "words"),
     [
-        ("photo.png", b"\x89PNG", "image"),
+        ("photo.png", b"\x89PNG", "image, no text"),
         ("paper.pdf", b"%PDF", "folders add|read by the daemon"),
         ("program", b"\x7fELF\0\0", "not text"),
         ("big.log", b"x" * (LARGEST + 1), "larger than"),

@@ -129,6 +129,13 @@ def test_the_best_is_the_best_that_is_here_and_the_starter_while_nothing_is(path
     assert catalog.load(paths, lambda: (*here, own)).find("best").name == "mine"
 
 
+def test_a_small_import_of_unknown_worth_does_not_take_the_starters_place(paths: Paths) -> None:
+    starter = catalog.load(paths).find("smollm2:135m")
+    for parameters, best in ((15_000_000, "smollm2:135m"), (135_000_000, "smollm2:135m"), (360_000_000, "mine")):
+        own = msgspec.structs.replace(starter, name="mine", rank=0, parameters=parameters, starter=False)
+        assert catalog.load(paths, lambda own=own: (starter, own)).find("best").name == best
+
+
 @pytest.mark.parametrize("name", ["smollm2:135m", "SmolLM2", " smollm2:135M ", "smollm2:latest", "smollm2:135m-q4_1"])
 def test_a_name_is_found_in_any_case_by_alias_and_by_family(paths: Paths, name: str) -> None:
     assert catalog.load(paths).find(name).name == "smollm2:135m"

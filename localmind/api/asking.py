@@ -122,6 +122,8 @@ async def answers(
 
     Raises what is wrong with the request, and Cancelled when the client goes away.
     """
+    for each in asked[:1]:  # the choices are of one conversation
+        await backend.engines.outside.permit_images(target.spec, each.messages)
     streams = [_one(backend, target, dressed(target, each)) for each in asked]
     return await begun(http.receive, side_by_side(streams), PATIENCE_S if stream else None)
 

@@ -55,8 +55,9 @@ class Card:
         describes them."""
         if self.spec.role == "embed":
             return ["embedding"]
-        if isinstance(self.spec, RemoteModel) and not self.spec.tools:
-            return ["completion"]  # its server does not say more
+        if isinstance(self.spec, RemoteModel):  # its server may not say more
+            vision = ["vision"] if self.spec.sees else []
+            return ["completion", *(["tools"] if self.spec.tools and not self.files else []), *vision]
         thinking = ["thinking"] if self.traits.thinks else []
         if self.files:
             return ["completion", *thinking]

@@ -1,4 +1,4 @@
-"""OpenAI's chat messages, read into ours: text parts joined, tool calls and reasoning kept.
+"""OpenAI's chat messages, read into ours: text parts joined, images, tool calls and reasoning kept.
 
 Order is not judged here. What a model's template cannot take (a system message in the middle, a tool
 before any call) is put right by the engine, which knows the template.
@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from localmind.errors import InvalidRequest
+from localmind.images import Image, from_base64
 from localmind.messages import Message, Role, ToolCall
 
 ROLES: dict[str, Role] = {
@@ -22,14 +23,27 @@ ROLES: dict[str, Role] = {
 }
 
 TEXT_PARTS = ("text", "input_text", "output_text")
+IMAGE_PARTS = ("image_url", "input_image")
+
+
+class ImageUrl(BaseModel):
+    url: str
+    detail: str | None = Field(None, max_length=20)
 
 
 class Part(BaseModel):
-    """A piece of content. Only text can be read so far."""
+    """A piece of content: text or an image. Sound cannot be heard so far."""
 
     type: str
     text: str | None = None
     refusal: str | None = None
+    image_url: ImageUrl | str | None = None
+    detail: str | None = Field(None, max_length=20)
+
+    def image(self, at: int) -> Image:
+        """The image that stands behind `at` characters of text. Raises InvalidRequest."""
+        given = self.image_url if isinstance(self.image_url, ImageUrl) else ImageUrl(url=self.image_url or "")
+        return from_base64(given.url, f"messages: the {self.type}", at=at, detail=given.detail or self.detail or "")
 
 
 class CalledFunction(BaseModel):
@@ -76,24 +90,31 @@ class ChatMessage(BaseModel):
             calls = (ToolCall("call_0", self.function_call.name, self.function_call.text()),)
         if calls and role != "assistant":
             raise InvalidRequest(f"messages: tool_calls belong to an assistant, not to {self.role!r}")
+        text, images = self._content()
+        if images and role != "user":
+            raise InvalidRequest(f"messages: images belong to a user's message, not to {self.role!r}")
         return Message(
             role,
-            self._text(),
+            text,
             reasoning=self.reasoning_content or self.reasoning or "",
             tool_calls=calls,
             tool_call_id=self.tool_call_id,
             name=self.name,
+            images=images,
         )
 
-    def _text(self) -> str:
+    def _content(self) -> tuple[str, tuple[Image, ...]]:
         if not isinstance(self.content, list):
-            return self.content or ""
+            return self.content or "", ()
         texts: list[str] = []
+        images: list[Image] = []
         for part in self.content:
             if part.type in TEXT_PARTS:
                 texts.append(part.text or "")
             elif part.type == "refusal":
                 texts.append(part.refusal or "")
+            elif part.type in IMAGE_PARTS:
+                images.append(part.image(sum(map(len, texts))))
             else:
-                raise InvalidRequest(f"messages: content of type {part.type[:40]!r} needs a model that sees or hears")
-        return "".join(texts)
+                raise InvalidRequest(f"messages: content of type {part.type[:40]!r} needs a model that hears")
+        return "".join(texts), tuple(images)

@@ -61,7 +61,7 @@ def entry(card: Card) -> dict[str, Any]:
     return {
         "id": card.name,
         "object": "model",
-        "type": "embeddings" if card.spec.role == "embed" else "llm",
+        "type": "embeddings" if card.spec.role == "embed" else "vlm" if "vision" in card.capabilities else "llm",
         "publisher": "localmind",
         "arch": card.traits.architecture,
         "compatibility_type": "gguf",

@@ -36,6 +36,7 @@ def router(backend: Backend) -> APIRouter:
 
 def entry(card: Card) -> dict[str, Any]:
     """One model as OpenAI lists it, and as others do."""
+    taken = ["text", "image"] if "vision" in card.capabilities else ["text"]
     return {
         "id": card.name,
         "object": "model",
@@ -48,7 +49,11 @@ def entry(card: Card) -> dict[str, Any]:
         "context_length": card.context,
         "lifecycle": "active",
         "max_input_tokens": card.context,
-        "architecture": {"modality": "text->text", "input_modalities": ["text"], "output_modalities": ["text"]},
+        "architecture": {
+            "modality": f"{'+'.join(taken)}->text",
+            "input_modalities": taken,
+            "output_modalities": ["text"],
+        },
         "meta": {
             "n_ctx": card.context,
             "n_ctx_train": card.traits.context,

@@ -60,7 +60,9 @@ def prompt(asked: Sequence[Message], passages: Sequence[Passage], style: Style) 
     """The messages for a model. The question comes last, where small models look."""
     texts = citations.for_prompt(passages) if style.cites else "\n\n".join(passage.text.strip() for passage in passages)
     at = _last_of_user(asked)
-    user = Message("user", f"Passages:\n\n{texts}\n\nQuestion: {asked[at].content}")
+    before = f"Passages:\n\n{texts}\n\nQuestion: "
+    images = tuple(msgspec.structs.replace(image, at=len(before) + image.at) for image in asked[at].images)
+    user = Message("user", before + asked[at].content, images=images)
     system = Message("system", SYSTEM + CITE if style.cites else SYSTEM)
     return [system, *asked[:at], user, *asked[at + 1 :]]
 
@@ -76,7 +78,7 @@ class Grounded:
         self, spec: ModelSpec, asked: Request, folder: Path | None, filters: Filters = ANY_FILE
     ) -> AsyncGenerator[Event, None]:
         """Sources retrieved, text, Sources used, Done. Raises LocalmindError, FolderNotFound if nothing is watched."""
-        self._engines.permit_files(spec)
+        self._engines.outside.permit_files(spec)
         if asked.tools.tools:
             # A document could ask for a call as well as a user can; whoever reads files must not be able to act.
             raise InvalidRequest("answers from files call no tools", hint="ask the plain model, or leave out the tools")

@@ -22,8 +22,9 @@ from localmind.errors import InternalError, InvalidRequest, LocalmindError, NotF
 from localmind.events import Done, Event, Failed, Passage, ReasoningDelta, Sources, TextDelta
 from localmind.knowledge.scope import ANY_FILE, Filters, read_filters
 from localmind.messages import ANY_TEXT, Message, ResponseFormat, SamplingParams, stated
+from localmind.store.images import Picture
 from localmind.store.threads import Threads
-from localmind.store.transcript import Attachment, Mode, Options, Turn, with_attachments
+from localmind.store.transcript import Attachment, Mode, Options, Turn, named, with_attachments
 from localmind.workers.engines import Engines
 from localmind.workers.request import Request
 
@@ -50,10 +51,12 @@ class Question:
     text: str
     thread: str | None = None
     """None begins a thread."""
-    mode: Mode = "files"
+    mode: Mode | None = None
+    """None goes on about what was attached to the thread's last question, where something was; else the folders."""
     folder: Path | None = None
     filters: Filters = ANY_FILE
     attachments: tuple[Attachment, ...] = ()
+    pictures: tuple[Picture, ...] = ()
     beside: int | None = None
     """The turn that this is another wording of."""
     options: Options | None = None
@@ -109,6 +112,11 @@ class Running:
         """Store a question and begin its answer, with `spec` or else the thread's own model."""
         if question.thread is not None:
             self._refuse_second(question.thread)
+        if question.pictures:  # refused before anything is kept
+            own = await asyncio.to_thread(self._threads.find, question.thread) if question.thread is not None else None
+            options = _over(own.options if own is not None else Options(), question.options)
+            spec = spec or self._engines.resolve(options.model)
+            await self._engines.outside.permit_images(spec, [_asked(question)])
         turn, options = await asyncio.to_thread(self._store_question, question)
         options = _over(options, question.options)
         return await self._begin(turn, spec or self._engines.resolve(options.model), options, question.format)
@@ -116,8 +124,8 @@ class Running:
     def unstored(self, question: Question, spec: ModelSpec | None = None) -> AsyncGenerator[Event, None]:
         """The answer to a question that is kept nowhere; closing the iterator ends it."""
         options = question.options or Options()
-        mode = _mode(question.mode, question.attachments)
-        asked = _request(question.text, question.attachments, (), options, mode, question.format)
+        mode = "chat" if question.attachments or question.pictures else question.mode or "files"
+        asked = _request(_asked(question), (), options, mode, question.format)
         return self._answered(
             spec or self._engines.resolve(options.model), asked, mode, question.folder, question.filters
         )
@@ -127,7 +135,11 @@ class Running:
         turn = await asyncio.to_thread(self._threads.turn, message_id)
         thread = await asyncio.to_thread(self._threads.thread_of, message_id)
         self._refuse_second(thread.id)
-        return await self._begin(turn, spec or self._engines.resolve(thread.options.model), thread.options)
+        spec = spec or self._engines.resolve(thread.options.model)
+        if turn.question.images:
+            said = await asyncio.to_thread(self._threads.said_until, turn, seeing=True)
+            await self._engines.outside.permit_images(spec, said[-1:])
+        return await self._begin(turn, spec, thread.options)
 
     async def follow(self, message_id: int, after: int = 0) -> AsyncGenerator[tuple[int, Event], None]:
         """Events from position `after` on, each with its position; text that piled up comes in one piece."""
@@ -182,6 +194,7 @@ class Running:
             folder=folder,
             filters=question.filters.text(),
             attachments=question.attachments,
+            pictures=question.pictures,
             beside=question.beside,
         )
         return turn, thread.options
@@ -260,10 +273,11 @@ class Running:
     async def _events(
         self, run: Run, turn: Turn, spec: ModelSpec, options: Options, format: ResponseFormat
     ) -> AsyncGenerator[Event, None]:
-        said = turn.question
-        mode = _mode(turn.mode, said.attachments)
-        before = await asyncio.to_thread(self._threads.said_before, turn.id)
-        asked = _request(said.content, said.attachments, before, options, mode, format)
+        mode: Mode = "attached" if turn.about_attached else turn.mode
+        said = await asyncio.to_thread(self._threads.said_until, turn, seeing=True)
+        if any(message.images for message in said) and not await self._engines.outside.sees(spec):
+            said = await asyncio.to_thread(self._threads.said_until, turn, seeing=False)
+        asked = _request(said[-1], said[:-1], options, mode, format)
         asked = msgspec.structs.replace(asked, client=f"thread {run.thread_id}")  # fair between threads as programs
         events = self._answered(
             spec, asked, mode, Path(turn.folder) if turn.folder else None, read_filters(turn.filters)
@@ -310,14 +324,14 @@ class _Draft:
         return pieces
 
 
-def _mode(mode: Mode, attachments: Sequence[Attachment]) -> Mode:
-    """Attached files are what a question is about, so the folders are not searched as well."""
-    return "chat" if attachments else mode
+def _asked(question: Question) -> Message:
+    """A question that is not stored, as a model gets it."""
+    text = named(with_attachments(question.text, question.attachments), [each.name for each in question.pictures])
+    return Message("user", text, images=tuple(each.image for each in question.pictures))
 
 
 def _request(
-    text: str,
-    attachments: Sequence[Attachment],
+    question: Message,
     before: Sequence[Message],
     options: Options,
     mode: Mode,
@@ -327,7 +341,7 @@ def _request(
     from_files = mode == "files"
     system = [Message("system", options.system)] if options.system and not from_files else []
     return Request(
-        messages=(*system, *before, Message("user", with_attachments(text, attachments))),
+        messages=(*system, *before, question),
         sampling=_sampling(options, temperature=0.0 if from_files else None),
         format=format,
         thinking=options.thinking,

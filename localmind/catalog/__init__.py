@@ -53,7 +53,14 @@ __all__ = [
 BEST = "best"
 """Instead of a name: whatever is the best that is here."""
 
-_BY_SIZE = ((400_000_000, 5), (1_200_000_000, 15), (2_500_000_000, 25), (5_000_000_000, 40), (10_000_000_000, 50))
+_BY_SIZE = (
+    (200_000_000, 1),  # a draft model, a copy of the starter, a try: it never takes the starter's place by itself
+    (400_000_000, 5),
+    (1_200_000_000, 15),
+    (2_500_000_000, 25),
+    (5_000_000_000, 40),
+    (10_000_000_000, 50),
+)
 
 
 def _nothing() -> tuple[ModelSpec, ...]:

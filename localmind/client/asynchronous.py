@@ -61,6 +61,10 @@ class AsyncClient:
         content = await self._content("GET", path, query=query)
         return content.decode("utf-8", "replace")
 
+    async def content(self, path: str) -> bytes:
+        """GET of bytes as they are."""
+        return await self._content("GET", path)
+
     async def status(self) -> dict[str, Any]:
         status: dict[str, Any] = await self.get("/status")
         return status
@@ -70,15 +74,18 @@ class AsyncClient:
         question: str,
         *,
         thread: str | None = None,
-        mode: str = "files",
+        mode: str | None = None,
         folder: str | None = None,
         model: str | None = None,
         attachments: Sequence[Mapping[str, str]] = (),
+        images: Sequence[Mapping[str, str]] = (),
         beside: int | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Have a question stored and answered by the daemon; `follow` its answer, the last of the messages."""
-        body = {"question": question, "thread": thread, "mode": mode, "folder": folder, "model": model}
-        begun: dict[str, Any] = await self.post("/turns", body | {"attachments": list(attachments), "beside": beside})
+        body: dict[str, Any] = {"question": question, "thread": thread, "mode": mode, "folder": folder, "model": model}
+        body |= {"attachments": list(attachments), "images": list(images), "beside": beside, "options": options}
+        begun: dict[str, Any] = await self.post("/turns", body)
         return begun
 
     async def follow(self, message_id: int, after: int = 0) -> AsyncGenerator[tuple[int, Event], None]:

@@ -102,7 +102,7 @@ class Client:
                 data = None if body is None else json.dumps(body).encode()
                 link.request(method, target, data, headers | {"Content-Type": "application/json"})
                 reply = link.getresponse()
-                if reply.status >= 400:
+                if reply.status >= 300:  # no route of ours sends anybody elsewhere
                     raise_for(reply.status, reply.read())
                 yield reply
             except (http.client.HTTPException, ConnectionError) as problem:

@@ -55,7 +55,7 @@ def connection(paths: Paths, timeout: float | None = None) -> tuple[http.client.
 
 
 def raise_for(status: int, body: bytes) -> None:
-    if status < 400:
+    if status < 300:
         return
     try:
         error = from_wire(json.loads(body)["error"]["localmind"])

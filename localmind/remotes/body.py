@@ -95,7 +95,7 @@ def _format(model: RemoteModel, request: Request) -> dict[str, Any]:
 
 
 def _message(message: Message) -> dict[str, Any]:
-    found: dict[str, Any] = {"role": message.role, "content": message.content}
+    found: dict[str, Any] = {"role": message.role, "content": _content(message)}
     if message.name:
         found["name"] = message.name
     if message.reasoning:
@@ -109,6 +109,24 @@ def _message(message: Message) -> dict[str, Any]:
         ]
         found["content"] = message.content or None
     return found
+
+
+def _content(message: Message) -> str | list[dict[str, Any]]:
+    """The text, or with images the parts: each image where it stands in the text."""
+    if not message.images:
+        return message.content
+    parts: list[dict[str, Any]] = []
+    begun = 0
+    for image in sorted(message.images, key=lambda each: each.at):
+        if text := message.content[begun : image.at]:
+            parts.append({"type": "text", "text": text})
+        begun = max(begun, image.at)
+        parts.append(
+            {"type": "image_url", "image_url": {"url": image.url} | ({"detail": image.detail} if image.detail else {})}
+        )
+    if text := message.content[begun:]:
+        parts.append({"type": "text", "text": text})
+    return parts
 
 
 def _tools(use: ToolUse) -> dict[str, Any]:

@@ -7,6 +7,7 @@ keeps anybody from asking for the model as something else.
 
 import re
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Any
 
@@ -23,6 +24,11 @@ USES: tuple[tuple[Role, re.Pattern[str]], ...] = (
     ("speech", re.compile(r"whisper|transcri|speech|automatic-speech|\btts\b|audio\.", re.I)),
 )
 WRITES = re.compile(r"chat|complet|generat|\b[lv]lm\b", re.I)
+TAKES = ("input_modalities", "supported_input_modalities", "modalities")
+"""Where a server lists what goes into a model, besides `architecture`."""
+SEES = ("vision", "image", "image_input", "multimodal")
+"""Words for it. llama-server's "multimodal" may mean hearing alone: it then refuses an image itself."""
+KINDS_THAT_SEE = ("vlm", "image-text-to-text", "visual-question-answering")
 FAMILIES = re.compile(r"(?:^|[-_/:.])(?:bge|gte|e5|minilm|mpnet|colbert|jina-?clip)(?:[-_/:.]|$)", re.I)
 """Embedders whose names do not say so."""
 
@@ -49,6 +55,7 @@ def model_of(server: str, host: str, remote: Remote, name: str, told: Mapping[st
         reads_files=remote.files,
         owner=str(told.get("owned_by") or ""),
         tools=_tools(told, meta),
+        sees=True if any(fnmatchcase(name, pattern) for pattern in remote.sees) else _sees(told, meta),
     )
 
 
@@ -85,6 +92,29 @@ def _tools(told: Mapping[str, Any], meta: Mapping[str, Any]) -> bool | None:
             return bool(abilities["function_calling"])
         if isinstance(abilities, list) and any(each in abilities for each in ("tools", "tool_use", "function_calling")):
             return True
+    return None
+
+
+def _sees(told: Mapping[str, Any], meta: Mapping[str, Any]) -> bool | None:
+    """Whether it takes images; None where nobody says. OpenRouter, GitHub and LiteLLM list what goes in, Mistral,
+    llama-server and localmind what it can do, LM Studio and Hugging Face its kind."""
+    built = told.get("architecture")
+    built = built if isinstance(built, Mapping) else MappingProxyType({})
+    for taken in (built.get("input_modalities"), *(told.get(key) for key in TAKES)):
+        taken = taken.get("input") if isinstance(taken, Mapping) and "input" in taken else taken
+        if isinstance(taken, list) and taken:
+            return any(each in SEES for each in taken if isinstance(each, str))
+    if isinstance(built.get("modality"), str):
+        return "image" in built["modality"].partition("->")[0]
+    if any(told.get(key) in KINDS_THAT_SEE for key in ("type", "task", "pipeline_tag")):
+        return True
+    if isinstance(told.get("supports_vision"), bool):
+        return bool(told["supports_vision"])
+    for abilities in (told.get("capabilities"), meta.get("capabilities"), told.get("modalities")):
+        if isinstance(abilities, list) and abilities:
+            return any(each in SEES for each in abilities if isinstance(each, str))
+        if isinstance(abilities, Mapping) and (known := [abilities[key] for key in SEES if key in abilities]):
+            return any(each.get("supported") is True if isinstance(each, Mapping) else each is True for each in known)
     return None
 
 

@@ -59,6 +59,11 @@ class Server:
     def host(self) -> str:
         return urlsplit(self.remote.url).netloc
 
+    @property
+    def fresh(self) -> bool:
+        """What it has was asked a short while ago."""
+        return self.listed_at > 0 and time.monotonic() - self.listed_at <= LISTED_FOR_S
+
 
 class Remotes:
     def __init__(self, settings: Mapping[str, Remote]) -> None:
@@ -75,8 +80,7 @@ class Remotes:
 
     def models(self) -> list[RemoteModel]:
         """As last listed; asks again in the background when that was a while ago."""
-        old = [each for each in self._servers.values() if time.monotonic() - each.listed_at > LISTED_FOR_S]
-        if old and (self._listing is None or self._listing.done()):
+        if not all(each.fresh for each in self._servers.values()) and (self._listing is None or self._listing.done()):
             self._listing = asyncio.create_task(self.list_all(), name="models of remotes")
         return [model for server in self._servers.values() for model in server.models]
 
@@ -92,6 +96,12 @@ class Remotes:
             }
             for server in self._servers.values()
         ]
+
+    async def sees(self, model: RemoteModel) -> bool | None:
+        server = self._servers[model.remote]
+        if model.sees is None and not server.fresh:
+            await self._list(server)
+        return (self.find(model.name) or model).sees
 
     async def list_all(self) -> None:
         """Ask every server what it has. One that does not answer keeps what it had, and why."""
@@ -143,7 +153,8 @@ class Remotes:
                     answer = msgspec.json.decode(await _whole(reply))
             entries = answer["data"][:MOST_MODELS]
             named = [each for each in entries if isinstance(each["id"], str) and each["id"].isprintable()]
-            server.models = [_model(server, each["id"], each) for each in named]
+            more = _abilities(answer)
+            server.models = [_model(server, each["id"], more.get(each["id"], {}) | each) for each in named]
             server.problem = None
         except LocalmindError as problem:
             server.problem = problem.message
@@ -201,6 +212,17 @@ def _client(remote: Remote) -> httpx2.AsyncClient:
 
 def _model(server: Server, name: str, told: Mapping[str, Any] | None = None) -> RemoteModel:
     return model_of(server.name, server.host, server.remote, name, told)
+
+
+def _abilities(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What llama-server says of its models in a second list, in Ollama's form, by their names."""
+    listed = answer.get("models")
+    found = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    return {
+        each["name"]: {"capabilities": each["capabilities"]}
+        for each in found[:MOST_MODELS]
+        if isinstance(each.get("name"), str) and isinstance(each.get("capabilities"), list)
+    }
 
 
 async def _whole(reply: httpx2.Response) -> bytes:

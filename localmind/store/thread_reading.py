@@ -8,6 +8,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -15,7 +16,8 @@ import msgspec
 from localmind.errors import InvalidRequest, NotFound, from_wire
 from localmind.events import Passage
 from localmind.messages import Timings, Usage
-from localmind.store.transcript import Attachment, Hit, Options, StoredMessage, Thread, Transcript, Turn
+from localmind.store import images
+from localmind.store.transcript import Attachment, Hit, Mode, Options, StoredMessage, Thread, Transcript, Turn
 
 THREAD_COLUMNS = (
     "SELECT thread.id, thread.title, thread.folder, thread.created_at, thread.updated_at, thread.options, "
@@ -118,6 +120,15 @@ def turn(db: sqlite3.Connection, turn_id: int, message_id: int) -> Turn:
     return _turns(db, [(turn_id, message_id)])[0]
 
 
+def mode_after(db: sqlite3.Connection, message_id: int | None, folder: str | None, filters: str | None) -> Mode:
+    """What a question that does not say is answered from, behind a message: what was attached there, unless it names a
+    folder or files of its own."""
+    turn_id = None if folder or filters or message_id is None else _turn_of(db, message_id)
+    if turn_id is None or message_id is None:
+        return "files"
+    return "attached" if turn(db, turn_id, message_id).about_attached else "files"
+
+
 def search(db: sqlite3.Connection, query: str, limit: int) -> list[Hit]:
     """Messages with all the words, the last one as a beginning, best first; threads by their title before them."""
     words = re.findall(r"\w+", storable(query))
@@ -178,6 +189,7 @@ def _turns(db: sqlite3.Connection, path: Sequence[tuple[int, int]]) -> list[Turn
     ):
         message = _message(dict(row), tuple(sources.get(row["id"], ())))
         messages.setdefault(message.turn_id, {})[message.id] = message
+    pictures = images.of_questions(db, wanted)
     answers = _grouped(
         db,
         "SELECT turn_id AS key, id FROM message WHERE role = 'assistant' "
@@ -196,6 +208,8 @@ def _turns(db: sqlite3.Connection, path: Sequence[tuple[int, int]]) -> list[Turn
     for turn_id, message_id in path:
         said = messages[turn_id]
         question = next(message for message in said.values() if message.role != "assistant")
+        if question.id in pictures:
+            question = replace(question, images=pictures[question.id])
         turns.append(
             Turn(
                 id=turn_id,
@@ -231,3 +245,7 @@ def _message(row: dict[str, Any], sources: tuple[Passage, ...]) -> StoredMessage
 def storable(text: str) -> str:
     """`text` without lone surrogates, which arrive with undecodable arguments and file names and are no UTF-8."""
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def storable_fields(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: storable(value) if isinstance(value, str) else value for key, value in values.items()}

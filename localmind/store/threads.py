@@ -13,19 +13,22 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from localmind.errors import InternalError, LocalmindError, NotFound, to_wire
 from localmind.events import Passage
+from localmind.images import Image
 from localmind.messages import Message, Timings, Usage
-from localmind.store import forgetting, quotes
+from localmind.store import forgetting, images, quotes
 from localmind.store import thread_reading as reading
 from localmind.store.connection import open_database, transaction
+from localmind.store.images import Picture
 from localmind.store.thread_reading import storable as _storable
+from localmind.store.thread_reading import storable_fields as _storable_fields
 from localmind.store.threads_schema import MIGRATIONS
 from localmind.store.transcript import Attachment, Hit, Mode, Options, Thread, Transcript, Turn, messages_of, title_of
 
@@ -90,10 +93,11 @@ class Threads:
         thread_id: str,
         text: str,
         *,
-        mode: Mode = "files",
+        mode: Mode | None = None,
         folder: str | None = None,
         filters: str | None = None,
         attachments: Sequence[Attachment] = (),
+        pictures: Sequence[Picture] = (),
         beside: int | None = None,
     ) -> Turn:
         """Store what the user typed as a new turn. On return it is on the disk, whatever happens next.
@@ -110,11 +114,12 @@ class Threads:
                 if row is None or row["thread_id"] != thread_id:
                     raise NotFound(f"no turn {beside} in this thread", hint=f"localmind threads show {thread_id}")
                 parent = row["parent"]
+            following = reading.mode_after(self._db, parent, folder, filters)
             turn_id = _inserted(
                 self._db.execute(
                     "INSERT INTO turn (thread_id, number, parent, mode, folder, filters) "
                     "SELECT ?, coalesce(max(number), 0) + 1, ?, ?, ?, ? FROM turn WHERE thread_id = ?",
-                    (thread_id, parent, mode, folder and _storable(folder), filters, thread_id),
+                    (thread_id, parent, mode or following, folder and _storable(folder), filters, thread_id),
                 )
             )
             message_id = _inserted(
@@ -124,6 +129,7 @@ class Threads:
                     (turn_id, text, _attached(attachments), now, now),
                 )
             )
+            images.keep(self._db, message_id, pictures)
             self._db.execute(
                 "UPDATE thread SET updated_at = ?, title = ?, tip = ? WHERE id = ?",
                 (now, thread.title or title_of(text), message_id, thread_id),
@@ -157,12 +163,6 @@ class Threads:
             if self._monotonic() - draft.written_at >= DRAFT_SECONDS:
                 self._flush([message_id])
 
-    def cite(self, message_id: int, passages: Sequence[Passage]) -> None:
-        """Store the sources of an answer, in place of any stored before."""
-        with self._write():
-            self._draft(message_id)
-            self._replace_sources(message_id, passages)
-
     def finish(
         self,
         message_id: int,
@@ -180,7 +180,7 @@ class Threads:
             if draft is None:
                 return False
             if sources is not None:
-                self._replace_sources(message_id, sources)
+                self._store_sources(message_id, sources)
             now = self._clock()
             self._db.execute(
                 "UPDATE message SET content = ?, reasoning = ?, state = ?, finish_reason = ?, usage = ?, timings = ?, "
@@ -267,10 +267,21 @@ class Threads:
         with self._lock:
             return reading.thread(self._db, self._thread_of(message_id))
 
-    def said_before(self, turn_id: int) -> list[Message]:
-        """What a model has to be told before the question of a turn."""
+    def said_until(self, turn: Turn, *, seeing: bool) -> list[Message]:
+        """What a model is told to answer a turn: what was said before, and its question; images where it sees."""
         with self._lock:
-            return messages_of(reading.turns_before(self._db, turn_id))
+            turns = [*reading.turns_before(self._db, turn.id), replace(turn, answer=None)]
+            return messages_of(turns, images.newest(self._db, turns) if seeing else {})
+
+    def contents(self, turns: Sequence[Turn]) -> dict[str, bytes]:
+        """The bytes of all images in them, by their hash."""
+        with self._lock:
+            return images.contents(self._db, turns)
+
+    def image(self, sha256: str) -> Image:
+        """An image that some question has. Raises NotFound."""
+        with self._lock:
+            return images.image(self._db, sha256)
 
     def search(self, query: str, *, limit: int = 50) -> list[Hit]:
         """Full-text search over everything ever said, streaming answers excepted."""
@@ -361,8 +372,7 @@ class Threads:
             draft.dirty = False
             draft.written_at = self._monotonic()
 
-    def _replace_sources(self, message_id: int, passages: Sequence[Passage]) -> None:
-        self._db.execute("DELETE FROM source WHERE message_id = ?", (message_id,))
+    def _store_sources(self, message_id: int, passages: Sequence[Passage]) -> None:
         self._db.executemany(
             "INSERT INTO source (message_id, number, path, line_start, line_end, page, heading, text, score, chunk_id) "
             "VALUES (:message_id, :number, :path, :line_start, :line_end, :page, :heading, :text, :score, :chunk_id)",
@@ -374,16 +384,9 @@ def _error_text(error: LocalmindError) -> str:
     return msgspec.json.encode(_storable_fields(to_wire(error))).decode()
 
 
-def _storable_fields(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: _storable(value) if isinstance(value, str) else value for key, value in values.items()}
-
-
 def _attached(attachments: Sequence[Attachment]) -> str | None:
-    if not attachments:
-        return None
-    return msgspec.json.encode(
-        [Attachment(_storable(each.path), _storable(each.text)) for each in attachments]
-    ).decode()
+    kept = [Attachment(_storable(each.path), _storable(each.text)) for each in attachments]
+    return msgspec.json.encode(kept).decode() if kept else None
 
 
 def _inserted(cursor: sqlite3.Cursor) -> int:

@@ -95,4 +95,28 @@ END;
 """,
     ),
     Migration(3, "filters of a question", "ALTER TABLE turn ADD COLUMN filters TEXT"),
+    Migration(
+        4,
+        "images of a question",
+        """
+-- The bytes stand once, however often a question is worded anew, and go with the last message that has them.
+CREATE TABLE image_data (sha256 TEXT PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE image (
+    message_id INTEGER NOT NULL REFERENCES message (id) ON DELETE CASCADE,
+    number INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    media_type TEXT NOT NULL,
+    width INTEGER NOT NULL,
+    height INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    sha256 TEXT NOT NULL REFERENCES image_data (sha256),
+    PRIMARY KEY (message_id, number)
+) WITHOUT ROWID;
+CREATE INDEX image_by_data ON image (sha256);
+CREATE TRIGGER image_forgotten AFTER DELETE ON image
+WHEN NOT EXISTS (SELECT 1 FROM image WHERE sha256 = old.sha256) BEGIN
+    DELETE FROM image_data WHERE sha256 = old.sha256;
+END;
+""",
+    ),
 )

@@ -6,20 +6,24 @@ They know nothing of tables. `messages_of` is the one place that decides what of
 gets to see again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 import msgspec
 
 from localmind.errors import LocalmindError
 from localmind.events import Passage
+from localmind.images import Image, Looks
 from localmind.messages import Message, Role, Timings, Usage
 
 State = Literal["streaming", "done", "stopped", "failed"]
-Mode = Literal["files", "chat"]
+Mode = Literal["files", "chat", "attached"]
+"""What a question is answered from: the watched folders, the model alone, or what went with it or an earlier one."""
 
 TITLE_LENGTH = 60
+NO_PICTURES: Mapping[str, bytes] = MappingProxyType({})
 
 
 class Attachment(msgspec.Struct, frozen=True):
@@ -27,6 +31,22 @@ class Attachment(msgspec.Struct, frozen=True):
 
     path: str
     text: str
+
+
+class StoredImage(msgspec.Struct, frozen=True):
+    """An image that went with a question; its bytes are in the store, under their hash."""
+
+    name: str
+    media_type: str
+    width: int
+    height: int
+    size: int
+    sha256: str
+
+    @property
+    def words(self) -> str:
+        """`boiler.png, PNG 640×480, 12.3 kB`."""
+        return f"{self.name}, {Looks(self.media_type, self.width, self.height, self.size).words}"
 
 
 class Options(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -78,6 +98,7 @@ class StoredMessage:
     """What a model thought before the answer."""
     attachments: tuple[Attachment, ...] = ()
     """Files that went with a question."""
+    images: tuple[StoredImage, ...] = ()
     sources: tuple[Passage, ...] = ()
 
 
@@ -101,6 +122,11 @@ class Turn:
     """Message ids of all answers to this wording, oldest first."""
 
     @property
+    def about_attached(self) -> bool:
+        """Whether it is about files or images that went with it, or with one before it, and not about the folders."""
+        return self.mode == "attached" or bool(self.question.attachments or self.question.images)
+
+    @property
     def messages(self) -> tuple[StoredMessage, ...]:
         return (self.question,) if self.answer is None else (self.question, self.answer)
 
@@ -116,10 +142,6 @@ class Transcript:
     total: int = 0
     """Turns of the whole path."""
 
-    @property
-    def messages(self) -> list[Message]:
-        return messages_of(self.turns)
-
 
 @dataclass(slots=True, frozen=True)
 class Hit:
@@ -134,11 +156,19 @@ class Hit:
     """Pieces of the text around, each with whether it is what was looked for."""
 
 
-def messages_of(turns: Iterable[Turn]) -> list[Message]:
-    """The messages as a chat template wants them: each question, and its answer unless that is empty."""
+def messages_of(turns: Iterable[Turn], pictures: Mapping[str, bytes] = NO_PICTURES) -> list[Message]:
+    """The messages as a chat template wants them: each question, and its answer unless that is empty.
+
+    `pictures` are the bytes of images by their hash; in place of one that is not among them stands its name.
+    """
     said: list[Message] = []
     for turn in turns:
-        said.append(Message(turn.question.role, with_attachments(turn.question.content, turn.question.attachments)))
+        asked = turn.question
+        shown = [each for each in asked.images if each.sha256 in pictures]
+        images = tuple(Image(each.media_type, pictures[each.sha256]) for each in shown)
+        unseen = "".join(f"[{each.words}: not shown to you]\n" for each in asked.images if each not in shown)
+        text = named(with_attachments(asked.content, asked.attachments), [each.name for each in asked.images])
+        said.append(Message(asked.role, unseen + text, images=images))
         if turn.answer is not None and turn.answer.content:
             said.append(Message("assistant", turn.answer.content))
     return said
@@ -148,6 +178,13 @@ def with_attachments(question: str, attachments: Iterable[Attachment]) -> str:
     """A question as a model reads it: the files first, since small models look at the end."""
     files = "".join(f"File {attached.path}:\n\n{attached.text.strip()}\n\n" for attached in attachments)
     return files + question
+
+
+def named(question: str, images: Sequence[str]) -> str:
+    """A question with the names of its images, where there are several to tell apart."""
+    if len(images) < 2:
+        return question
+    return f"Images, in this order: {', '.join(images)}\n\n{question}"
 
 
 def title_of(question: str) -> str:

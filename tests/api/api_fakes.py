@@ -23,6 +23,7 @@ from localmind.events import Done, Event, TextDelta
 from localmind.messages import Usage
 from localmind.models.made import MadeModels
 from localmind.store.responses import Responses
+from localmind.workers.outside import Outside
 from localmind.workers.request import Request
 from localmind.workers.tally import Tally
 
@@ -34,6 +35,7 @@ class FakeEngines:
     """Answers every chat with its script."""
 
     elsewhere = None
+    outside = Outside(None)
 
     def __init__(self, *script: Event | Exception) -> None:
         self.asked: list[Request] = []

@@ -183,7 +183,7 @@ async def test_limits_stops_thinking_and_a_form_reach_the_engine() -> None:
     ("body", "named"),
     [
         ({"messages": []}, "messages"),
-        ({"messages": [{"role": "user", "content": [{"type": "image", "source": {}}]}]}, "needs a model that sees"),
+        ({"messages": [{"role": "user", "content": [{"type": "image", "source": {}}]}]}, "source of type base64"),
         ({"messages": [{"role": "user", "content": [{"type": "video"}]}]}, "video"),
         ({"messages": [{"role": "wizard", "content": "x"}]}, "role"),
         ({"max_tokens": 0}, "max_tokens"),

@@ -99,11 +99,13 @@ async def test_the_aliases_without_a_version_are_there() -> None:
     assert (await post(FakeEngines(), {"model": "x", "input": "a"}, "/embeddings")).status_code == 200
 
 
-class FakeEnginesWithAdapters(FakeEngines):
-    async def adapters(self, spec: Any) -> list[dict[str, Any]]:
+class FakeAdapters:
+    async def listed(self, spec: Any) -> list[dict[str, Any]]:
         return [{"name": "a", "path": "/home/ann/secret/style.gguf"}]
 
 
 async def test_adapters_are_named_without_the_place_where_they_lie() -> None:
-    answer = await post(FakeEnginesWithAdapters(), b"", "/lora-adapters", method="GET")
+    engines = FakeEngines()
+    engines.adapters = FakeAdapters()  # type: ignore[attr-defined]
+    answer = await post(engines, b"", "/lora-adapters", method="GET")
     assert answer.json() == [{"id": 0, "path": "style.gguf", "scale": 0.0}]

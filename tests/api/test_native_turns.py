@@ -87,6 +87,14 @@ async def test_branches_windows_and_options(api: Api) -> None:
     assert [message["content"] for message in left["messages"]] == ["one", "Hello"]
 
 
+async def test_files_that_went_with_a_question_are_given_back_with_their_texts(api: Api) -> None:
+    files = [{"path": "/home/a.txt", "text": "Dear Ann"}, {"path": "pasted-1", "text": "pages"}]
+    question, answer = (await api.ask("What is it?", attachments=files))["messages"]
+    for message in (question, answer):
+        assert await api.call("GET", f"/messages/{message['id']}/attachments") == {"attachments": files}
+    assert (await api.call("GET", "/messages/999/attachments"))["error"]["code"] == "not_found"
+
+
 async def test_search_export_and_forgetting(api: Api) -> None:
     thread = (await api.ask("About boilers"))["thread"]["id"]
     hits = (await api.call("GET", "/threads/search?q=boil"))["hits"]

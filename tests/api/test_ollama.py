@@ -185,8 +185,8 @@ async def test_generate_raw_and_with_a_suffix() -> None:
 @pytest.mark.parametrize(
     ("path", "body", "named"),
     [
-        ("/api/chat", {"messages": [{"role": "user", "content": "x", "images": ["aGk="]}]}, "cannot see"),
-        ("/api/generate", {"prompt": "x", "images": ["aGk="]}, "cannot see"),
+        ("/api/chat", {"messages": [{"role": "user", "content": "x", "images": ["aGk="]}]}, "image 1 is no PNG"),
+        ("/api/generate", {"prompt": "x", "images": ["aGk"]}, "not in base64"),
         ("/api/generate", {"prompt": "x", "template": "{{ .Prompt }}{{ .Secret }}"}, "line 1: .Secret"),
         ("/api/chat", {"messages": [{"role": "user", "content": "x"}], "format": "xml"}, "format"),
         ("/api/chat", {"messages": [{"role": "user", "content": "x"}], "keep_alive": "soon"}, "keep_alive"),

@@ -4,10 +4,12 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import ClassVar, cast
 
+import machines
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from machines import GIB
 
 from localmind import catalog
 from localmind.api.backend import Backend
@@ -17,19 +19,9 @@ from localmind.machine.amounts import fits
 from localmind.machine.devices import Gpu, Machine
 from localmind.machine.plan import Wishes, room
 
-GIB = 1 << 30
 MODELS = catalog.bundled()
 
-LAPTOP = Machine(
-    system="linux",
-    arch="x86_64",
-    cpu_model="Core i5",
-    cpu_flags=frozenset({"avx2", "fma"}),
-    cores_physical=4,
-    cores_usable=8,
-    memory_total=16 * GIB,
-    memory_available=11 * GIB,
-)
+LAPTOP = replace(machines.LAPTOP, memory_available=11 * GIB)
 PI = replace(LAPTOP, arch="aarch64", cpu_model="Pi 5", memory_total=8 * GIB, memory_available=6 * GIB)
 TINY = replace(LAPTOP, memory_total=2 * GIB, memory_available=GIB)
 APPLE_8 = replace(

@@ -159,7 +159,7 @@ async def test_form_effort_limit_and_logprobs_reach_the_engine() -> None:
     [
         ({"input": []}, "empty"),
         ({"input": [{"type": "computer_call"}]}, "computer_call"),
-        ({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]}, "sees"),
+        ({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]}, "not in base64"),
         ({"input": [{"type": "function_call", "name": "f"}]}, "call_id"),
         ({"background": True}, "background"),
         ({"conversation": "c"}, "conversation"),

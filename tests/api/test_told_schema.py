@@ -13,7 +13,7 @@ from localmind.workers.request import Request
 JOKE = {
     "type": "object",
     "properties": {"setup": {"type": "string", "description": "the question"}, "punchline": {"type": "string"}},
-    "required": ["setup", "punchline"],
+    "required": ["setup"],
 }
 SAID = [{"role": "user", "content": "Tell me a joke."}]
 OPENAI = {"type": "json_schema", "json_schema": {"name": "Joke", "schema": JOKE}}
@@ -33,16 +33,21 @@ FORMATS: dict[str, dict[str, Any]] = {
 }
 
 
+def told(content: str) -> Any:
+    """The schema in front of a question."""
+    return json.JSONDecoder().raw_decode(content.partition("schema: ")[2])[0]
+
+
 @pytest.mark.parametrize("path", FORMATS)
-async def test_the_last_question_is_followed_by_the_schema(path: str) -> None:
+async def test_the_last_question_comes_behind_the_schema(path: str) -> None:
     engines = FakeEngines()
     reply = await post(engines, FORMATS[path], path)
     assert reply.status_code == 200, reply.text
     [asked] = engines.asked
     assert asked.format.json_schema == JOKE
     last = asked.messages[-1].content
-    assert last.startswith("Tell me a joke.")
-    assert json.loads(last.partition("schema: ")[2]) == JOKE
+    assert last.endswith("\n\nTell me a joke.")
+    assert told(last) == JOKE
 
 
 def asked(*messages: Message, schema: Any = JOKE) -> Request:
@@ -53,9 +58,69 @@ def user(text: str) -> Message:
     return Message("user", text)
 
 
+def test_what_says_nothing_to_a_model_is_not_told_and_names_are_never_taken_for_keywords() -> None:
+    step = {"title": "Step", "type": "object", "properties": {"output": {"title": "Output", "type": "string"}}}
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Solution",
+        "type": "object",
+        "$defs": {"Step": step | {"required": ["output"], "additionalProperties": False}},
+        "properties": {
+            "title": {"title": "Title", "description": "of the book", "anyOf": [{"type": "string", "$id": "x"}]},
+            "required": {"title": "What it takes", "type": "array", "items": {"$ref": "#/$defs/Step"}},
+            "default": {"type": "integer", "default": 3, "minimum": 0},
+            "end_date": {"title": "End Date", "type": ["string", "null"], "default": None, "format": "date"},
+            "kind": {"enum": [{"title": "kind"}, "additionalProperties"]},
+        },
+        "required": ["title", "required", "default", "end_date", "kind"],
+        "additionalProperties": False,
+    }
+    found = with_schema(asked(user("Solve it."), schema=schema))
+    assert told(found.messages[0].content) == {
+        "title": "Solution",
+        "type": "object",
+        "$defs": {"Step": {"type": "object", "properties": {"output": {"type": "string"}}}},
+        "properties": {
+            "title": {"description": "of the book", "anyOf": [{"type": "string"}]},
+            "required": {"title": "What it takes", "type": "array", "items": {"$ref": "#/$defs/Step"}},
+            "default": {"type": "integer", "default": 3, "minimum": 0},
+            "end_date": {"type": ["string", "null"], "format": "date"},
+            "kind": {"enum": [{"title": "kind"}, "additionalProperties"]},
+        },
+    }
+    assert found.format.json_schema == schema, "enforced is all of it"
+
+
+@pytest.mark.parametrize("levels", [60, 400])
+def test_a_schema_of_any_depth_is_told_or_left_and_breaks_nothing(levels: int) -> None:
+    schema: dict[str, Any] = {"type": "string", "$id": "x"}
+    for _ in range(levels):
+        schema = {"properties": {"a": schema}, "additionalProperties": False}
+    content = with_schema(asked(user("Go on."), schema=schema)).messages[0].content
+    assert content.endswith("Go on.")
+    assert ("$id" in content) == (levels > 64 and "schema: " in content)
+
+
+def test_what_the_values_of_free_keys_are_is_told() -> None:
+    count = {"title": "Count", "type": "integer", "$id": "x"}
+    scores = {"type": "object", "additionalProperties": count}
+    schema = {"type": "object", "properties": {"scores": scores}, "additionalProperties": False}
+    found = told(with_schema(asked(user("Rate them."), schema=schema)).messages[0].content)
+    told_count = {"title": "Count", "type": "integer"}
+    assert found == {
+        "type": "object",
+        "properties": {"scores": {"type": "object", "additionalProperties": told_count}},
+    }
+
+
+def test_some_of_the_keys_being_required_is_told() -> None:
+    found = with_schema(asked(user("Tell me a joke.")))
+    assert told(found.messages[0].content)["required"] == ["setup"]
+
+
 def test_a_client_that_has_told_it_is_not_repeated() -> None:
-    for told in (user(f"A joke as {json.dumps(JOKE)}"), user('A joke: {"setup": "…", "punchline": "…"}')):
-        given = asked(Message("system", "You joke."), told)
+    for question in (user(f"A joke as {json.dumps(JOKE)}"), user('A joke: {"setup": "…", "punchline": "…"}')):
+        given = asked(Message("system", "You joke."), question)
         assert with_schema(given) == given
 
 
@@ -64,7 +129,7 @@ def test_names_in_plain_words_are_no_schema() -> None:
     assert '"setup": {"type": "string", "description": "the question"}' in found.messages[0].content
 
 
-def test_the_question_before_the_results_of_tools_is_the_one_that_is_followed() -> None:
+def test_the_question_before_the_results_of_tools_is_the_one_that_is_led() -> None:
     found = with_schema(asked(user("first"), user("second"), Message("assistant", ""), Message("tool", "42")))
     assert [("schema" in each.content) for each in found.messages] == [False, True, False, False]
 
@@ -72,7 +137,7 @@ def test_the_question_before_the_results_of_tools_is_the_one_that_is_followed() 
 def test_a_schema_behind_a_reference_is_told_whole() -> None:
     schema = {"$ref": "#/$defs/Joke", "$defs": {"Joke": JOKE}}
     found = with_schema(asked(user("Tell me a joke."), schema=schema))
-    assert json.loads(found.messages[0].content.partition("schema: ")[2]) == schema
+    assert told(found.messages[0].content) == schema
 
 
 @pytest.mark.parametrize(

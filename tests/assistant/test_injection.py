@@ -46,6 +46,10 @@ class FakeEngines:
         self.said = said
         self.asked: list[Request] = []
 
+    @property
+    def outside(self) -> "FakeEngines":
+        return self
+
     def permit_files(self, spec: Any) -> None:
         return None
 

@@ -16,6 +16,7 @@ from localmind.knowledge.scope import ANY_FILE, Filters
 from localmind.messages import Message, Usage
 from localmind.store.threads import Threads
 from localmind.store.transcript import Attachment, Options
+from localmind.workers.outside import Outside
 from localmind.workers.request import Request
 
 SPEC = catalog.bundled()[0]
@@ -28,8 +29,11 @@ class FakeEngines:
     def __init__(self) -> None:
         self.asked: list[tuple[Request, Path | None]] = []
         self.filters: list[Filters] = []
+        self.alone = 0
+        """Answers that the folders were not searched for."""
         self.steps: asyncio.Queue[Event | Exception] = asyncio.Queue()
         self.closed = 0
+        self.outside = Outside(None)
 
     def say(self, *events: Event | Exception) -> None:
         for event in events:
@@ -39,6 +43,7 @@ class FakeEngines:
         return SPEC
 
     def generate_with_progress(self, spec: ModelSpec, asked: Request) -> AsyncGenerator[Event, None]:
+        self.alone += 1
         return self.answer(spec, asked, None)
 
     async def answer(
@@ -227,6 +232,28 @@ async def test_attached_files_stand_before_the_question_and_are_all_it_is_about(
     engines.say(Done())
     await read(running, message)
     assert engines.asked[0][0].messages == (Message("user", "File /a.md:\n\nA text\n\nWhat is it?"),)
+    assert engines.alone == 1
+
+
+async def test_a_question_after_one_with_a_file_stays_with_the_file_until_the_folders_are_asked_for(
+    running: Running, engines: FakeEngines, threads: Threads
+) -> None:
+    thread, message = await begun(running, "What is it?", attachments=(Attachment("/a.md", "A text"),))
+    engines.say(TextDelta("A text."), Done())
+    await read(running, message)
+    alone = []
+    for more in ({}, {}, {"mode": "files"}, {}):
+        _, message = await begun(running, "And then?", thread=thread, **more)
+        engines.say(TextDelta("x"), Done())
+        await read(running, message)
+        alone.append(engines.alone)
+    assert alone == [2, 3, 3, 3]
+    assert engines.asked[1][0].messages[0].content == "File /a.md:\n\nA text\n\nWhat is it?"
+    again = await running.again(threads.get(thread).turns[1].question.id)
+    assert again.answer is not None
+    engines.say(Done())
+    await read(running, again.answer.id)
+    assert engines.alone == 4
 
 
 async def test_deleting_the_thread_of_a_running_answer_ends_it_with_the_reason(

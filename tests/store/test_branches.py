@@ -1,10 +1,10 @@
 """Branches, windows and search: a thread is a tree, and every path through it is a conversation."""
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from databases import database
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +13,7 @@ from localmind.messages import Message
 from localmind.store.connection import open_database
 from localmind.store.threads import Threads
 from localmind.store.threads_schema import MIGRATIONS
-from localmind.store.transcript import Attachment, Options
+from localmind.store.transcript import Attachment, Options, messages_of
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def answer(threads: Threads, turn_id: int, text: str) -> int:
 
 
 def said(threads: Threads, thread_id: str) -> list[str]:
-    return [message.content for message in threads.get(thread_id).messages]
+    return [message.content for message in messages_of(threads.get(thread_id).turns)]
 
 
 def test_an_edited_question_begins_a_branch_and_the_old_one_can_be_gone_back_to(threads: Threads) -> None:
@@ -77,9 +77,10 @@ def test_what_a_model_is_told_before_a_question_is_the_path_to_it(threads: Threa
     thread = threads.create()
     answer(threads, threads.ask(thread.id, "one", attachments=[Attachment("/a.txt", "text of a")]).id, "1")
     second = threads.ask(thread.id, "two")
-    assert threads.said_before(second.id) == [
+    assert threads.said_until(second, seeing=False) == [
         Message("user", "File /a.txt:\n\ntext of a\n\none"),
         Message("assistant", "1"),
+        Message("user", "two"),
     ]
     assert threads.turn(second.question.id).answer is None
 
@@ -114,7 +115,7 @@ def test_a_window_is_the_end_of_the_path_or_wherever_it_is_asked_for(threads: Th
 def test_a_path_of_thousands_of_turns_can_be_walked_and_deleted(tmp_path: Path) -> None:
     path = tmp_path / "threads.db"
     open_database(path, MIGRATIONS).close()
-    with sqlite3.connect(path) as db:
+    with database(path) as db:
         db.execute("INSERT INTO thread VALUES ('t', 'long', NULL, 0, 0, 5000, NULL)")
         db.executemany(
             "INSERT INTO turn (id, thread_id, number, parent) VALUES (?, 't', ?, ?)",
@@ -141,7 +142,7 @@ def test_a_path_of_thousands_of_turns_can_be_walked_and_deleted(tmp_path: Path) 
 def test_threads_of_the_first_schema_become_one_path(tmp_path: Path) -> None:
     path = tmp_path / "threads.db"
     open_database(path, MIGRATIONS[:1]).close()
-    with sqlite3.connect(path) as db:
+    with database(path) as db:
         db.execute("INSERT INTO thread VALUES ('t', 'old', NULL, 0, 0)")
         db.executemany("INSERT INTO turn VALUES (?, 't', ?)", [(1, 1), (2, 2)])
         db.executemany(
@@ -197,8 +198,8 @@ def test_deleting_a_branch_leaves_no_byte_of_it_behind(threads: Threads, tmp_pat
     answer(threads, second.id, "SECRETANSWER")
     answer(threads, threads.ask(thread.id, "SECRETLATER").id, "x")
     with (
-        sqlite3.connect(tmp_path / "threads.db.backup-0001") as copy,
-        sqlite3.connect(tmp_path / "threads.db") as source,
+        database(tmp_path / "threads.db.backup-0001") as copy,
+        database(tmp_path / "threads.db") as source,
     ):
         source.backup(copy)
     copy.close()

@@ -1,10 +1,10 @@
 """Answers lose what they quote of files that are gone, and keep all else; nothing of it is left in the bytes."""
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from databases import database
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,7 +66,7 @@ def test_the_quotation_goes_and_its_place_stays(threads: Threads, tmp_path: Path
 def test_a_copy_from_before_a_migration_forgets_too(threads: Threads, tmp_path: Path) -> None:
     said(threads, SECRET, passage("/a/secret.md", SECRET))
     copy = tmp_path / "threads.db.backup-0001"
-    with sqlite3.connect(copy) as target:
+    with database(copy) as target:
         threads._db.backup(target)
     target.close()
     assert b"Zanzibar" in copy.read_bytes()

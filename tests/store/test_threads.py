@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from databases import database
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,7 @@ from localmind.messages import Message, Timings, Usage
 from localmind.store.connection import open_database
 from localmind.store.threads import DRAFT_SECONDS, Threads
 from localmind.store.threads_schema import MIGRATIONS
-from localmind.store.transcript import TITLE_LENGTH, title_of
+from localmind.store.transcript import TITLE_LENGTH, Attachment, messages_of, title_of
 
 PASSAGE = Passage(
     number=1,
@@ -145,7 +146,7 @@ def test_the_prompt_of_the_next_turn_has_the_newest_answers_and_no_empty_ones(th
         threads.extend(answer, text)
         threads.finish(answer)
     threads.finish(threads.begin(threads.ask(thread.id, "second").id, model="m"), "failed")
-    assert threads.get(thread.id).messages == [
+    assert messages_of(threads.get(thread.id).turns) == [
         Message("user", "first"),
         Message("assistant", "better answer"),
         Message("user", "second"),
@@ -196,7 +197,7 @@ def test_a_deleted_thread_leaves_no_byte_of_itself_behind(threads: Threads, path
     threads.extend(answer, "SECRET-ANSWER " * 1000)
     threads.finish(answer, sources=[PASSAGE])
     copy = path.with_name("threads.db.backup-0001")
-    with sqlite3.connect(copy) as target, sqlite3.connect(path) as source:
+    with database(copy) as target, database(path) as source:
         source.backup(target)
     target.close()
     source.close()
@@ -221,19 +222,33 @@ def test_deleting_a_thread_ends_its_streaming_answer(threads: Threads) -> None:
     assert not threads.finish(answer)
 
 
-def test_citing_again_replaces_the_sources(threads: Threads) -> None:
+def test_a_question_that_does_not_say_goes_on_about_what_was_attached_before_it(threads: Threads) -> None:
+    thread, file = threads.create(), [Attachment("/a.txt", "text of a")]
+    modes = [
+        threads.ask(thread.id, "searched").mode,
+        threads.ask(thread.id, "with a file", attachments=file).about_attached,
+        threads.ask(thread.id, "and on").mode,
+        threads.ask(thread.id, "and on").mode,
+        threads.ask(thread.id, "in the folders, then", mode="files").mode,
+        threads.ask(thread.id, "and on").mode,
+        threads.ask(thread.id, "alone, with a file", mode="chat", attachments=file).mode,
+        threads.ask(thread.id, "in one folder", folder="/a").mode,
+        threads.ask(thread.id, "of one kind", filters='{"kind": "pdf"}').mode,
+    ]
+    assert modes == ["files", True, "attached", "attached", "files", "files", "chat", "files", "files"]
+
+
+def test_another_wording_goes_on_from_where_the_first_one_did(threads: Threads) -> None:
     thread = threads.create()
-    answer = threads.begin(threads.ask(thread.id, "?").id, model="m")
-    threads.cite(answer, [PASSAGE, Passage(2, "/a.pdf", 1, 3, 2, None, "x", 0.5)])
-    threads.cite(answer, [PASSAGE])
-    stored = threads.get(thread.id).turns[0].answer
-    assert stored is not None
-    assert stored.sources == (PASSAGE,)
+    threads.ask(thread.id, "with a file", attachments=[Attachment("/a.txt", "text of a")])
+    second = threads.ask(thread.id, "and on")
+    threads.ask(thread.id, "in the folders", mode="files")
+    assert threads.ask(thread.id, "and on, in other words", beside=second.id).mode == "attached"
 
 
 def test_a_database_of_a_newer_localmind_is_refused(path: Path) -> None:
     Threads(path).close()
-    with sqlite3.connect(path) as db:
+    with database(path) as db:
         db.execute(f"PRAGMA user_version = {MIGRATIONS[-1].number + 1}")
     db.close()
     with pytest.raises(StoreTooNew):

@@ -1,7 +1,7 @@
 """Anthropic's bodies read into ours: system blocks, content blocks, tools and how they are chosen.
 
 A result of a tool is a block of the user's message there and a message of its own here. What only steers the
-service (cache_control, betas, metadata, signatures of thoughts) is accepted and ignored; an image is refused. The
+service (cache_control, betas, metadata, signatures of thoughts) is accepted and ignored. The
 billing header that Claude Code puts in front of its system text changes with every request and would make every
 prompt a new one, so it is left out.
 """
@@ -17,6 +17,7 @@ from localmind.api.asking import asker
 from localmind.api.chat_tools import MOST_TOOLS, FunctionSpec, ToolFields, ToolSpec
 from localmind.api.fields import GenerationFields, Stop
 from localmind.errors import InvalidRequest
+from localmind.images import Image, from_base64
 from localmind.messages import Message, ResponseFormat, ToolCall, ToolUse
 from localmind.workers.request import Request as Generation
 
@@ -39,6 +40,15 @@ class Block(BaseModel):
     is_error: bool | None = None
     source: dict[str, Any] | None = None
 
+    def image(self, at: int) -> Image:
+        """The image that stands behind `at` characters of text. Raises InvalidRequest."""
+        match self.source:
+            case {"type": "base64", "data": str(data)}:
+                return from_base64(data, "messages: the image", at=at)
+            case {"type": "url", "url": str(url)}:
+                return from_base64(url, "messages: the image", at=at)
+        raise InvalidRequest("messages: an image needs a source of type base64")
+
     def words(self) -> str:
         """Its text. Raises InvalidRequest for what has none."""
         match self.type:
@@ -50,7 +60,7 @@ class Block(BaseModel):
             case "search_result" | "document":
                 return said(self.content)
             case "image":
-                raise InvalidRequest("messages: an image needs a model that sees, and this one does not")
+                raise InvalidRequest("messages: an image can be shown to a model in a user's own content only")
         raise InvalidRequest(f"messages: content of type {self.type[:40]!r} is not supported")
 
 
@@ -93,17 +103,21 @@ class AnthropicMessage(BaseModel):
 
     def _told(self, blocks: list[Block]) -> Iterator[Message]:
         texts: list[str] = []
+        images: list[Image] = []
         for block in blocks:
+            if block.type == "image" and self.role == "user":
+                images.append(block.image(len("\n".join([*texts, ""]))))
+                continue
             if block.type != "tool_result":
                 texts.append(block.words())
                 continue
-            if texts:
-                yield Message(self.role, "\n".join(texts))
-                texts = []
+            if texts or images:
+                yield Message(self.role, "\n".join(texts), images=tuple(images))
+                texts, images = [], []
             result = said(block.content)
             yield Message("tool", f"Error: {result}" if block.is_error else result, tool_call_id=block.tool_use_id)
-        if texts or not blocks:
-            yield Message(self.role, "\n".join(texts))
+        if texts or images or not blocks:
+            yield Message(self.role, "\n".join(texts), images=tuple(images))
 
 
 class OfferedTool(BaseModel):

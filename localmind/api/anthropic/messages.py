@@ -61,6 +61,7 @@ def router(backend: Backend) -> APIRouter:
 
 async def _count(backend: Backend, target: Target, asked: Generation) -> int:
     asked = dressed(target, asked)
+    await backend.engines.outside.permit_images(target.spec, asked.messages)
     given = {"messages": msgspec.to_builtins(asked.messages), "tools": msgspec.to_builtins(asked.tools)}
     return int(await backend.engines.ask(target.spec, "count", **given, template=asked.template))
 

@@ -36,7 +36,7 @@ def router(backend: Backend) -> APIRouter:
                 "model_alias": card.name,
                 "model_path": file,
                 "chat_template": card.traits.template or "",
-                "modalities": {"vision": False, "audio": False},
+                "modalities": {"vision": "vision" in card.capabilities, "audio": False},
                 "bos_token": "",
                 "eos_token": "",
                 "build_info": f"localmind {__version__}",
@@ -54,7 +54,7 @@ def router(backend: Backend) -> APIRouter:
     @routes.get("/lora-adapters")
     async def adapters(model: str = "default") -> Response:
         """The adapters by number. The scale is 0 for all: here a request chooses, with `lora`."""
-        found = await backend.engines.adapters((await target_of(backend, model)).spec)
+        found = await backend.engines.adapters.listed((await target_of(backend, model)).spec)
         return JSON(
             [{"id": number, "path": PurePath(each["path"]).name, "scale": 0.0} for number, each in enumerate(found)]
         )

@@ -60,6 +60,7 @@ def router(backend: Backend) -> APIRouter:
         """The prompt that a conversation becomes."""
         target = await target_of(backend, body.model, body)
         asked = dressed(target, body.generation(request))
+        await backend.engines.outside.permit_images(target.spec, asked.messages)
         given = {
             "messages": msgspec.to_builtins(asked.messages),
             "tools": msgspec.to_builtins(asked.tools),

@@ -96,19 +96,19 @@ def router(backend: Backend) -> APIRouter:
     async def adapters(model: str = "default") -> Response:
         """The LoRA adapters that a request may choose by `lora`."""
         spec = backend.engines.resolve(model)
-        return JSON({"model": spec.name, "adapters": await backend.engines.adapters(spec)})
+        return JSON({"model": spec.name, "adapters": await backend.engines.adapters.listed(spec)})
 
     @routes.post("/engine/adapters")
     async def load_adapter(body: AdapterRequest, request: Request) -> Response:
         """Load a GGUF adapter from a file of this user; loads the model too if it is not in memory."""
         spec = backend.engines.resolve(body.model)
         path = absolute(body.path)
-        return JSON(await unless_gone(request, backend.engines.load_adapter(spec, body.name, path)))
+        return JSON(await unless_gone(request, backend.engines.adapters.load(spec, body.name, path)))
 
     @routes.delete("/engine/adapters")
     async def unload_adapter(name: str, model: str = "default") -> Response:
         """Requests can no longer choose it."""
-        await backend.engines.unload_adapter(backend.engines.resolve(model), name)
+        await backend.engines.adapters.unload(backend.engines.resolve(model), name)
         return JSON({})
 
     return routes

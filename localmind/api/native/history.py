@@ -1,6 +1,8 @@
 """Native routes of what was said before: the list of threads, one of them in windows, search, export, delete."""
 
 import asyncio
+import base64
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -48,11 +50,12 @@ def router(backend: Backend) -> APIRouter:
 
     @routes.get("/threads/{prefix}/export")
     async def export(prefix: str, form: Literal["markdown", "json"] = "markdown") -> Response:
-        """The whole thread as a document."""
+        """The whole thread as a document, with its images."""
         found = await asyncio.to_thread(lambda: threads.get(threads.find(prefix).id))
+        pictures = await asyncio.to_thread(threads.contents, found.turns)
         if form == "json":
-            return JSON(_transcript(found))
-        return Response(as_markdown(found), media_type="text/markdown; charset=utf-8")
+            return JSON(_with_images(_transcript(found), pictures))
+        return Response(as_markdown(found, pictures), media_type="text/markdown; charset=utf-8")
 
     @routes.delete("/threads/{prefix}")
     async def forget(prefix: str) -> Response:
@@ -63,6 +66,13 @@ def router(backend: Backend) -> APIRouter:
         return JSON({"thread": msgspec.to_builtins(found)})
 
     return routes
+
+
+def _with_images(transcript: dict[str, Any], pictures: Mapping[str, bytes]) -> dict[str, Any]:
+    for message in transcript["messages"]:
+        for each in message["images"]:
+            each["data"] = base64.b64encode(pictures[each["sha256"]]).decode()
+    return transcript
 
 
 def _transcript(found: Transcript) -> dict[str, Any]:

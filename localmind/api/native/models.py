@@ -43,6 +43,7 @@ def router(backend: Backend) -> APIRouter:
                 "host": model.host,
                 "files": model.reads_files,
                 "context": model.context,
+                "sees": model.sees,
             }
             for model in (remotes.models() if remotes is not None else ())
         ]

@@ -9,7 +9,7 @@ stream ends nothing. An answer that ended too long ago to be followed is 404 the
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Path, Query, Request
@@ -23,13 +23,25 @@ from localmind.api.streams import JSON, EventStream, native_sse, sse, started, u
 from localmind.assistant.running import Question, Run
 from localmind.catalog import ModelSpec
 from localmind.events import Event, encode
+from localmind.images import MOST, check_together, from_base64
 from localmind.messages import ResponseFormat
-from localmind.store.transcript import Attachment, Options, StoredMessage, Turn
+from localmind.store.images import Picture
+from localmind.store.threads import Threads
+from localmind.store.transcript import Attachment, Mode, Options, StoredMessage, Turn
 
 
 class AttachmentBody(BaseModel):
     path: str = Field(min_length=1, max_length=4096)
     text: str = Field(max_length=2_000_000)
+
+
+class ImageBody(BaseModel):
+    """An image as it is, or one that a stored question has already."""
+
+    name: str = Field(min_length=1, max_length=400)
+    data: str | None = Field(None, max_length=30_000_000)
+    """In base64."""
+    sha256: str | None = Field(None, max_length=64)
 
 
 class OptionsBody(BaseModel):
@@ -43,16 +55,20 @@ class OptionsBody(BaseModel):
 
 class AskRequest(Filtered):
     question: str = Field(min_length=1, max_length=2_000_000)
-    mode: Literal["files", "chat"] = "files"
+    mode: Mode | None = None
+    """Left out, a question goes on about what was attached to the one before it, else it is about the folders."""
     folder: str | None = None
     model: str | None = None
     attachments: list[AttachmentBody] = Field(default_factory=list, max_length=100)
+    images: list[ImageBody] = Field(default_factory=list, max_length=MOST)
+    """For models that see."""
     options: OptionsBody | None = None
     """For this question alone."""
     json_schema: dict[str, Any] | None = None
     """What the answer must look like; `{}` is any JSON object."""
 
-    def question_of(self, thread: str | None = None, beside: int | None = None) -> Question:
+    def question_of(self, threads: Threads, thread: str | None = None, beside: int | None = None) -> Question:
+        """Raises InvalidRequest, NotFound. Blocking."""
         return Question(
             text=self.question,
             thread=thread,
@@ -60,10 +76,19 @@ class AskRequest(Filtered):
             folder=absolute(self.folder) if self.folder else None,
             filters=self.filters(),
             attachments=tuple(Attachment(each.path, each.text) for each in self.attachments),
+            pictures=self._pictures(threads),
             beside=beside,
             options=Options(**self.options.model_dump()) if self.options else None,
             format=ResponseFormat(json_schema=self.json_schema),
         )
+
+    def _pictures(self, threads: Threads) -> tuple[Picture, ...]:
+        found = tuple(
+            Picture(each.name, threads.image(each.sha256) if each.sha256 else from_base64(each.data or "", each.name))
+            for each in self.images
+        )
+        check_together([len(each.image.data) for each in found])
+        return found
 
 
 class TurnRequest(AskRequest):
@@ -92,14 +117,16 @@ def router(backend: Backend) -> APIRouter:
     @routes.post("/ask")
     async def ask(body: AskRequest, request: Request) -> Response:
         """Answer a question that is kept nowhere. Hanging up ends it."""
-        events = running.unstored(body.question_of(), spec(body.model))
+        question = await asyncio.to_thread(body.question_of, threads)
+        events = running.unstored(question, spec(body.model))
         return EventStream(native_sse(await unless_gone(request, started(events))))
 
     @routes.post("/turns")
     async def turn(body: TurnRequest) -> Response:
         """Store a question and begin its answer, in a new thread unless one is named."""
         thread = (await asyncio.to_thread(threads.find, body.thread)).id if body.thread else None
-        return await begun(await running.ask(body.question_of(thread, body.beside), spec(body.model)))
+        question = await asyncio.to_thread(body.question_of, threads, thread, body.beside)
+        return await begun(await running.ask(question, spec(body.model)))
 
     @routes.post("/messages/{message_id}/again")
     async def again(message_id: RowId, body: AgainRequest) -> Response:
@@ -124,10 +151,22 @@ def router(backend: Backend) -> APIRouter:
         """End an answer; its text stays."""
         return JSON({"stopped": await running.stop(message_id)})
 
+    @routes.get("/images/{sha256}")
+    async def image(sha256: str) -> Response:
+        """An image that some question has."""
+        found = await asyncio.to_thread(threads.image, sha256)
+        return Response(found.data, media_type=found.media_type, headers={"x-content-type-options": "nosniff"})
+
     @routes.get("/messages/{message_id}")
     async def message(message_id: RowId) -> Response:
         """The turn of a message."""
         return await begun(await asyncio.to_thread(threads.turn, message_id))
+
+    @routes.get("/messages/{message_id}/attachments")
+    async def attachments(message_id: RowId) -> Response:
+        """The files that went with the question of a message, with their texts as they were then."""
+        found = await asyncio.to_thread(threads.turn, message_id)
+        return JSON({"attachments": msgspec.to_builtins(found.question.attachments)})
 
     @routes.post("/messages/{message_id}/choose")
     async def choose(message_id: RowId) -> Response:
@@ -182,6 +221,7 @@ def _message(message: StoredMessage, turn: Turn, branches: tuple[int, ...]) -> d
         "content": message.content,
         "reasoning": message.reasoning,
         "attachments": [attached.path for attached in message.attachments],
+        "images": msgspec.to_builtins(message.images),
         "state": message.state,
         "model": message.model,
         "finish_reason": message.finish_reason,

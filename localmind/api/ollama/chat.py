@@ -26,8 +26,8 @@ from localmind.api.ollama.forms import (
     GenerateBody,
     Options,
     as_ollama_says,
+    images_of,
     now,
-    refuse_images,
     times,
 )
 from localmind.api.openai_forms import logprobs_json, sources_json
@@ -61,11 +61,15 @@ def router(backend: Backend) -> APIRouter:
     async def generate(body: GenerateBody, request: Request) -> Response:
         """Ollama's completion of one prompt. Without a prompt it loads or unloads the model."""
         target = await _target(backend, body)
-        refuse_images(body.images)
+        images = images_of(body.images)
         if not body.prompt and not body.suffix:
             return await _moved(backend, target, body, {"response": ""})
         asked = _asked(body, request)
         context = None
+        question = Message("user", body.prompt, images=images)
+        await backend.engines.outside.permit_images(target.spec, [question])
+        if images and (body.suffix or body.raw):
+            raise InvalidRequest("images go with a prompt alone, without `suffix` and without `raw`")
         if body.suffix:
             asked = msgspec.structs.replace(asked, infill=Infill(body.prompt, body.suffix))
         elif body.raw:
@@ -75,8 +79,8 @@ def router(backend: Backend) -> APIRouter:
             template = jinja_of(body.template) if body.template else None
             if template and isinstance(target.spec, RemoteModel):
                 raise InvalidRequest(f"{target.name} is on another server, which lays conversations out itself")
-            asked = msgspec.structs.replace(asked, messages=(*system, Message("user", body.prompt)), template=template)
-            if not target.files:
+            asked = msgspec.structs.replace(asked, messages=(*system, question), template=template)
+            if not target.files and not isinstance(target.spec, RemoteModel):
                 prompt = await unless_gone(request, _prompt_tokens(backend, target, asked))
                 context = (*(body.context or ()), *prompt)
             if body.context and context:

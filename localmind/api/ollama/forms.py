@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from typing import Annotated, Any
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from localmind.api.cards import Card, timestamp
@@ -13,11 +14,11 @@ from localmind.api.chat_tools import ToolFields
 from localmind.api.fields import GenerationFields
 from localmind.durations import seconds
 from localmind.errors import InvalidRequest, ModelNotFound, ModelNotInstalled
+from localmind.images import Image, from_base64
 from localmind.messages import Message, ResponseFormat, Usage
 from localmind.messages import Timings as Times
 
 MOST_TEXT = 20_000_000
-NO_IMAGES = "the model cannot see images"
 
 
 class Options(GenerationFields):
@@ -55,10 +56,14 @@ class OllamaMessage(ChatMessage):
     tool_name: str | None = None
 
     def plain(self) -> Message:
-        refuse_images(self.images)
         self.reasoning_content = self.thinking or self.reasoning_content
         self.name = self.tool_name or self.name
-        return super().plain()
+        said = super().plain()
+        if not self.images:
+            return said
+        if said.role != "user":
+            raise InvalidRequest(f"messages: images belong to a user's message, not to {self.role!r}")
+        return msgspec.structs.replace(said, images=(*images_of(self.images), *said.images))
 
 
 class AskBody(ModelBody):
@@ -125,9 +130,9 @@ def kept_seconds(keep_alive: float | str | None) -> float | None:
         raise InvalidRequest(f"keep_alive: {problem}") from problem
 
 
-def refuse_images(images: list[str] | None) -> None:
-    if images:
-        raise InvalidRequest(NO_IMAGES, hint="send text; no model here has eyes yet")
+def images_of(given: list[str] | None) -> tuple[Image, ...]:
+    """Images in base64, which stand before the text. Raises InvalidRequest."""
+    return tuple(from_base64(each, f"image {number}") for number, each in enumerate(given or (), start=1))
 
 
 @contextlib.contextmanager

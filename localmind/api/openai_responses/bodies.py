@@ -18,6 +18,7 @@ from localmind.api.chat_messages import ROLES, TEXT_PARTS
 from localmind.api.chat_tools import MOST_TOOLS, FunctionSpec, ToolFields, ToolSpec
 from localmind.api.fields import GenerationFields
 from localmind.errors import InvalidRequest
+from localmind.images import Image, from_base64
 from localmind.messages import Message, ResponseFormat, ToolCall, ToolUse
 from localmind.workers.request import Request as Generation
 
@@ -189,7 +190,25 @@ def _of_others(kind: str, item: dict[str, Any]) -> Message:
     role = item.get("role")
     if kind != "message" or role not in ROLES:
         raise InvalidRequest(f"input: an item of type {str(kind)[:40]!r} and role {str(role)[:40]!r} is not supported")
-    return Message(ROLES[role], _words(item.get("content")))
+    if role != "user" or not isinstance(content := item.get("content"), list):
+        return Message(ROLES[role], _words(item.get("content")))
+    texts: list[str] = []
+    images: list[Image] = []
+    for part in content:
+        if isinstance(part, dict) and part.get("type") == "input_image":
+            images.append(_image(part, sum(map(len, texts))))
+        else:
+            texts.append(_words([part]))
+    return Message("user", "".join(texts), images=tuple(images))
+
+
+def _image(part: dict[str, Any], at: int) -> Image:
+    url, detail = part.get("image_url"), part.get("detail")
+    if not isinstance(url, str):
+        raise InvalidRequest(
+            "input: an input_image needs an image_url with the image itself, as data:image/png;base64,…"
+        )
+    return from_base64(url, "input: the input_image", at=at, detail=detail[:20] if isinstance(detail, str) else "")
 
 
 def _joined(turn: Message, part: Message) -> Message:
@@ -215,5 +234,5 @@ def _words(content: Any) -> str:
         elif kind == "refusal":
             texts.append(str(part.get("refusal") or ""))
         else:
-            raise InvalidRequest(f"input: content of type {str(kind)[:40]!r} needs a model that sees or hears")
+            raise InvalidRequest(f"input: content of type {str(kind)[:40]!r} cannot be read here")
     return "".join(texts)
