@@ -60,34 +60,9 @@ class Core:
         self._paths, self._settings = paths, settings
         self._threads = Threads(paths.threads_db)
         self._embedder = self._catalog.find(settings.embed_model)
-        self._workers = [
-            # What makes them die is mended (vectors are rebuilt, a file is given up), so they are tried again.
-            Supervisor(label, launcher(kind, label, None, worker_command), lifted_after_s=INDEX_REST_S)
-            for kind, label in (
-                ("embed", "the embedder"),
-                ("vectors", "the vector index"),
-                ("extract", "the document reader"),
-            )
-        ]
-        embed, vectors, extract = self._workers
-        self._knowledge = Knowledge(
-            paths.knowledge_db,
-            chroma_dir=paths.chroma_dir,
-            embed=embed,
-            vectors=vectors,
-            extract=extract,
-            embed_model=self._embed_model(),
-            never=[paths.config, paths.data, paths.cache, paths.models, paths.run, paths.logs],
-            reconcile_s=settings.reconcile_minutes * 60,
-            find_model=self._find_embed_model,
-            server=(
-                Server(settings.knowledge.chroma_url, settings.knowledge.chroma_token.get_secret_value() or None)
-                if settings.knowledge.chroma_url
-                else None
-            ),
-            on_battery=settings.knowledge.on_battery,
-            elsewhere=[self._forget_prefixes, self._forget_quotes],
-        )
+        self._workers = _index_workers(worker_command)
+        self._knowledge = self._open_knowledge()
+        self._remotes = Remotes(settings.remotes)
         wishes = Wishes(
             n_ctx=settings.context,
             threads=settings.threads,
@@ -96,29 +71,7 @@ class Core:
             n_ctx_seq=settings.stretch_context,
             mlock=settings.lock_weights,
         )
-        self._remotes = Remotes(settings.remotes)
-        self._engines = Engines(
-            self._catalog,
-            self._store,
-            PlanMemory(paths.plans_file),
-            self._machine,
-            default_model=settings.chat_model,
-            wishes=wishes,
-            options=Options(
-                queue_limit=settings.queue_limit,
-                cache_dir=paths.cache / "prefixes" if settings.prefix_disk_mb else None,
-                prefix_ram_mb=settings.prefix_ram_mb,
-                prefix_disk_mb=settings.prefix_disk_mb,
-                speculation=settings.speculation,
-                draft_model=settings.draft_model,
-            ),
-            hold=both(self._knowledge.hold, lambda: self._voice.hold()),
-            command=worker_command,
-            keep_s=settings.keep_alive_s,
-            limit_mb=settings.models_memory_mb,
-            kept_file=paths.memory_file,
-            elsewhere=self._remotes,
-        )
+        self._engines = self._make_engines(wishes, worker_command)
         self._voice = Voice(
             self._catalog,
             self._store,
@@ -168,6 +121,50 @@ class Core:
             embedder=self._text_embedder,
             wishes=wishes,
             draft_model=settings.draft_model,
+        )
+
+    def _open_knowledge(self) -> Knowledge:
+        paths, wanted = self._paths, self._settings.knowledge
+        embed, vectors, extract = self._workers
+        token = wanted.chroma_token.get_secret_value() or None
+        return Knowledge(
+            paths.knowledge_db,
+            chroma_dir=paths.chroma_dir,
+            embed=embed,
+            vectors=vectors,
+            extract=extract,
+            embed_model=self._embed_model(),
+            never=[paths.config, paths.data, paths.cache, paths.models, paths.run, paths.logs],
+            reconcile_s=self._settings.reconcile_minutes * 60,
+            find_model=self._find_embed_model,
+            server=Server(wanted.chroma_url, token) if wanted.chroma_url else None,
+            on_battery=wanted.on_battery,
+            elsewhere=[self._forget_prefixes, self._forget_quotes],
+        )
+
+    def _make_engines(self, wishes: Wishes, worker_command: Sequence[str] | None) -> Engines:
+        paths, settings = self._paths, self._settings
+        return Engines(
+            self._catalog,
+            self._store,
+            PlanMemory(paths.plans_file),
+            self._machine,
+            default_model=settings.chat_model,
+            wishes=wishes,
+            options=Options(
+                queue_limit=settings.queue_limit,
+                cache_dir=paths.cache / "prefixes" if settings.prefix_disk_mb else None,
+                prefix_ram_mb=settings.prefix_ram_mb,
+                prefix_disk_mb=settings.prefix_disk_mb,
+                speculation=settings.speculation,
+                draft_model=settings.draft_model,
+            ),
+            hold=both(self._knowledge.hold, lambda: self._voice.hold()),
+            command=worker_command,
+            keep_s=settings.keep_alive_s,
+            limit_mb=settings.models_memory_mb,
+            kept_file=paths.memory_file,
+            elsewhere=self._remotes,
         )
 
     async def start(self) -> None:
@@ -245,3 +242,16 @@ class Core:
             responses,
         ]
         await one_after_the_other(ends)
+
+
+def _index_workers(command: Sequence[str] | None) -> list[Supervisor]:
+    """Embedder, vector index and document reader."""
+    return [
+        # What makes them die is mended (vectors are rebuilt, a file is given up), so they are tried again.
+        Supervisor(label, launcher(kind, label, None, command), lifted_after_s=INDEX_REST_S)
+        for kind, label in (
+            ("embed", "the embedder"),
+            ("vectors", "the vector index"),
+            ("extract", "the document reader"),
+        )
+    ]

@@ -1,5 +1,6 @@
 """uvicorn over our connections, and taught to leave signals to us."""
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,9 @@ from localmind.daemon.protocol import Deadlines, GuardedProtocol
 
 GRACE_S = 3
 """After the last events of all streams are out, connections get this long to be read to the end."""
+
+DATE_S = 1.0
+"""So often the `date` of answers is renewed."""
 
 
 class Server(uvicorn.Server):
@@ -36,6 +40,7 @@ class Server(uvicorn.Server):
         )
         super().__init__(config)
         self._listeners = list(listeners)
+        self._stopping = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -45,5 +50,12 @@ class Server(uvicorn.Server):
     async def run_until_stopped(self) -> None:
         await self.serve(sockets=self._listeners)
 
+    async def main_loop(self) -> None:
+        """Sleep but for the date: uvicorn's own looks ten times a second whether it shall stop, day and night."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), DATE_S)
+
     def stop(self) -> None:
         self.should_exit = True
+        self._stopping.set()

@@ -4,6 +4,7 @@ Binding happens before the server starts, so that a port that is taken is a clea
 half-started daemon. An address that another machine could reach is bound only where the settings name it.
 """
 
+import contextlib
 import errno
 import ipaddress
 import os
@@ -41,32 +42,24 @@ def unix_listener(path: Path) -> socket.socket:
 def tcp_listeners(port: int) -> list[socket.socket]:
     """Listening sockets on 127.0.0.1 and, where IPv6 exists, ::1. Raises PortTaken."""
     listeners: list[socket.socket] = []
-    try:
+    with contextlib.ExitStack() as opened:
         for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
-            listener = _bind(family, host, port)
-            if listener is not None:
-                listeners.append(listener)
-    except BaseException:
-        for listener in listeners:
-            listener.close()
-        raise
+            if (listener := _bind(family, host, port)) is not None:
+                listeners.append(opened.enter_context(listener))
+        opened.pop_all()
     return listeners
 
 
 def other_listeners(addresses: Sequence[str], port: int) -> list[socket.socket]:
     """Listening sockets on addresses that the user named. Raises ConfigInvalid, PortTaken."""
     listeners: list[socket.socket] = []
-    try:
+    with contextlib.ExitStack() as opened:
         for address in addresses:
             family = socket.AF_INET6 if _address(address).version == 6 else socket.AF_INET
-            listener = _bind(family, address, port)
-            if listener is None:
+            if (listener := _bind(family, address, port)) is None:
                 raise ConfigInvalid(f"`listen`: this machine has no IPv6, so it has no {address}")
-            listeners.append(listener)
-    except BaseException:
-        for listener in listeners:
-            listener.close()
-        raise
+            listeners.append(opened.enter_context(listener))
+        opened.pop_all()
     return listeners
 
 

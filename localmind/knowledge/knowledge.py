@@ -179,7 +179,7 @@ class Knowledge:
             self._reading.mark(root.id, "", now=True)
             await self._watches.add(root.id, real)
             # Once more, for what changed between the first look and the watch.
-            self._reading.mark(root.id, "")
+            self._reading.mark(root.id, "", now=True)
             return Folder(root.id, str(real))
 
     async def remove_folder(self, path_or_id: Path | int) -> None:

@@ -11,6 +11,7 @@ import importlib.metadata
 import importlib.util
 import os
 import struct
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -20,6 +21,8 @@ from localmind.machine.flags import MARK
 DISTRIBUTION = "llama-cpp-python"
 LARGEST_RECORD = 4 << 20
 BACKENDS = {"cuda": "CUDA", "metal": "Metal", "vulkan": "Vulkan", "hip": "ROCm", "sycl": "SYCL", "rpc": "RPC"}
+_LOOKING = threading.Lock()
+"""Python's caches of what is importable must not be emptied by two threads at once: one of them gets a KeyError."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -50,10 +53,11 @@ class Binding:
 def installed_binding(directory: Path | None = None, version: str | None = None) -> Binding | None:
     """The binding of this environment, or None. Both arguments are for looking at an unpacked one."""
     if directory is None:
-        importlib.invalidate_caches()
         try:
-            version = importlib.metadata.version(DISTRIBUTION)
-            spec = importlib.util.find_spec("llama_cpp")
+            with _LOOKING:
+                importlib.invalidate_caches()
+                version = importlib.metadata.version(DISTRIBUTION)
+                spec = importlib.util.find_spec("llama_cpp")
         except (importlib.metadata.PackageNotFoundError, ValueError):
             return None
         if spec is None or spec.origin is None:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from localmind.errors import AudioUnreadable
 from localmind.speech import SAMPLE_RATE
+from localmind.voice.files import check, locked
 
 Samples = npt.NDArray[np.float32]
 
@@ -40,18 +41,13 @@ class Recording:
     def __init__(self, path: Path, name: str | None = None) -> None:
         """`name` is what the user calls it. Raises AudioUnreadable."""
         self.name = name or path.name
-        if not path.exists():
-            raise AudioUnreadable(f"{self.name} does not exist")
-        if not path.is_file():
-            raise AudioUnreadable(f"{self.name} is not a file")
+        check(path, self.name)
         try:
-            if path.stat().st_size == 0:
-                raise AudioUnreadable(f"{self.name} is empty", hint="record it again")
             self._container: Any = av.open(
                 str(path), mode="r", metadata_errors="ignore", options={"format_whitelist": CONTAINERS}
             )
         except PermissionError as problem:
-            raise AudioUnreadable(f"{self.name} may not be read by you", hint=f"ls -l {path}") from problem
+            raise locked(path, self.name) from problem
         except (av.error.FFmpegError, OSError, ValueError) as problem:
             raise self._unreadable() from problem
         if not self._container.streams.audio:

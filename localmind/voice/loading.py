@@ -13,9 +13,9 @@ from typing import Any
 from localmind.catalog import ModelSpec
 from localmind.errors import WorkerDied
 from localmind.machine.amounts import RAM, Bytes
+from localmind.machine.booking import Laid as Booked
+from localmind.machine.booking import Lay
 from localmind.machine.devices import Machine
-from localmind.machine.ledger import Laid as Booked
-from localmind.machine.ledger import Lay
 from localmind.models.store import Store
 from localmind.voice import choice
 from localmind.voice.choice import Laid

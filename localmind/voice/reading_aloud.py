@@ -13,7 +13,7 @@ from typing import Any
 from localmind.catalog import Catalog
 from localmind.errors import InvalidRequest, LocalmindError
 from localmind.machine.amounts import RAM, Bytes
-from localmind.machine.ledger import Laid, Lay
+from localmind.machine.booking import Laid, Lay
 from localmind.models.store import Store
 from localmind.voice import voices
 from localmind.voice.voices import Speaker

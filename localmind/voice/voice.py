@@ -24,6 +24,7 @@ from localmind.models.store import Store
 from localmind.speech import Part, RecognizeOptions
 from localmind.voice import choice
 from localmind.voice.breathing import Breathing
+from localmind.voice.files import check
 from localmind.voice.loading import Hearer, Hearers
 from localmind.workers.process import StreamResult
 from localmind.workers.residence import Residence
@@ -112,6 +113,7 @@ class Voice:
         self, path: Path, options: RecognizeOptions, spec: ModelSpec, *, name: str | None = None
     ) -> AsyncGenerator[Event, None]:
         """Progress and Segments as they come, the Transcript, Done. Raises AudioUnreadable and what workers raise."""
+        await asyncio.to_thread(check, path, name or path.name)
         params = {"path": str(path), "name": name, "options": msgspec.to_builtins(options)}
         async with contextlib.aclosing(self._stream("transcribe", params, spec)) as events:
             async for event in events:

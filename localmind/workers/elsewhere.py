@@ -22,6 +22,8 @@ class RemoteModel(ModelSpec, frozen=True, kw_only=True):
     """What kind of server it is, in its own words."""
     tools: bool | None = None
     """Whether it takes tools; None where its server does not say. Unknown `parameters` are 0."""
+    sees: bool | None = None
+    """Whether it takes images; None where neither its server nor the settings say."""
 
     def __post_init__(self) -> None:
         """Nothing of it lies on this machine, so there is nothing to check."""
@@ -45,6 +47,10 @@ class Elsewhere(Protocol):
         """Those that the servers named when they were last asked."""
 
     def status(self) -> list[dict[str, Any]]: ...
+
+    async def sees(self, model: RemoteModel) -> bool | None:
+        """Whether it takes images, asking its server where that is not known yet; None when nobody says."""
+
     def generate(self, model: RemoteModel, request: Request) -> AsyncGenerator[Event, None]:
         """Its events, then Done. Closing it ends the request over there."""
 

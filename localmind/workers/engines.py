@@ -7,7 +7,7 @@ how a worker comes to hold a model loading.py's, what a name means names.py's, a
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ from localmind.machine.devices import Machine
 from localmind.machine.plan import Wishes
 from localmind.machine.probe import PlanMemory
 from localmind.messages import CacheReport, Message, Timings, Usage
-from localmind.models.gguf import Header, read_header
 from localmind.models.store import Store
+from localmind.workers.adapters import Adapters
 from localmind.workers.elsewhere import Elsewhere, RemoteModel
 from localmind.workers.gpu_room import GpuRoom
 from localmind.workers.kept import Kept
@@ -76,8 +76,9 @@ class Engines:
         self.elsewhere = elsewhere
         self.guests: list[Callable[[], Iterable[int]]] = []
         """Processes of models that live here too and are moved by others: what they hold is not lost to models."""
-        self._outside = Outside(elsewhere)
-        self._names = Names(catalog, store, self._outside, default_model)
+        self.outside = Outside(elsewhere)
+        """What may leave this machine: files and images."""
+        self._names = Names(catalog, store, self.outside, default_model)
         self._catalog = catalog
         self._store = store
         self._memory = memory
@@ -100,6 +101,7 @@ class Engines:
             machine, wishes.backends, limit_mb, lambda: (*self._loader.pids(), *self._guests()), gpus.free
         )
         self.residence = Residence(self._loader, measure, keep_s=keep_s)
+        self.adapters = Adapters(self._loader, self.residence, hold)
         for name, seconds in self._kept.keep_alive.items():
             self.residence.keep(name, seconds)
 
@@ -114,10 +116,6 @@ class Engines:
     def embedder(self, name: str | None) -> ModelSpec:
         """The model of that name that can turn text into vectors; without a name the first that is installed."""
         return self._names.embedder(name)
-
-    def permit_files(self, spec: ModelSpec) -> None:
-        """Raises Refused when passages of the user's files would leave this machine without a second yes."""
-        self._outside.permit_files(spec)
 
     def installed(self) -> list[str]:
         """Ids of the chat models whose files are here."""
@@ -231,7 +229,7 @@ class Engines:
         """What each model's engine has done so far."""
         for entry in self._loader.entries.values():
             entry.tally.deaths = entry.supervisor.died
-        return self._outside.tallies | {name: entry.tally for name, entry in self._loader.entries.items()}
+        return self.outside.tallies | {name: entry.tally for name, entry in self._loader.entries.items()}
 
     def memory(self, spec: ModelSpec) -> dict[str, str] | None:
         """The kind of the model's memory as its latest load found it, now or earlier; None before the first."""
@@ -247,8 +245,9 @@ class Engines:
 
     async def generate_with_progress(self, spec: ModelSpec, request: Request) -> AsyncGenerator[Event, None]:
         """The same, saying first what it waits for when the model is not in memory yet."""
+        await self.outside.permit_images(spec, request.messages)
         if isinstance(spec, RemoteModel):
-            async with contextlib.aclosing(self._outside.generate(spec, request)) as answers:
+            async with contextlib.aclosing(self.outside.generate(spec, request)) as answers:
                 async for answer in answers:
                     yield answer
             return
@@ -292,69 +291,24 @@ class Engines:
 
     async def count(self, spec: ModelSpec, messages: Sequence[Message]) -> int:
         """Tokens of the prompt that these messages become; a high guess for a model elsewhere."""
+        await self.outside.permit_images(spec, messages)
         if isinstance(spec, RemoteModel):
-            return self._outside.count(messages)
+            return self.outside.count(messages)
         return int(await self.ask(spec, "count", messages=msgspec.to_builtins(messages)))
 
     async def embed(self, spec: ModelSpec, texts: Sequence[str]) -> tuple[list[bytes], int]:
         """A unit vector a text, float32 little-endian, and how many tokens they had together."""
         if isinstance(spec, RemoteModel):
-            return await self._outside.embed(spec, texts)
+            return await self.outside.embed(spec, texts)
         answer = await self.ask(spec, "embed", texts=list(texts), normalize=True)
         return answer["vectors"], int(answer["tokens"])
 
     async def rerank(self, spec: ModelSpec, query: str, documents: Sequence[str]) -> list[float]:
         """How well each document fits the query; higher is better."""
         if isinstance(spec, RemoteModel):
-            return await self._outside.rerank(spec, query, documents)
+            return await self.outside.rerank(spec, query, documents)
         answer = await self.ask(spec, "rerank", query=query, documents=list(documents))
         return [float(score) for score in answer["scores"]]
-
-    async def adapters(self, spec: ModelSpec) -> list[dict[str, Any]]:
-        """The LoRA adapters that requests may choose, in the order of their numbers. Wakes no engine."""
-        entry = self._loader.entries.get(spec.name)
-        if entry is None or entry.supervisor.pid is None:
-            return [{"name": name, "path": path} for name, path in (entry.adapters if entry else {}).items()]
-        found: list[dict[str, Any]] = await self.ask(spec, "adapters", action="list")
-        return found
-
-    async def load_adapter(self, spec: ModelSpec, name: str, path: Path) -> dict[str, Any]:
-        """Make a file choosable as `name`, now and after each restart of the worker."""
-        entry = self._loader.entry(spec)
-        weighed = entry.weighed | {name: await asyncio.to_thread(read_header, path)}
-        async with self.residence.using(spec.name, await self._loader.lay(entry)):
-            with self._hold(), self._weighing(entry, weighed):
-                params = {"action": "load", "name": name, "path": str(path)}
-                loaded: dict[str, Any] = await entry.supervisor.call("adapters", params)
-                entry.adapters[name] = str(path)
-        return loaded
-
-    @contextlib.contextmanager
-    def _weighing(self, entry: Loaded, adapters: dict[str, Header]) -> Iterator[None]:
-        """Its adapters are booked with it from now on, unless what happens inside fails. Raises NoRoom."""
-        before = entry.weighed
-        try:
-            if (laid := self._loader.weigh(entry, adapters)) is not None:
-                self.residence.rebook(entry.spec.name, laid)
-            yield
-        except BaseException:
-            if (laid := self._loader.weigh(entry, before)) is not None:
-                self.residence.rebook(entry.spec.name, laid)
-            raise
-
-    async def unload_adapter(self, spec: ModelSpec, name: str) -> None:
-        """Forget an adapter. Raises NotFound."""
-        entry = self._loader.entry(spec)
-        weighed = {each: header for each, header in entry.weighed.items() if each != name}
-        if entry.supervisor.pid is None and entry.adapters.pop(name, None) is not None:
-            self._loader.weigh(entry, weighed)
-            return
-        async with self.residence.using(spec.name, await self._loader.lay(entry)):
-            with self._hold():
-                await entry.supervisor.call("adapters", {"action": "unload", "name": name})
-            entry.adapters.pop(name, None)
-            if (laid := self._loader.weigh(entry, weighed)) is not None:
-                self.residence.rebook(spec.name, laid)
 
     def context(self, spec: ModelSpec) -> int:
         """Tokens that one prompt and its answer may have together; 0 before the model is loaded."""

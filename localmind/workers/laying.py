@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from localmind.machine.amounts import NOTHING, RAM, Bytes, plus
+from localmind.machine.booking import Laid, Lay
 from localmind.machine.devices import Machine
 from localmind.machine.giving_up import private_bytes
-from localmind.machine.ledger import Laid, Lay
 from localmind.machine.plan import Plan, Wishes, make_plan, price, room
 from localmind.machine.sizes import MIB, ModelFacts
 

@@ -27,10 +27,10 @@ from localmind.errors import (
     WorkerDied,
 )
 from localmind.events import Progress, decode
+from localmind.machine.booking import Laid, Lay
 from localmind.machine.build import installed_binding
 from localmind.machine.devices import Machine
 from localmind.machine.giving_up import given_up, lesser, oom_kills
-from localmind.machine.ledger import Laid, Lay
 from localmind.machine.plan import Plan, Wishes
 from localmind.machine.probe import LoadReport, PlanKey, PlanMemory, load_with_canary, signal_in
 from localmind.machine.sizes import MIB, ModelFacts

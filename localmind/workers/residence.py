@@ -18,7 +18,8 @@ from localmind.durations import FOREVER
 from localmind.errors import InternalError, LocalmindError, NoRoom, ShuttingDown
 from localmind.events import Progress
 from localmind.machine.amounts import Bytes, plus, total
-from localmind.machine.ledger import TURN_S, Account, Admit, Cool, Laid, Lay, Leave, Ledger, Load, Open, Refuse, Step
+from localmind.machine.booking import Account, Admit, Cool, Laid, Lay, Leave, Load, Open, Refuse, Step
+from localmind.machine.ledger import TURN_S, Ledger
 from localmind.machine.plan import GIB, MIB
 
 MEASURED_FOR_S = 1.0

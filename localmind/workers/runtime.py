@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from localmind.errors import Cancelled, InternalError, LocalmindError, NoRoom, to_wire
@@ -97,6 +97,10 @@ class ChannelReply:
         return self._channel.together()
 
 
+Asked = tuple[str, dict[str, Any], Reply]
+"""A method, its parameters, and where its answer goes."""
+
+
 class BlockingWorker:
     """A WorkerMain of plain functions that run one after another on one thread.
 
@@ -105,23 +109,25 @@ class BlockingWorker:
 
     def __init__(
         self,
-        methods: dict[str, Callable[[dict[str, Any], Reply], Any]],
+        methods: Mapping[str, Callable[[dict[str, Any], Reply], Any]],
         *,
         rest: Callable[[], None] | None = None,
         rest_s: float = 20.0,
     ) -> None:
         self._methods = methods
-        self._rest, self._rest_s = rest, rest_s
-        self._calls: queue.SimpleQueue[tuple[str, dict[str, Any], Reply] | None] = queue.SimpleQueue()
+        self._idle, self._idle_s = rest, rest_s
+        self._waiting: queue.SimpleQueue[Asked] = queue.SimpleQueue()
+        # One ticket a call, so that a worker with several lines still sleeps on one queue; None ends it.
+        self._tickets: queue.SimpleQueue[bool | None] = queue.SimpleQueue()
         self._started = 0.0
-        self._thread = threading.Thread(target=self._run, name="calls", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._run, name="calls", daemon=True).start()
 
     def call(self, method: str, params: dict[str, Any], reply: Reply) -> None:
         if method not in self._methods:
             reply.fail(InternalError(f"this worker has no method {method!r}"))
             return
-        self._calls.put((method, params, reply))
+        self._queue_up((method, params, reply))
+        self._tickets.put(True)
 
     def cancel(self, call_id: int) -> None:
         """A function looks at `reply.cancelled` itself; a call still waiting is skipped."""
@@ -131,31 +137,49 @@ class BlockingWorker:
         return time.monotonic() - started if started else 0.0
 
     def close(self) -> None:
-        self._calls.put(None)
+        self._tickets.put(None)
 
-    def _next(self) -> tuple[str, dict[str, Any], Reply] | None:
-        if self._rest is not None:
+    def _queue_up(self, asked: Asked) -> None:
+        self._waiting.put(asked)
+
+    def _next(self) -> Asked | None:
+        """The call whose turn it is; None if somebody has run it already."""
+        return next_of(self._waiting)
+
+    def _ticket(self) -> bool | None:
+        if self._idle is not None:
             try:
-                return self._calls.get(timeout=self._rest_s)
+                return self._tickets.get(timeout=self._idle_s)
             except queue.Empty:
-                self._rest()
-        return self._calls.get()
+                self._idle()
+        return self._tickets.get()
 
     def _run(self) -> None:
-        while (entry := self._next()) is not None:
-            method, params, reply = entry
-            if reply.cancelled:
-                reply.fail(Cancelled("cancelled before it started"))
+        while self._ticket() is not None:
+            if (asked := self._next()) is None:
                 continue
             self._started = time.monotonic()
-            try:
-                reply.result(self._methods[method](params, reply))
-            except Exception as problem:  # every failure must reach the one who asked
-                reply.fail(as_typed(problem))
-            finally:
-                self._started = 0.0
-        if self._rest is not None:
-            self._rest()
+            self._answer(asked)
+            self._started = 0.0
+        if self._idle is not None:
+            self._idle()
+
+    def _answer(self, asked: Asked) -> None:
+        method, params, reply = asked
+        if reply.cancelled:
+            reply.fail(Cancelled("cancelled before it started"))
+            return
+        try:
+            reply.result(self._methods[method](params, reply))
+        except Exception as problem:  # every failure must reach the one who asked
+            reply.fail(as_typed(problem))
+
+
+def next_of(waiting: "queue.SimpleQueue[Asked]") -> Asked | None:
+    try:
+        return waiting.get_nowait()
+    except queue.Empty:
+        return None
 
 
 def as_typed(problem: Exception) -> LocalmindError:

@@ -4,13 +4,12 @@ import asyncio
 import socket
 from typing import cast
 
+from ports import reserved_port
+
 from localmind.daemon.sockets import tcp_listeners
 
 
 async def test_what_is_written_in_small_pieces_is_not_held_back_for_forty_milliseconds() -> None:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = int(sock.getsockname()[1])
     found: asyncio.Queue[int] = asyncio.Queue()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -18,7 +17,7 @@ async def test_what_is_written_in_small_pieces_is_not_held_back_for_forty_millis
         found.put_nowait(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
         writer.close()
 
-    servers = [await asyncio.start_server(connected, sock=listener) for listener in tcp_listeners(port)]
+    servers = [await asyncio.start_server(connected, sock=listener) for listener in tcp_listeners(reserved_port())]
     for server in servers:
         _, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
         assert await found.get() == 1

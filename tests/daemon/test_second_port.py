@@ -4,6 +4,7 @@ import os
 import socket
 
 import pytest
+from ports import reserved_port
 
 from localmind.api.peers import Peer
 from localmind.api.security import Gatekeeper
@@ -12,9 +13,7 @@ from localmind.daemon.run import _second_port
 
 @pytest.fixture
 def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    return reserved_port()
 
 
 def test_a_free_port_is_listened_on_by_both_families_of_loopback(free_port: int) -> None:

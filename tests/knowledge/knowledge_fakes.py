@@ -25,6 +25,8 @@ from localmind.knowledge.state import FolderStatus
 Method = Callable[[dict[str, Any], Any], Any]
 VECTOR_METHODS = ("open", "count", "add", "delete", "query", "ids", "drop", "close")
 EMBED_METHODS = ("embed", "index", "rank", "load")
+PATIENCE_S = 120.0
+"""A fence against hangs, not a promise of speed."""
 
 
 class FakeReply:
@@ -157,10 +159,10 @@ class ToyVectors:
         return None
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
-    """Wait until the condition holds; fails after `seconds`."""
+async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until the condition holds."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + seconds
+    deadline = loop.time() + PATIENCE_S
     while not await condition():
         assert loop.time() < deadline, "it never came to be"
         await asyncio.sleep(0.01)
@@ -220,12 +222,12 @@ class Household:
         passages = await self.knowledge.search(question, **options)
         return [str(Path(one.path).relative_to(self.folder)) for one in passages]
 
-    async def until(self, question: str, expected: list[str], seconds: float = 3.0) -> float:
-        """Search until exactly these files are found; seconds it took. Fails after `seconds`."""
+    async def until(self, question: str, expected: list[str]) -> float:
+        """Search until exactly these files are found; seconds it took."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         while sorted(found := set(await self.found(question))) != sorted(expected):
-            assert loop.time() - started < seconds, f"{question}: found {found}, not {expected}, after {seconds} s"
+            assert loop.time() - started < PATIENCE_S, f"{question}: found {found}, not {expected}"
             await asyncio.sleep(0.02)
         return loop.time() - started
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -13,16 +12,11 @@ from typing import Any
 
 import pytest
 from knowledge_fakes import Household, eventually
+from ports import reserved_port
 
 from localmind.knowledge import embedding
 from localmind.knowledge.vector_index import Server
 from localmind.workers.supervisor import Supervisor, launcher
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager
@@ -45,7 +39,7 @@ async def chroma(directory: Path, port: int) -> AsyncIterator[None]:
         return True
 
     try:
-        await eventually(listens, 40)
+        await eventually(listens)
         yield
     finally:
         process.kill()
@@ -67,7 +61,7 @@ async def test_a_server_holds_the_vectors_may_go_and_come_back_and_is_left_clean
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedding, "REST_S", 0.3)
-    port = free_port()
+    port = reserved_port()
     house = Household(tmp_path, server=Server(f"http://127.0.0.1:{port}", "secret"))
     worker = Supervisor("vectors", launcher("vectors", "vectors"), lifted_after_s=1.0)
     house.vectors = worker  # type: ignore[assignment]
@@ -80,7 +74,7 @@ async def test_a_server_holds_the_vectors_may_go_and_come_back_and_is_left_clean
     async with chroma(tmp_path / "server", port):
         await house.fresh().start()
         await house.knowledge.add_folder(house.folder)
-        await eventually(filled, 30)
+        await eventually(filled)
         [(name, count)] = (await asyncio.to_thread(held, port)).items()
         assert name.startswith("localmind-")
         assert count == 30
@@ -93,9 +87,9 @@ async def test_a_server_holds_the_vectors_may_go_and_come_back_and_is_left_clean
     async def by_keyword() -> bool:
         return await house.found("kumquat") == ["new.md"]
 
-    await eventually(by_keyword, 20)
+    await eventually(by_keyword)
     async with chroma(tmp_path / "server", port):
-        await eventually(filled, 40)
+        await eventually(filled)
         assert list((await asyncio.to_thread(held, port)).values()) == [31]
         await house.knowledge.remove_folder(house.folder)
         assert await asyncio.to_thread(held, port) == {}

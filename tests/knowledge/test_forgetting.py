@@ -63,7 +63,7 @@ async def test_deleted_files_leave_nothing_by_themselves(secretive: Household) -
     async def forgotten() -> bool:
         return not (await house.knowledge.indexing()).to_forget and not left(state)
 
-    await eventually(forgotten, 20)
+    await eventually(forgotten)
     await house.knowledge.wait_indexed()
     assert await house.found("plums and quinces") != []
     assert left(state) == []
@@ -118,7 +118,7 @@ async def test_files_that_are_deleted_or_not_watched_are_told_from_those_that_ar
     async def offline() -> bool:
         return (await house.knowledge.folders())[0].state == "offline"
 
-    await eventually(offline, 20)
+    await eventually(offline)
     assert await house.knowledge.unknown(paths) == names[1:], "what is not there at the moment is not gone"
     (house.base / "unplugged").rename(house.folder)
     await house.knowledge.remove_folder(house.folder)

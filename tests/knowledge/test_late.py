@@ -1,10 +1,10 @@
 """Comparing a question with chunks word by word: the sketches, their place in the index, and what becomes of them."""
 
-import sqlite3
 from pathlib import Path
 
 import numpy
 import pytest
+from databases import database
 from hypothesis import given
 from hypothesis import strategies as st
 from knowledge_fakes import FakeReply, Household, eventually
@@ -89,7 +89,7 @@ def test_the_worker_answers_as_its_parts_do(embed_model_dir: Path, tmp_path: Pat
 
 
 def _rows(house: Household) -> tuple[int, int]:
-    with sqlite3.connect(house.base / "state/knowledge.db") as db:
+    with database(house.base / "state/knowledge.db") as db:
         return tuple(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("vector", "sketch"))
 
 
@@ -103,7 +103,7 @@ async def test_every_vector_has_a_sketch_and_both_are_forgotten_together(house: 
 
 async def test_vectors_of_an_older_version_get_their_sketches_when_nothing_else_is_to_be_done(house: Household) -> None:
     await house.knowledge.close()
-    with sqlite3.connect(house.base / "state/knowledge.db") as db:
+    with database(house.base / "state/knowledge.db") as db:
         db.execute("DELETE FROM sketch")
         db.execute("UPDATE vector SET sketched = 0")
     house.fresh()
@@ -113,7 +113,7 @@ async def test_vectors_of_an_older_version_get_their_sketches_when_nothing_else_
         vectors, sketches = _rows(house)
         return vectors == sketches
 
-    await eventually(even, 60)
+    await eventually(even)
     assert (await house.knowledge.search("Who serviced the boiler?"))[0].path.endswith("boiler.md")
 
 

@@ -59,9 +59,9 @@ async def test_what_is_said_later_is_followed_and_a_deleted_chat_is_forgotten(
     async def untold() -> bool:
         return not await told() and not (chats.directory / f"{number}.md").exists()
 
-    await eventually(told, 120)
+    await eventually(told)
     chats._threads.delete(number)
-    await eventually(untold, 120)
+    await eventually(untold)
     await house.knowledge.purge()
     kept = [path for path in (house.base / "state").rglob("*") if path.is_file() and b"trestles" in path.read_bytes()]
     assert kept == []

@@ -68,7 +68,7 @@ async def test_a_search_does_not_wait_for_what_is_being_stored(notes: Household)
 
     writing = asyncio.create_task(notes.knowledge._database.run(store_slowly))
     try:
-        assert await asyncio.to_thread(begun.wait, 10)
+        assert await asyncio.to_thread(begun.wait, 60)
         async with asyncio.timeout(60):
             assert await notes.found("beekeepers at the quarry")
             assert await notes.found("beekeepers at the quarry", filters=Filters(glob="*.md"))

@@ -73,7 +73,7 @@ async def heal(house: Household, name: str, hurt: Callable[[Path], None]) -> Non
             indexing = await house.knowledge.indexing()
             return indexing.vector_index == "ready" and house.knowledge._vectors.ready(1)
 
-        await eventually(healed, 60)
+        await eventually(healed)
         ids = await house.knowledge._database.run(chunk_ids)
         assert set(await house.knowledge._vectors._call("ids", 1, "toy:1")) == ids
         assert (await house.found("plum78 quince546"))[0] == "0/78.md"

@@ -1,10 +1,12 @@
 """`engine build` with a fake pip, and the look at a binding from outside."""
 
+import importlib
 import os
 import shlex
 import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -262,3 +264,23 @@ def test_looking_at_the_real_binding_does_not_import_it() -> None:
     )
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [VERSION, "False"]
+
+
+def test_two_threads_never_empty_the_caches_of_python_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a KeyError for one of them, and twelve requests at once had an internal error for an answer."""
+    within, most = 0, 0
+
+    def empty() -> None:
+        nonlocal within, most
+        within += 1
+        most = max(most, within)
+        threading.Event().wait(0.05)
+        within -= 1
+
+    monkeypatch.setattr(importlib, "invalidate_caches", empty)
+    looking = [threading.Thread(target=installed_binding) for _ in range(4)]
+    for each in looking:
+        each.start()
+    for each in looking:
+        each.join()
+    assert most == 1

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from localmind.machine.amounts import RAM, Bytes, overdrawn
-from localmind.machine.ledger import Admit, Cool, Laid, Lay, Leave, Ledger, Load, Open, Refuse, Step
+from localmind.machine.booking import Admit, Cool, Laid, Lay, Leave, Load, Open, Refuse, Step
+from localmind.machine.ledger import Ledger
 
 NAMES = ("a", "b", "c", "d", "huge")
 SIZES = {"a": (3, 2), "b": (4, 1), "c": (2, 4), "d": (6, 3), "huge": (40, 1)}

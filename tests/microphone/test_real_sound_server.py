@@ -71,7 +71,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
             yield environ
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(120)
 
 
 def hear(environ: dict[str, str]) -> str:

@@ -19,6 +19,7 @@ from localmind.models.line import Patience
 FLIPPED = bytes(byte ^ 1 for byte in range(256))
 PATIENT = Patience(stall_s=30.0, attempts=3, pause_s=0.0)
 QUICK = Patience(stall_s=0.5, attempts=3, pause_s=0.0)
+"""For a peer that falls silent; elsewhere a busy machine would be taken for one."""
 
 
 @dataclass(frozen=True)
@@ -273,7 +274,7 @@ def _send(request: BaseHTTPRequestHandler, status: int, body: bytes, headers: di
     request.wfile.write(body)
 
 
-async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
     """Wait for a condition that another process or thread brings about."""
     async with asyncio.timeout(seconds):
         while True:

@@ -22,7 +22,7 @@ from localmind.models.room import FLOOR
 BODY = noise(3_000_000, 21)
 SHA256 = hashlib.sha256(BODY).hexdigest()
 SPREAD = Spread(lines=3, piece=300_000, below=1e9, after_s=0.1)
-PATIENT = Patience(stall_s=10.0, attempts=3, pause_s=0.0)
+PATIENT = Patience(stall_s=30.0, attempts=3, pause_s=0.0)
 
 
 @dataclass
@@ -36,6 +36,8 @@ class FakeThrottle:
     asked: list[str] = field(default_factory=list)
     sent: int = 0
     most: int = 0
+    longest: int = 0
+    """Bytes of the connection that brought most."""
     open: int = 0
     done: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -67,6 +69,7 @@ class FakeThrottle:
             start += step
             with self.lock:
                 self.sent += step
+                self.longest = max(self.longest, start - first)
             self.done.wait(max(0.0, (start - first) / self.rate - (time.monotonic() - begun)))
 
 
@@ -113,20 +116,18 @@ async def run(fetch: Fetch) -> list[float]:
 
 async def test_slow_connections_add_up_and_the_file_is_whole(client, tmp_path) -> None:
     with running(FakeThrottle(800_000)) as server:
-        begun = time.monotonic()
         steps = await run(fetch_of(server, client, tmp_path))
-        took = time.monotonic() - begun
     assert (tmp_path / "f.part").read_bytes() == BODY
     assert [path.name for path in tmp_path.iterdir()] == ["f.part"]
     assert 2 <= server.most <= 6  # four at a time; the server sees late that one was left
-    assert took < 2.9  # one connection alone takes 3.7 seconds
+    assert server.longest < 0.75 * len(BODY)  # so it took no longer than that part of one connection alone
     assert steps[-1] == len(BODY)
     assert server.sent < len(BODY) * 1.3
 
 
 async def test_a_quick_connection_stays_alone(client, tmp_path) -> None:
     with running(FakeThrottle(3_000_000)) as server:
-        await run(fetch_of(server, client, tmp_path, Spread(lines=3, piece=300_000, below=50_000, after_s=0.1)))
+        await run(fetch_of(server, client, tmp_path, Spread(lines=3, piece=300_000, below=5_000, after_s=0.1)))
     assert server.asked == [""]
     assert (tmp_path / "f.part").read_bytes() == BODY
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from index_fakes import (
+    PATIENT,
     QUICK,
     Answer,
     Compressed,
@@ -23,6 +24,7 @@ from index_fakes import (
 from localmind.errors import DiskFull, DownloadFailed, HashMismatch
 from localmind.events import Progress
 from localmind.models.fetch import Fetch
+from localmind.models.line import Patience
 from localmind.models.room import FLOOR, FreeSpace
 from localmind.models.steps import thinned
 
@@ -31,12 +33,17 @@ PLENTY = FLOOR + 10_000_000
 
 
 def fetch_of(
-    index: FakeIndex, client: httpx2.Client, tmp_path: Path, free: FreeSpace = lambda _: PLENTY, body: bytes = BODY
+    index: FakeIndex,
+    client: httpx2.Client,
+    tmp_path: Path,
+    free: FreeSpace = lambda _: PLENTY,
+    body: bytes = BODY,
+    patience: Patience = PATIENT,
 ) -> Fetch:
     index.files["file"] = body
     sha256 = hashlib.sha256(BODY).hexdigest()
     return Fetch(
-        f"{index.url}/files/file", tmp_path / "file.part", sha256, len(BODY), client, free=free, patience=QUICK
+        f"{index.url}/files/file", tmp_path / "file.part", sha256, len(BODY), client, free=free, patience=patience
     )
 
 
@@ -152,7 +159,7 @@ async def test_a_compressed_answer_is_refused(index, client, tmp_path) -> None:
 
 async def test_a_stalled_peer_is_left_and_asked_again(index, client, tmp_path) -> None:
     index.faults.append(Stall(600_000))
-    await run(fetch_of(index, client, tmp_path))
+    await run(fetch_of(index, client, tmp_path, patience=QUICK))
     assert ranges(index) == [None, "bytes=600000-"]
     assert (tmp_path / "file.part").read_bytes() == BODY
 
@@ -202,7 +209,7 @@ async def test_a_write_that_finds_the_disk_full_is_told_as_such(index, client, t
 
 
 async def test_an_unreachable_host_is_reported_with_what_to_do(client, tmp_path) -> None:
-    fetch = Fetch("http://127.0.0.1:9/x", tmp_path / "p", "0" * 64, 10, client, free=lambda _: PLENTY, patience=QUICK)
+    fetch = Fetch("http://127.0.0.1:9/x", tmp_path / "p", "0" * 64, 10, client, free=lambda _: PLENTY, patience=PATIENT)
     with pytest.raises(DownloadFailed):
         await run(fetch)
 

@@ -8,6 +8,7 @@ import hashlib
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 
@@ -40,14 +41,20 @@ BODY = noise(1_000_000, 11)
 OTHER = noise(1_000_000, 12)
 SHA256 = hashlib.sha256(BODY).hexdigest()
 PLENTY = FLOOR + 10_000_000
-QUICK = Patience(stall_s=0.3, attempts=3, pause_s=0.0, least_rate=50_000, longest_wait_s=2.0)
+PATIENT = Patience(pause_s=0.0, attempts=3, longest_wait_s=2.0)
+QUICK = Patience(stall_s=0.6, attempts=2, pause_s=0.0, least_rate=50_000)
+"""Where a peer falls silent; elsewhere a busy machine is none."""
 
 
 def fetch_of(index, client, place: Path, **changes) -> Fetch:
     index.files.setdefault("file", BODY)
-    values = {"free": lambda _: PLENTY, "patience": QUICK, "label": "the file"} | changes
+    values = {"free": lambda _: PLENTY, "patience": PATIENT, "label": "the file"} | changes
     url = values.pop("url", f"{index.url}/files/file")
     return Fetch(url, place / "file.part", SHA256, len(BODY), client, **values)
+
+
+def patience_for(faults: list[Fault]) -> Patience:
+    return QUICK if any(isinstance(fault, Stall | Trickle) for fault in faults) else PATIENT
 
 
 async def run(fetch: Fetch) -> list[Progress]:
@@ -63,8 +70,8 @@ GATED = Answer(403, headers=(("X-Error-Code", "GatedRepo"), ("X-Error-Message", 
 BAD_ENDINGS: list[tuple[str, list[Fault], type[LocalmindError], str, int | None]] = [
     # name, what the server does, the error, what it says, bytes of the part that stays
     ("drops for ever", [Drop(300_000), *[Drop(0)] * 9], DownloadFailed, "the connection ended|peer closed", 300_000),
-    ("stalls for ever", [Stall(300_000), *[Stall(0)] * 9], DownloadFailed, "nothing came for 0.3 s", 300_000),
-    ("drips", [Trickle(300_000), *[Trickle(0)] * 9], DownloadFailed, r"only \d+ bytes came in 0 s", 300_000),
+    ("stalls for ever", [Stall(300_000), *[Stall(0)] * 9], DownloadFailed, "nothing came for 0.6 s", 300_000),
+    ("drips", [Trickle(300_000), *[Trickle(0)] * 9], DownloadFailed, r"only \d+ bytes came in \d+ s", 300_000),
     ("wrong bytes", [Corrupt()], HashMismatch, "the file has the sha256", None),
     ("wrong bytes after a part", [Drop(400_000), Corrupt(), Corrupt()], HashMismatch, "has the sha256", None),
     ("too long", [Longer()], HashMismatch, "has more bytes instead of 1000000", None),
@@ -99,7 +106,7 @@ async def test_a_download_that_cannot_be_says_why_and_leaves_only_a_true_part(
 ) -> None:
     index.faults.extend(faults)
     with pytest.raises(error, match=says) as caught:
-        await run(fetch_of(index, client, tmp_path))
+        await run(fetch_of(index, client, tmp_path, patience=patience_for(faults)))
     assert type(caught.value) is error
     assert caught.value.hint
     assert caught.value.message.isprintable()
@@ -137,13 +144,9 @@ GOOD_ENDINGS: list[tuple[str, list[Fault]]] = [
 @pytest.mark.parametrize("faults", [row[1] for row in GOOD_ENDINGS], ids=[row[0] for row in GOOD_ENDINGS])
 async def test_a_download_that_can_be_saved_is_saved(index, client, tmp_path, faults) -> None:
     index.faults.extend(faults)
-    await run(fetch_of(index, client, tmp_path, patience=lenient(attempts=5)))
+    await run(fetch_of(index, client, tmp_path, patience=replace(patience_for(faults), attempts=5)))
     assert (tmp_path / "file.part").read_bytes() == BODY
     assert [path.name for path in tmp_path.iterdir()] == ["file.part"]
-
-
-def lenient(**changes) -> Patience:
-    return Patience(**{"stall_s": 0.3, "pause_s": 0.0, "least_rate": 50_000, **changes})
 
 
 async def test_an_endless_body_is_left_after_what_was_promised(index, client, tmp_path) -> None:
@@ -223,7 +226,7 @@ async def test_nobody_is_sent_from_https_to_http(tmp_path) -> None:
 
     with httpx2.Client(transport=httpx2.MockTransport(answer)) as client:
         fetch = Fetch(
-            "https://hub.example/file", tmp_path / "p", SHA256, 9, client, free=lambda _: PLENTY, patience=QUICK
+            "https://hub.example/file", tmp_path / "p", SHA256, 9, client, free=lambda _: PLENTY, patience=PATIENT
         )
         with pytest.raises(DownloadFailed, match="from https to http"):
             await run(fetch)
@@ -288,11 +291,12 @@ async def test_a_disk_that_is_really_full_ends_the_download_and_what_was_written
     index, client, tmp_path, small_disk
 ) -> None:
     fetch = fetch_of(index, client, small_disk, reserve=no_blocks)
+    mounted = not fetch.part.is_symlink()
     with pytest.raises(DiskFull, match="the file needs") as caught:
         await run(fetch)
     assert "free some space" in str(caught.value.hint)
     assert caught.value.message.isprintable()
-    if not fetch.part.is_symlink():
+    if mounted:
         have = fetch.part.read_bytes()
         assert len(have) >= 1 << 18
         assert have == BODY[: len(have)]

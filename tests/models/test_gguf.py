@@ -176,7 +176,7 @@ def test_a_file_that_is_not_there_is_a_broken_model_not_a_crash(path: Path) -> N
         read_facts(path)
 
 
-@settings(max_examples=400, deadline=5000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     flips=st.lists(st.tuples(st.integers(0, len(GOOD) - DATA_SIZE - 1), st.integers(0, 255)), max_size=12),
     cut=st.none() | st.integers(0, len(GOOD)),
@@ -194,7 +194,7 @@ def test_any_damage_to_a_header_gives_facts_or_model_file_broken(tmp_path, flips
     assert all(count >= 0 for count in facts.kv_values)
 
 
-@settings(max_examples=200, deadline=5000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.integers(0, len(GOOD) - DATA_SIZE - 8), number=st.integers(0, 2**64 - 1))
 def test_any_64_bit_number_anywhere_in_a_header_is_survived(tmp_path, at, number) -> None:
     data = bytearray(GOOD)
@@ -205,7 +205,7 @@ def test_any_64_bit_number_anywhere_in_a_header_is_survived(tmp_path, at, number
         return
 
 
-@settings(max_examples=100, deadline=5000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=400))
 def test_noise_after_the_magic_is_survived(tmp_path, data) -> None:
     try:

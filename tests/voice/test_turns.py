@@ -16,7 +16,7 @@ class FakeClock:
 def waiting(turns: Turns, count: int) -> None:
     """Until so many threads stand in line."""
     ready = threading.Event()
-    for _ in range(1000):
+    for _ in range(6000):
         if len(turns._waiting) == count:
             return
         ready.wait(0.01)

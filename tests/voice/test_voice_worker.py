@@ -78,11 +78,25 @@ async def transcript(voice: Voice, path: Path = REPORT) -> Transcript:
     return found[0]
 
 
-async def test_eight_recordings_at_once_are_heard_and_a_broken_one_hurts_none(voice: Voice, quiet: Path) -> None:
+async def test_for_a_file_that_is_not_there_no_model_is_loaded(starter_store: Store, tmp_path: Path) -> None:
+    voice, residence = new_voice(starter_store)
+    empty = tmp_path / "empty.wav"
+    empty.touch()
+    for path, says in ((tmp_path / "gone.wav", "does not exist"), (tmp_path, "not a file"), (empty, "is empty")):
+        with pytest.raises(AudioUnreadable, match=says):
+            await transcript(voice, path)
+    assert residence.accounts() == []
+
+
+async def test_eight_recordings_at_once_are_heard_and_a_broken_one_hurts_none(
+    voice: Voice, quiet: Path, tmp_path: Path
+) -> None:
+    noise = tmp_path / "noise.wav"
+    noise.write_bytes(b"RIFF" + bytes(range(256)))
+
     async def broken() -> None:
         with pytest.raises(AudioUnreadable):
-            async for _ in voice.transcribe(BOILER.with_name("gone.wav"), OPTIONS, voice.resolve()):
-                pass
+            await transcript(voice, noise)
 
     paths = [REPORT, quiet, REPORT_MP3, quiet, BOILER, quiet, REPORT, quiet]
     *texts, _ = await asyncio.gather(*[transcript(voice, path) for path in paths], broken())

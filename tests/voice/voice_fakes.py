@@ -11,8 +11,8 @@ from localmind.catalog import Catalog, bundled
 from localmind.durations import FOREVER
 from localmind.events import Event
 from localmind.machine.amounts import RAM
+from localmind.machine.booking import Laid
 from localmind.machine.devices import Machine
-from localmind.machine.ledger import Laid
 from localmind.models.store import Store
 from localmind.speech import SAMPLE_RATE, RecognizeOptions, Transcript
 from localmind.voice.audio import Recording, Samples

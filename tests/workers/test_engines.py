@@ -35,6 +35,7 @@ async def engines(starter_store: Store, tmp_path: Path) -> AsyncIterator[Engines
         wishes=Wishes(kv_type="q8_0"),
         options=Options(7, tmp_path / "cache" / "prefixes", 100, 200, speculation=False, draft_model="smollm2:135m"),
         command=COMMAND,
+        limit_mb=4096,  # whatever other tests hold at this moment
     )
     yield made
     await made.stop()

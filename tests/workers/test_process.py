@@ -56,6 +56,7 @@ async def test_an_unknown_method_is_an_error_and_not_a_hang(worker: WorkerProces
         await worker.call("dance")
 
 
+@pytest.mark.alone
 async def test_a_segfault_ends_streams_in_flight_with_a_typed_error_within_a_second(worker: WorkerProcess) -> None:
     received: list[object] = []
     begun = asyncio.get_running_loop().time()

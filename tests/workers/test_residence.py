@@ -9,7 +9,7 @@ import pytest
 from localmind.errors import LocalmindError, ModelFileBroken, NoRoom, ShuttingDown
 from localmind.events import Progress
 from localmind.machine.amounts import RAM, Bytes
-from localmind.machine.ledger import Laid, Lay
+from localmind.machine.booking import Laid, Lay
 from localmind.workers.residence import Residence, Ticket
 
 MB = 1 << 20
