@@ -3,11 +3,13 @@
 `localmind chat` in a terminal, which is how the app is opened most, goes there directly; all else is read by click.
 """
 
+import os
 import sys
 
 
 def main() -> None:
     """Run the command line."""
+    _open_closed_streams()
     if sys.argv[1:] == ["chat"] and sys.stdin.isatty() and sys.stdout.isatty():
         from localmind.window import open_window
 
@@ -22,6 +24,17 @@ def main() -> None:
     from localmind.cli import main as commands
 
     commands()
+
+
+def _open_closed_streams() -> None:
+    """Who closes a stream (`<&-`) means an empty one. Its number would go to the next socket or file otherwise."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            setattr(sys, name, open(number, mode, encoding="utf-8"))  # noqa: SIM115 (until the end)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ the docstrings.
 """
 
 import importlib
+import os
 from typing import Any
 
 import click
@@ -22,15 +23,15 @@ COMMANDS = {
     "say": ("localmind.cli.say:say", "Read text aloud."),
     "folders": ("localmind.cli.folders:folders", "Choose which folders are watched and indexed."),
     "models": ("localmind.cli.models:models", "List, fetch and remove models."),
-    "threads": ("localmind.cli.threads:threads", "Read again, search, export or delete what was asked and answered."),
-    "logs": ("localmind.cli.threads:logs", "Print the last conversations in full, or those that a search finds."),
+    "threads": ("localmind.cli.threads:threads", "Read again, search, export or delete what was said."),
+    "logs": ("localmind.cli.threads:logs", "Print the last conversations, or those that a search finds."),
     "status": ("localmind.cli.status:status", "Show what the daemon is doing."),
     "stop": ("localmind.cli.status:stop", "Stop the daemon."),
     "serve": ("localmind.cli.serve:serve", "Run the daemon in the foreground."),
     "doctor": ("localmind.cli.doctor:doctor", "Check this machine and explain what localmind found."),
-    "engine": ("localmind.cli.engine:engine", "Show or rebuild the llama.cpp binding."),
+    "engine": ("localmind.cli.engine:engine", "Show or rebuild the engine that runs models, llama.cpp."),
     "bench": ("localmind.cli.bench:bench", "Measure how fast a model is on this machine."),
-    "mcp": ("localmind.cli.mcp:mcp", "Serve search, ask, transcribe and folders to an agent over stdio (MCP)."),
+    "mcp": ("localmind.cli.mcp:mcp", "Serve search, ask and folders to an agent over stdio (MCP)."),
     "completion": ("localmind.cli.completion:completion", "Print the completion script of a shell."),
     "man": ("localmind.cli.man:man", "Print the manual page: localmind man | man -l -"),
     "token": ("localmind.cli.status:token", "Print the token that other programs may use."),
@@ -73,6 +74,14 @@ class LazyGroup(click.Group):
         with reporting():
             return super().invoke(ctx)
 
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        from localmind.cli._errors import reporting
+
+        if "_LOCALMIND_COMPLETE" in os.environ:
+            importlib.import_module("localmind.cli.completion")  # ours for bash stands in the place of click's
+        with reporting():  # of --help, which is printed before a command is invoked
+            return super().main(*arguments, **options)
+
 
 @click.group(
     cls=LazyGroup,
@@ -89,4 +98,5 @@ def main() -> None:
     """A private assistant on this machine: local models, and answers from your own folders.
 
     Nothing leaves the machine. The first command that needs the daemon starts it.
+    `localmind COMMAND --help` explains a command, with examples.
     """

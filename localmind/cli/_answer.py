@@ -1,158 +1,92 @@
-"""How `localmind ask` shows an answer as it comes: raw in a pipe, rendered Markdown on a terminal.
+"""An answer as `localmind ask` waits for it: what has come so far, and what is told of it at the end.
 
-Whatever a model writes is cleaned of what a terminal would obey. rich is imported only when something is
-rendered with it.
+As one JSON object, as a line of figures, and its sources as places that an editor opens. It prints nothing.
 """
 
 import os
-import re
-import sys
 import time
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any
 
-from localmind.clean import Cleaner
-
-DRAW_EVERY_S = 0.1
-_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})([^`\n]*)$", re.MULTILINE)
-
-
-class Shown(Protocol):
-    def feed(self, text: str) -> None:
-        """The next piece."""
-
-    def end(self) -> None:
-        """The answer is whole, or was stopped."""
+from localmind.clean import clean_line
+from localmind.events import Done, Event, Passage, ReasoningDelta, Sources, TextDelta
+from localmind.speech import moment
 
 
-class Hidden:
-    """Nothing is shown while it comes."""
+@dataclass(slots=True)
+class Answer:
+    """What has come so far."""
 
-    def feed(self, text: str) -> None:
-        pass
+    text: list[str] = field(default_factory=list)
+    reasoning: list[str] = field(default_factory=list)
+    passages: tuple[Passage, ...] = ()
+    done: Done = field(default_factory=Done)
+    asked_at: float = field(default_factory=time.monotonic)
+    first_s: float | None = None
 
-    def end(self) -> None:
-        pass
+    def take(self, event: Event) -> None:
+        if self.first_s is None and isinstance(event, TextDelta | ReasoningDelta):
+            self.first_s = time.monotonic() - self.asked_at
+        match event:
+            case TextDelta(piece):
+                self.text.append(piece)
+            case ReasoningDelta(piece):
+                self.reasoning.append(piece)
+            case Sources(found):
+                self.passages = found
+            case Done():
+                self.done = event
 
+    @property
+    def whole(self) -> str:
+        return "".join(self.text)
 
-class Raw:
-    """As the model writes it."""
+    def as_object(self, thread: str | None) -> dict[str, Any]:
+        """What --json prints."""
+        done = self.done
+        timings = {name: round(getattr(done.timings, name), 1) for name in ("queue_ms", "prefill_ms", "decode_ms")}
+        return {
+            "answer": self.whole,
+            "sources": [_source(passage) for passage in self.passages],
+            "finish_reason": done.finish_reason,
+            "model": done.model,
+            "usage": {
+                "prompt_tokens": done.usage.prompt_tokens,
+                "cached_tokens": done.usage.cached_tokens,
+                "completion_tokens": done.usage.completion_tokens,
+            },
+            "timings": timings,
+            "thread": thread,
+            **({"reasoning": "".join(self.reasoning)} if self.reasoning else {}),
+        }
 
-    def __init__(self) -> None:
-        self._safe = Cleaner()
-
-    def feed(self, text: str) -> None:
-        sys.stdout.write(self._safe.feed(text))
-        sys.stdout.flush()
-
-    def end(self) -> None:
-        sys.stdout.write(self._safe.end() + "\n")
-        sys.stdout.flush()
-
-
-class Thoughts:
-    """What a model thinks before it answers, on stderr: it is no part of the answer. Dim on a terminal."""
-
-    def __init__(self) -> None:
-        self._safe = Cleaner()
-        self._began = False
-
-    def feed(self, text: str) -> None:
-        if not self._began:
-            self._began = True
-            self._style("2")
-        sys.stderr.write(self._safe.feed(text))
-        sys.stderr.flush()
-
-    def end(self) -> None:
-        if self._began:
-            sys.stderr.write(self._safe.end())
-            self._style("0")
-            sys.stderr.write("\n\n")
-            sys.stderr.flush()
-        self._began = False
-
-    def _style(self, code: str) -> None:
-        if sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
-            sys.stderr.write(f"\x1b[{code}m")
-
-
-class Rendered:
-    """Markdown, a block at a time: a block that is closed is drawn once and never again, so nothing flickers and
-    the scrollback holds each line once. The open block is shown plainly below."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
-        self._console = Console()
-        self._live = Live(console=self._console, auto_refresh=False, transient=True)
-        self._safe = Cleaner()
-        self._open = ""
-        self._began = False
-        self._drawn_at = 0.0
-
-    def feed(self, text: str) -> None:
-        self._live.start()  # the first time; what comes before, on stderr, is not drawn over
-        self._open += self._safe.feed(text)
-        if cut := closed(self._open):
-            self._print(self._open[:cut])
-            self._open = self._open[cut:]
-        if time.monotonic() - self._drawn_at > DRAW_EVERY_S:
-            self._drawn_at = time.monotonic()
-            self._live.update(self._tail(), refresh=True)
-
-    def end(self) -> None:
-        self._open += self._safe.end()
-        if self._live.is_started:
-            self._live.update("", refresh=True)
-            self._live.stop()
-        if self._open.strip():
-            self._print(self._open)
-        self._open = ""
-
-    def _print(self, block: str) -> None:
-        from rich.markdown import Markdown
-
-        if not block.strip():
-            return
-        if self._began:
-            self._console.print()
-        self._began = True
-        self._console.print(Markdown(block))
-
-    def _tail(self) -> Any:
-        from rich.text import Text
-
-        room = max(1, self._console.height - 2)
-        return Text("\n".join(self._open.strip("\n").splitlines()[-room:]))
+    def stats(self) -> str:
+        """One line: model, tokens, speed, time to first token."""
+        usage, timings = self.done.usage, self.done.timings
+        words = [self.done.model, f"{usage.prompt_tokens} prompt tokens ({usage.cached_tokens} cached)"]
+        words.append(f"{usage.completion_tokens} tokens in {timings.decode_ms / 1000:.1f} s")
+        if timings.decode_ms > 0 and usage.completion_tokens > 1:
+            words.append(f"{1000 * (usage.completion_tokens - 1) / timings.decode_ms:.0f} tokens/s")
+        if self.first_s is not None:
+            words.append(f"first after {self.first_s:.2f} s")
+        return " · ".join(clean_line(word) for word in words)
 
 
-def closed(text: str) -> int:
-    """Characters at the beginning of `text` that are whole Markdown blocks: up to the last blank line, or the end of
-    a code fence, outside an open fence."""
-    fence, cut, position = "", 0, 0
-    for line in text.splitlines(keepends=True):
-        if not line.endswith("\n"):
-            break
-        position += len(line)
-        found = _FENCE.match(line.rstrip("\n"))
-        if fence:
-            if found and found[1].startswith(fence) and not found[2].strip():
-                fence, cut = "", position
-        elif found:
-            fence = found[1]
-        elif not line.strip():
-            cut = position
-    return cut
+def _source(passage: Passage) -> dict[str, object]:
+    return {
+        "number": passage.number,
+        "path": passage.path,
+        "line_start": passage.line_start,
+        "line_end": passage.line_end,
+        "page": passage.page,
+        "at": moment(passage.path, passage.line_start),
+        "heading": passage.heading,
+        "text": passage.text,
+        "score": round(passage.score, 4),
+    }
 
 
-def code_of(text: str) -> str | None:
-    """The first fenced block of code, without its fence; None when there is none. An open one counts to the end."""
-    opening = _FENCE.search(text)
-    if opening is None:
-        return None
-    body = text[opening.end() :].removeprefix("\n")
-    for found in _FENCE.finditer(body):
-        if found[1].startswith(opening[1]) and not found[2].strip():
-            return body[: found.start()].removesuffix("\n")
-    return body.removesuffix("\n")
+def short_place(passage: Passage) -> str:
+    """The place, with a path below the current directory made relative: editors open both forms."""
+    relative = os.path.relpath(passage.path)
+    return passage.place if relative.startswith("..") else passage.place.replace(passage.path, relative, 1)

@@ -1,5 +1,6 @@
 """What `localmind ask` asks: words of the command line, stdin, a template and files, put together into one body."""
 
+import base64
 import json
 import sys
 import threading
@@ -10,14 +11,17 @@ from typing import Any
 import click
 
 from localmind import templates
-from localmind.attachments import check_size, expand, read_text
+from localmind.attachments import LARGEST as LARGEST_TEXT
+from localmind.attachments import expand, read_text, text_of_bytes
 from localmind.cli._output import note
-from localmind.errors import InvalidRequest, LocalmindError
+from localmind.errors import InvalidRequest
+from localmind.images import LARGEST, check_together, looks, read_image
 
 WAIT_TOLD_S = 2.0
 STDIN = "-"
 """Names what is piped in where a file is wanted."""
 
+SCHEMA_HINT = """a file, or the schema itself: --schema '{"type": "object", "properties": …}'"""
 EXAMPLE = 'What do you want to know? Example: localmind ask "When was the boiler serviced?"'
 
 
@@ -57,34 +61,50 @@ def _stdin() -> str:
     waiting.daemon = True
     waiting.start()
     try:
-        return sys.stdin.read()
-    except UnicodeDecodeError as problem:
-        raise InvalidRequest(f"what came through stdin is not UTF-8 text: {problem.reason}") from problem
+        data = sys.stdin.buffer.read(LARGEST_TEXT + 1)  # it may have no end
     finally:
         waiting.cancel()
+    return text_of_bytes("stdin", data)
 
 
 def attachments(patterns: Sequence[str]) -> list[dict[str, str]]:
     """The files as the native API wants them: path and text. `-` is what is piped in."""
     named = [pattern for pattern in patterns if pattern != STDIN]
     files = [{"path": str(path), "text": read_text(path)} for path in expand(named)]
-    return files if len(named) == len(patterns) else [{"path": "stdin", "text": check_size("stdin", _stdin())}, *files]
+    if len(named) == len(patterns):
+        return files
+    if not (text := _stdin()).strip():
+        raise InvalidRequest("nothing came through stdin", hint="git diff | localmind ask -f - QUESTION")
+    return [{"path": "stdin", "text": text}, *files]
+
+
+def pictures(patterns: Sequence[str]) -> list[dict[str, str]]:
+    """The images as the native API wants them: name and base64. `-` is what is piped in."""
+    named = [pattern for pattern in patterns if pattern != STDIN]
+    found = [(path.name, read_image(path)[0]) for path in expand(named)]
+    if len(named) < len(patterns):
+        data = sys.stdin.buffer.read(LARGEST + 1)
+        looks(data, "what came through stdin")
+        found.insert(0, ("stdin", data))
+    check_together([len(data) for _, data in found])
+    return [{"name": name, "data": base64.b64encode(data).decode()} for name, data in found]
 
 
 def schema_of(given: str | None) -> dict[str, Any] | None:
-    """A JSON Schema from a file or from the command line itself. Raises UsageError."""
+    """A JSON Schema from a file or from the command line itself. Raises UsageError, InvalidRequest."""
     if given is None:
         return None
     text = given
-    if not given.lstrip().startswith("{"):
+    if not given.lstrip().startswith(("{", "[")):
         try:
             text = Path(given).expanduser().read_text("utf-8")
         except (OSError, UnicodeDecodeError) as problem:
-            raise LocalmindError(f"the schema {given} cannot be read: {problem}") from problem
+            why = problem.strerror if isinstance(problem, OSError) else "it is not text"
+            raise InvalidRequest(f"the schema {given} cannot be read: {why}", hint=SCHEMA_HINT) from problem
     try:
         schema = json.loads(text)
     except json.JSONDecodeError as problem:
-        raise click.UsageError(f"The schema is not JSON: {problem}") from problem
+        raise click.UsageError(f"--schema is neither a file nor JSON: {problem}") from problem
     if not isinstance(schema, dict):
         raise click.UsageError('A JSON Schema is an object, such as {"type": "object"}.')
     return schema

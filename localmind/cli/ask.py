@@ -5,82 +5,77 @@ answer goes to stdout, rendered on a terminal and raw in a pipe, and everything 
 """
 
 import io
-import os
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import nullcontext, redirect_stderr, suppress
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import click
 
 from localmind import templates
-from localmind.clean import clean_line
+from localmind.clean import clean, clean_line
 from localmind.cli import _complete as complete
-from localmind.cli._answer import Hidden, Raw, Rendered, Shown, Thoughts, code_of
+from localmind.cli import _options as options
+from localmind.cli._answer import Answer, short_place
 from localmind.cli._output import connect, note, print_json, print_line, show_progress
-from localmind.cli._question import STDIN, attachments, schema_of, text_of
+from localmind.cli._question import STDIN, attachments, pictures, schema_of, text_of
+from localmind.cli._shown import Hidden, Raw, Rendered, Shown, Thoughts, code_of
 from localmind.cli.recommend import have_a_model
-from localmind.errors import InvalidRequest, LocalmindError, NotFound
-from localmind.events import Done, Event, Failed, Passage, ReasoningDelta, Sources, TextDelta, encode
+from localmind.errors import LocalmindError, NotFound
+from localmind.events import Event, Failed, ReasoningDelta, TextDelta, encode
 from localmind.paths import Paths
-from localmind.speech import moment
 
 FILTERS = ("glob", "type", "after", "before")
 """Options that choose among the files of the watched folders, called so in the native API too."""
 
 
-@dataclass(slots=True)
-class Answer:
-    """What has come so far."""
-
-    text: list[str] = field(default_factory=list)
-    reasoning: list[str] = field(default_factory=list)
-    passages: tuple[Passage, ...] = ()
-    done: Done = field(default_factory=Done)
-    asked_at: float = field(default_factory=time.monotonic)
-    first_s: float | None = None
-
-    def take(self, event: Event) -> None:
-        if self.first_s is None and isinstance(event, TextDelta | ReasoningDelta):
-            self.first_s = time.monotonic() - self.asked_at
-        match event:
-            case TextDelta(piece):
-                self.text.append(piece)
-            case ReasoningDelta(piece):
-                self.reasoning.append(piece)
-            case Sources(found):
-                self.passages = found
-            case Done():
-                self.done = event
-
-
 @click.command()
 @click.argument("question", nargs=-1)
 @click.option(
-    "-f", "--file", "files", multiple=True, metavar="PATH", help="Ask about this file; a pattern, or - for stdin."
+    "-f",
+    "--file",
+    "files",
+    multiple=True,
+    metavar="PATH",
+    type=click.Path(),
+    help="Ask about this file; a pattern, or - for stdin. May be repeated.",
 )
-@click.option("-a", "--image", "images", multiple=True, metavar="PATH", help="Ask about this image (models that see).")
-@click.option("--folder", type=click.Path(path_type=Path), shell_complete=complete.folders, help="Look only in here.")
-@click.option("-g", "--glob", metavar="PATTERN", help="Only files so named: '*.md', 'notes/**'.")
-@click.option("--type", metavar="TYPE", help="Only pdf, markdown, code, mail, … or a suffix (.rs).")
-@click.option("--after", metavar="DATE", help="Only files changed on or after 2026-05-31, 2026-05 or 2026.")
-@click.option("--before", metavar="DATE", help="Only files changed before that date.")
+@click.option(
+    "-a",
+    "--image",
+    "images",
+    multiple=True,
+    metavar="PATH",
+    type=click.Path(),
+    help="Show this image to a model that sees; like -f.",
+)
+@options.files("--type")
 @click.option("--chat", is_flag=True, help="Ask the model alone, without your folders.")
-@click.option("-m", "--model", shell_complete=complete.installed, help="Answer with this model.")
-@click.option("-s", "--system", help="Instructions before everything else, with --chat or -f.")
-@click.option("-t", "--template", "name", shell_complete=complete.templates, help="Put the question into a template.")
-@click.option("-p", "--param", "params", type=(str, str), multiple=True, metavar="NAME VALUE", help="Set its variable.")
-@click.option("--save", metavar="NAME", help="Keep the question as a template, and ask nothing.")
+@options.answering("Answer with this model.")
+@click.option("-s", "--system", metavar="TEXT", help="Instructions before everything else, with --chat or -f.")
+@click.option(
+    "-t",
+    "--template",
+    "name",
+    shell_complete=complete.templates,
+    metavar="NAME",
+    help="Put the question into a template that --save kept.",
+)
+@click.option(
+    "-p", "--param", "params", type=(str, str), multiple=True, metavar="NAME VALUE", help="Set a variable of it."
+)
+@click.option(
+    "--save",
+    metavar="NAME",
+    help="Keep the question as a template, and ask nothing. {{name}} in it is a variable, {{input}} what is asked.",
+)
 @click.option("-c", "--continue", "goes_on", is_flag=True, help="Go on with the thread used last.")
-@click.option("--thread", shell_complete=complete.threads, help="Go on with this thread, by the beginning of its id.")
+@click.option("--thread", type=complete.THREAD, metavar="ID", help="Go on with this thread; its beginning is enough.")
 @click.option("--temperature", type=click.FloatRange(0, 5), help="0 is the same every time.")
 @click.option("--max-tokens", type=click.IntRange(1), help="Longest answer.")
 @click.option("--think/--no-think", "thinking", default=None, help="Let a model that can reason do so, or not.")
 @click.option("--schema", metavar="FILE|JSON", help="Answer with JSON of this JSON Schema.")
-@click.option("-x", "--code", is_flag=True, help="Print the first block of code alone.")
+@click.option("-x", "--code", is_flag=True, help="Print the first block of code alone; without one, fail.")
 @click.option("--json", "as_json", is_flag=True, help="Print answer, sources and timings as one JSON object.")
 @click.option("--jsonl", is_flag=True, help="Print every event as a line of JSON, as it comes.")
 @click.option("--raw", is_flag=True, help="Do not render Markdown on a terminal.")
@@ -91,7 +86,7 @@ class Answer:
 )
 @click.option("--no-log", is_flag=True, help="Keep neither question nor answer.")
 @click.option("--voice", is_flag=True, help="Ask by speaking; a pause ends the question.")
-@click.option("--device", help="Microphone for --voice, by its name or a part of it.")
+@click.option("--device", metavar="NAME", help="Microphone for --voice, or a part of its name.")
 def ask(question: tuple[str, ...], **how: Any) -> None:
     """Answer a question from your watched folders, with sources.
 
@@ -102,9 +97,12 @@ def ask(question: tuple[str, ...], **how: Any) -> None:
     localmind ask "When was the boiler serviced?"
     git diff | localmind ask --chat "Write a commit message for this"
     localmind ask -f 'src/*.py' "Where are retries counted?"
+    localmind ask -a meter.jpg -m box/qwen2.5-vl "What does the meter say?"
     localmind ask --type pdf --after 2026-05 "Which invoices are not paid?"
     localmind ask -c "And before that?"
     localmind ask --chat -x "A shell line that counts files by extension" | sh
+    localmind ask --save brief "In {{words|50}} words: {{input}}"
+    localmind ask -t brief -p words 20 -f letter.txt "What does she want?"
     """
     with redirect_stderr(io.StringIO()) if how["quiet"] else nullcontext():
         _ask(question, how)
@@ -114,7 +112,8 @@ def _ask(question: tuple[str, ...], how: dict[str, Any]) -> None:
     _refuse_contradictions(how)
     directory = Paths.find().templates_dir
     if how["save"]:
-        path = templates.write(directory, how["save"], " ".join(question) or sys.stdin.read())
+        text = text_of(question, template=None, params={}, piped=not question)
+        path = templates.write(directory, how["save"], text)
         note(f"kept as {path}: localmind ask -t {how['save']}")
         return
     template = templates.read(directory, how["name"]) if how["name"] else None
@@ -122,13 +121,18 @@ def _ask(question: tuple[str, ...], how: dict[str, Any]) -> None:
         raise click.UsageError("-p sets a variable of a template: name one with -t.")
     spoken = _spoken(how["device"]) if how["voice"] else ""
     text = text_of(
-        question, spoken=spoken, template=template, params=dict(how["params"]), piped=STDIN not in how["files"]
+        question,
+        spoken=spoken,
+        template=template,
+        params=dict(how["params"]),
+        piped=STDIN not in (*how["files"], *how["images"]),
     )
     body = _body(text, how)
     with connect() as client:
         if how["model"] is None:
             have_a_model(client)
-        if _means_nothing_to_read(body) and not client.get("/folders")["folders"]:
+        body |= _thread(client, how)
+        if has_nothing_to_read(client, body):
             note("no folder is watched yet, so the model answers by itself\nhint: localmind folders add DIR")
             body["mode"] = "chat"
         _answer(client, body, how)
@@ -142,11 +146,12 @@ def _refuse_contradictions(how: dict[str, Any]) -> None:
     pairs += [("schema", "schema", "code", "code")]
     pairs += [(name, name, "chat", "chat") for name in ("folder", *FILTERS)]
     pairs += [(name, name, "file", "files") for name in FILTERS]
+    pairs += [(name, name, "image", "images") for name in ("folder", *FILTERS)]
     for one, one_key, other, other_key in pairs:
         if how[one_key] and how[other_key]:
             raise click.UsageError(f"--{one} and --{other} do not go together.")
-    if how["images"]:
-        raise InvalidRequest("no model here can see images", hint="describe it, or ask about its text with -f")
+    if STDIN in how["files"] and STDIN in how["images"]:
+        raise click.UsageError("What is piped in is a text (-f -) or an image (-a -), not both.")
 
 
 def _body(text: str, how: dict[str, Any]) -> dict[str, Any]:
@@ -154,10 +159,11 @@ def _body(text: str, how: dict[str, Any]) -> dict[str, Any]:
     options = {key: how[key] for key in ("system", "temperature", "max_tokens", "thinking") if how[key] is not None}
     body = {
         "question": text,
-        "mode": "chat" if how["chat"] else "files",
+        "mode": "chat" if how["chat"] else None,
         "folder": str(how["folder"].absolute()) if how["folder"] else None,
         "model": how["model"],
         "attachments": attachments(how["files"]),
+        "images": pictures(how["images"]),
         "options": options or None,
         "json_schema": schema_of(how["schema"]),
     }
@@ -165,9 +171,14 @@ def _body(text: str, how: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in body.items() if value not in (None, [])}
 
 
-def _means_nothing_to_read(body: dict[str, Any]) -> bool:
-    """It names no folder and no file to answer from: any will do, and without any the model alone."""
-    return body["mode"] == "files" and not any(key in body for key in ("folder", "attachments", *FILTERS))
+def has_nothing_to_read(client: Any, body: dict[str, Any]) -> bool:
+    """It names nothing to answer from, no folder is watched, and nothing was attached to the question before it."""
+    if any(key in body for key in ("mode", "folder", "attachments", "images", *FILTERS)):
+        return False
+    if client.get("/folders")["folders"]:
+        return False
+    said = client.get(f"/threads/{body['thread']}", limit=1)["messages"] if "thread" in body else ()
+    return not any(each["attachments"] or each["images"] or each["mode"] == "attached" for each in said)
 
 
 def _answer(client: Any, body: dict[str, Any], how: dict[str, Any]) -> None:
@@ -180,7 +191,7 @@ def _answer(client: Any, body: dict[str, Any], how: dict[str, Any]) -> None:
     if how["no_log"]:
         events = client.events("/ask", body)
     else:
-        begun = client.post("/turns", body | _thread(client, how))
+        begun = client.post("/turns", body)
         thread, message = begun["thread"]["id"], begun["messages"][-1]["id"]
         events = client.follow(f"/messages/{message}/events")
     try:
@@ -247,60 +258,28 @@ def _shown(how: dict[str, Any]) -> Shown:
 
 def _print_end(answer: Answer, thread: str | None, how: dict[str, Any]) -> None:
     """What is printed when the answer is whole."""
-    whole = "".join(answer.text)
     if how["as_json"]:
-        print_json(_object(answer, whole, thread))
+        print_json(answer.as_object(thread))
     elif how["code"]:
-        code = code_of(whole)
-        if code is None:
-            note("there is no block of code in the answer; this is all of it")
-        _all_at_once(Raw(), code if code is not None else whole)
+        if (code := code_of(answer.whole)) is None:  # what is no code must not reach the shell behind `| sh`
+            note(clean(answer.whole))
+            raise LocalmindError("there is no block of code in the answer", hint="ask for code, or leave -x out")
+        _all_at_once(Raw(), code)
     elif how["no_stream"] and not how["jsonl"]:
-        _all_at_once(Rendered() if sys.stdout.isatty() and not how["raw"] else Raw(), whole)
+        _all_at_once(Rendered() if sys.stdout.isatty() and not how["raw"] else Raw(), answer.whole)
     if answer.passages and not (how["as_json"] or how["jsonl"] or how["code"] or how["schema"]):
         sys.stdout.write("\nSources:\n")
         for passage in answer.passages:
-            sys.stdout.write(f"  [{passage.number}] {clean_line(_short(passage))}\n")
+            sys.stdout.write(f"  [{passage.number}] {clean_line(short_place(passage))}\n")
     if answer.done.finish_reason == "length":
         note("the answer was cut at the limit of tokens")
     if how["stats"]:
-        note(_stats(answer))
+        note(answer.stats())
 
 
 def _all_at_once(shown: Shown, text: str) -> None:
     shown.feed(text)
     shown.end()
-
-
-def _object(answer: Answer, whole: str, thread: str | None) -> dict[str, Any]:
-    done = answer.done
-    timings = {name: round(getattr(done.timings, name), 1) for name in ("queue_ms", "prefill_ms", "decode_ms")}
-    return {
-        "answer": whole,
-        "sources": [_source(passage) for passage in answer.passages],
-        "finish_reason": done.finish_reason,
-        "model": done.model,
-        "usage": {
-            "prompt_tokens": done.usage.prompt_tokens,
-            "cached_tokens": done.usage.cached_tokens,
-            "completion_tokens": done.usage.completion_tokens,
-        },
-        "timings": timings,
-        "thread": thread,
-        **({"reasoning": "".join(answer.reasoning)} if answer.reasoning else {}),
-    }
-
-
-def _stats(answer: Answer) -> str:
-    """One line: model, tokens, speed, time to first token."""
-    usage, timings = answer.done.usage, answer.done.timings
-    words = [answer.done.model, f"{usage.prompt_tokens} prompt tokens ({usage.cached_tokens} cached)"]
-    words.append(f"{usage.completion_tokens} tokens in {timings.decode_ms / 1000:.1f} s")
-    if timings.decode_ms > 0 and usage.completion_tokens > 1:
-        words.append(f"{1000 * (usage.completion_tokens - 1) / timings.decode_ms:.0f} tokens/s")
-    if answer.first_s is not None:
-        words.append(f"first after {answer.first_s:.2f} s")
-    return " · ".join(clean_line(word) for word in words)
 
 
 def _spoken(device: str | None) -> str:
@@ -311,23 +290,3 @@ def _spoken(device: str | None) -> str:
         text = spoken_question(client, device)
     note(f"> {clean_line(text)}")
     return text
-
-
-def _source(passage: Passage) -> dict[str, object]:
-    return {
-        "number": passage.number,
-        "path": passage.path,
-        "line_start": passage.line_start,
-        "line_end": passage.line_end,
-        "page": passage.page,
-        "at": moment(passage.path, passage.line_start),
-        "heading": passage.heading,
-        "text": passage.text,
-        "score": round(passage.score, 4),
-    }
-
-
-def _short(passage: Passage) -> str:
-    """The place, with a path below the current directory made relative: editors open both forms."""
-    relative = os.path.relpath(passage.path)
-    return passage.place if relative.startswith("..") else passage.place.replace(passage.path, relative, 1)

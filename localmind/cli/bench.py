@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from localmind.cli import _complete as complete
 from localmind.cli._output import connect, note, print_json, show_progress, table
 from localmind.errors import InternalError, LocalmindError
 from localmind.events import Done, Event, Progress, ReasoningDelta, TextDelta
@@ -63,19 +64,23 @@ class Result:
 
 
 @click.command()
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=complete.installed)
 @click.option("--runs", type=click.IntRange(1, 20), default=3, show_default=True, help="How often each is measured.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def bench(model: str | None, runs: int, as_json: bool) -> None:
     """Measure how fast a model is on this machine.
 
     \b
-    Prompt     how fast a new prompt is read: what you wait for after pasting a long text
-    Answer     how fast one answer is written; reading speed is about 7 tokens a second
+    Prompt     how fast a new prompt is read: the wait after pasting a long text
+    Answer     how fast one answer is written; you read about 7 tokens a second
     First      how long it takes until a short question's answer begins
     8 streams  what eight clients at once get together
 
     Takes about a minute for a small model. Close other programs first: they cost speed, and it shows.
+
+    \b
+    localmind bench
+    localmind bench smollm2:135m --runs 5
     """
     result: Result | None = None
     with connect() as client:

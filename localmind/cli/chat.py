@@ -5,19 +5,28 @@ from pathlib import Path
 
 import click
 
+from localmind.cli import _complete as complete
+from localmind.cli import _options as options
 from localmind.errors import InvalidRequest
 
 
 @click.command()
-@click.option("--folder", type=click.Path(path_type=Path), help="Ask only this watched folder.")
-@click.option("-m", "--model", help="Answer with this model instead of the default one.")
-@click.option("--thread", help="Open this thread; the beginning of its id is enough.")
+@options.folder("Ask only this watched folder.")
+@options.answering("Answer with this model instead of the default one.")
+@click.option(
+    "--thread", type=complete.THREAD, metavar="ID", help="Open this thread; the beginning of its id is enough."
+)
 @click.option("--plain", is_flag=True, help="Lines of text only, for screen readers and simple terminals.")
 def chat(folder: Path | None, model: str | None, thread: str | None, plain: bool) -> None:
     """Open the terminal app.
 
     Answers are written by the daemon: close the app, come back, and they are there. It needs a terminal;
-    in scripts use `localmind ask`.
+    in scripts use `localmind ask`. F1 shows the keys, Ctrl-Q leaves.
+
+    \b
+    localmind chat
+    localmind chat --folder ~/Documents/house
+    localmind chat --thread 3f2a -m qwen3:4b
     """
     if not plain and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InvalidRequest("the terminal app needs a terminal", hint="localmind ask QUESTION, or --plain")

@@ -2,15 +2,16 @@
 
 import click
 
+from localmind.cli._groups import Group
 from localmind.cli._output import note, print_json, show_progress
 from localmind.paths import Paths
 
 
-@click.group()
+@click.group(cls=Group)
 def engine() -> None:
-    """Show or rebuild the llama.cpp binding.
+    """Show or rebuild the engine that runs models, llama.cpp.
 
-    The binding is compiled on your machine for its processor. `build` uses the compiler flags that this
+    Its Python binding is compiled on your machine for its processor. `build` uses the compiler flags that this
     machine needs, keeps the result, and leaves a working binding alone.
     """
 

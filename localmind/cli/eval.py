@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from localmind.clean import clean_line
+from localmind.cli import _options as options
 from localmind.cli._output import connect, note, print_json, table
 from localmind.errors import InvalidRequest
 
@@ -60,7 +61,7 @@ class Outcome:
 
 @click.command(name="eval")
 @click.argument("questions", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--folder", type=click.Path(path_type=Path), help="Search only in here.")
+@options.folder("Search only in here.")
 @click.option("--json", "as_json", is_flag=True, help="Print figures and every question's outcome as JSON.")
 def evaluate(questions: Path, folder: Path | None, as_json: bool) -> None:
     """Measure how well search finds the answers to questions of yours.
@@ -70,10 +71,18 @@ def evaluate(questions: Path, folder: Path | None, as_json: bool) -> None:
     null the files do not hold the answer, and nothing should be found. "set" names a group of its own.
 
     \b
-    Printed: hit@1, 5 and 10, nDCG@10, refusals, milliseconds, and which stage lost an answer:
-      keyword  only meaning found it             dense   only keywords found it
-      neither  no stage found it                 fusion  both or one did, and it came behind others
-      floor    it was found and thought too weak rerank  the reranker put it down
+    Printed: hit@1, 5 and 10, nDCG@10, refusals, milliseconds, and which stage
+    lost an answer:
+      keyword  only meaning found it
+      dense    only keywords found it
+      neither  no stage found it
+      fusion   one or both did, and it came behind others
+      floor    it was found and thought too weak
+      rerank   the reranker put it down
+
+    \b
+    echo '{"question": "Who serviced it?", "path": "boiler.md"}' > mine.jsonl
+    localmind eval mine.jsonl
     """
     wanted = read_questions(questions)
     outcomes: list[Outcome] = []

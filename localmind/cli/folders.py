@@ -7,28 +7,30 @@ from typing import Any
 import click
 
 from localmind.clean import clean_line
+from localmind.cli import _complete as complete
+from localmind.cli._groups import Group
 from localmind.cli._output import connect, duration, note, print_json, show_progress, table
 from localmind.counted import counted
 
 FOLLOW_S = 0.5
 
 
-@click.group()
+@click.group(cls=Group)
 def folders() -> None:
     """Choose which folders are watched and indexed.
 
     \b
-    localmind folders add ~/Documents      index it now, follow changes from then on
-    localmind folders add --chats          your own chats with localmind too
-    localmind folders status               what is indexed, what could not be read and why
-    localmind folders why FILE             why a file is, or is not, in the index
-    localmind folders pause                read and embed nothing until `resume`
-    localmind folders purge                remove every trace of deleted files now
+    localmind folders add ~/Documents   index it now, and follow its changes
+    localmind folders add --chats       your own chats with localmind too
+    localmind folders status            what is indexed, what cannot be read
+    localmind folders why FILE          why a file is, or is not, in the index
+    localmind folders pause             read and embed nothing until `resume`
+    localmind folders purge             remove every trace of deleted files
     """
 
 
 @folders.command()
-@click.argument("directory", type=click.Path(path_type=Path), required=False)
+@click.argument("directory", type=click.Path(readable=False, path_type=Path), required=False)  # the daemon says why
 @click.option("--chats", is_flag=True, help="Your own chats with localmind, instead of a folder.")
 def add(directory: Path | None, chats: bool) -> None:
     """Watch a folder and index what is in it.
@@ -101,7 +103,7 @@ def status(as_json: bool, follow: bool) -> None:
 
 
 @folders.command()
-@click.argument("directory", type=click.Path(path_type=Path), required=False)
+@click.argument("directory", type=click.Path(path_type=Path), required=False, shell_complete=complete.folders)
 @click.option("--chats", is_flag=True, help="Your own chats with localmind, instead of a folder.")
 def rm(directory: Path | None, chats: bool) -> None:
     """Stop watching a folder and forget what was read in it. Your files (or chats) stay as they are."""

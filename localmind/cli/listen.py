@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from localmind.clean import clean_line
+from localmind.cli import _options as options
 from localmind.cli._output import connect, note, print_json, table
 from localmind.errors import InvalidRequest
 from localmind.events import Event, Progress
@@ -23,7 +24,7 @@ PATIENCE_S = 20.0
 
 
 @click.command()
-@click.option("--device", help="Microphone, by its name or a part of it; the system's default one without.")
+@click.option("--device", metavar="NAME", help="Microphone, or a part of its name; the system's default one without.")
 @click.option("--devices", "show_devices", is_flag=True, help="List the microphones and stop.")
 @click.option(
     "--from", "file", type=click.Path(path_type=Path), help="Hear this sound file, at its own speed, as if spoken."
@@ -31,9 +32,9 @@ PATIENCE_S = 20.0
 @click.option("--silence", type=click.FloatRange(0.3, 60), default=1.2, show_default=True, help="Seconds that end it.")
 @click.option("--hold", is_flag=True, help="Silence does not end it: press Enter.")
 @click.option("-c", "--continuous", is_flag=True, help="Go on with the next utterance, a line each, until Ctrl-C.")
-@click.option("-l", "--language", help="Language that is spoken, such as en or de; found out without.")
-@click.option("--prompt", help="Names and terms that are likely to come.")
-@click.option("-m", "--model", help="Hear with this model instead of the best installed one.")
+@options.language
+@options.likely
+@options.hearing
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each utterance.")
 def listen(
     device: str | None,

@@ -56,7 +56,7 @@ def page(root: click.Context) -> str:
         lines += _text(command.help or "")
         for parameter in command.get_params(context):
             record = parameter.get_help_record(context)
-            if record is not None and parameter.name != "help":
+            if record is not None and record[1] and parameter.name != "help":
                 lines += [".TP", ".B " + _roff(record[0]), _roff(record[1])]
     for title, rows in (("ENVIRONMENT", VARIABLES), ("FILES", FILES), ("EXIT STATUS", EXITS)):
         lines.append(f".SH {title}")

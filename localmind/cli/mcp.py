@@ -10,9 +10,9 @@ from localmind.paths import Paths
 
 @click.command()
 def mcp() -> None:
-    """Serve search, ask, transcribe and folders to an agent over stdio (MCP).
+    """Serve search, ask and folders to an agent over stdio (MCP).
 
-    The agent starts this command itself. Agents that speak HTTP use the daemon's /mcp instead.
+    Transcribing too. The agent starts this command itself. Agents that speak HTTP use the daemon's /mcp instead.
 
     \b
     {"mcpServers": {"localmind": {"command": "localmind", "args": ["mcp"]}}}

@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 
 from localmind.clean import clean_line
-from localmind.cli._output import connect, note, print_json, show_progress, size, table
+from localmind.cli._output import connect, note, print_json, show_progress, table
+from localmind.counted import size
 from localmind.events import TextDelta
 
 NOTHING = "nothing found in the caches of Hugging Face, Ollama and LM Studio; name a file or a folder"

@@ -2,7 +2,9 @@
 
 import click
 
-from localmind.cli._output import connect, note, print_json, size, table
+from localmind.cli import _complete as complete
+from localmind.cli._output import connect, note, print_json, table
+from localmind.counted import size
 
 
 @click.command()
@@ -27,7 +29,7 @@ def pulls(as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete.pulls)
 def pause(name: str) -> None:
     """Let a download rest. It keeps what it has."""
     with connect() as client:
@@ -36,7 +38,7 @@ def pause(name: str) -> None:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete.pulls)
 def resume(name: str) -> None:
     """Go on with a download that rests."""
     with connect() as client:
@@ -45,7 +47,7 @@ def resume(name: str) -> None:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete.pulls)
 def cancel(name: str) -> None:
     """Stop a download, whoever started it.
 

@@ -7,34 +7,39 @@ from typing import Any
 import click
 
 from localmind.clean import clean_line
-from localmind.cli._output import connect, note, print_json, show_progress, size, table
+from localmind.cli import _complete as complete
+from localmind.cli._groups import Group
+from localmind.cli._output import connect, note, print_json, show_progress, table
 from localmind.cli.model_import import import_
 from localmind.cli.model_pulls import cancel, pause, prune, pulls, resume
 from localmind.cli.models_memory import load, memory, pin, unload
 from localmind.cli.plan import plan
 from localmind.cli.recommend import environment, fetch_best, recommend
+from localmind.counted import size
 from localmind.errors import ModelFileBroken, ModelNotFound
 from localmind.events import Event, Progress, TextDelta
 
 
-@click.group()
+@click.group(cls=Group)
 def models() -> None:
     """List, fetch and remove models.
 
     \b
-    localmind models recommend                 what fits this machine best, and why
-    localmind models plan qwen3:4b --explain   what a model would take here, and why
-    localmind models list                      the catalog, and what is on this machine
-    localmind models pull smollm2:135m         fetch one by its name in the catalog
-    localmind models pull hf.co/ORG/REPO:Q8_0  or any GGUF repository of the Hub
-    localmind models pull --starter            fetch the small set that everything works with
-    localmind models import                    take in what Ollama, LM Studio and others have here
+    localmind models recommend                 what fits this machine, and why
+    localmind models plan qwen3:4b --explain   what it would take here, and why
+    localmind models list                      the catalog, and what is here
+    localmind models pull smollm2:135m         one by its name in the catalog
+    localmind models pull hf.co/ORG/REPO:Q8_0  any GGUF repository of the Hub
+    localmind models pull --starter            the small set that always works
+    localmind models import                    what Ollama and LM Studio have
     """
 
 
 @models.command("list")
 @click.option("--here", is_flag=True, help="Only what is on this machine.")
-@click.option("--for", "use", help="Only models for this: chat, code, fim, tools, embed, rerank, speech, voice.")
+@click.option(
+    "--for", "use", metavar="USE", help="Only for this: chat, code, fim, tools, embed, rerank, speech, voice."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def list_(here: bool, use: str | None, as_json: bool) -> None:
     """List the catalog and what is on this machine."""
@@ -58,12 +63,12 @@ def list_(here: bool, use: str | None, as_json: bool) -> None:
             )
             for m in found
         ]
-        + [(m["name"], m["role"], "-", "-", f"no: asking it leaves this machine for {m['host']}") for m in remote],
+        + [(m["name"], m["role"], "-", "-", _elsewhere(m)) for m in remote],
     )
 
 
 @models.command()
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, shell_complete=complete.models)
 @click.option("--starter", is_flag=True, help="Fetch the starter set: chat, embeddings, speech.")
 @click.option("--recommended", is_flag=True, help="Fetch the chat model that fits this machine best.")
 @click.option("--update", is_flag=True, help="Look for a newer revision of what is here; without NAMES of all of it.")
@@ -104,7 +109,7 @@ def pull(names: tuple[str, ...], starter: bool, recommended: bool, update: bool,
 
 
 @models.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete.models)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def show(name: str, as_json: bool) -> None:
     """Show what is known of a model."""
@@ -130,7 +135,7 @@ def show(name: str, as_json: bool) -> None:
 
 
 @models.command()
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, shell_complete=complete.installed)
 @click.option("--no-repair", is_flag=True, help="Only say what is damaged.")
 def verify(names: tuple[str, ...], no_repair: bool) -> None:
     """Read models' files again, compare them with their sha256, and fetch again what is damaged.
@@ -156,12 +161,17 @@ def verify(names: tuple[str, ...], no_repair: bool) -> None:
 
 
 @models.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete.installed)
 def rm(name: str) -> None:
     """Remove a model's files from this machine."""
     with connect() as client:
         freed = client.delete("/models", name=name)["freed_bytes"]
     note(f"{name} is gone; {size(freed)} freed")
+
+
+def _elsewhere(model: dict[str, Any]) -> str:
+    sees = "; sees images" if model["sees"] else ""
+    return f"no: asking it leaves this machine for {model['host']}{sees}"
 
 
 def _from_hub(model: dict[str, Any]) -> bool:

@@ -4,12 +4,14 @@ from typing import Any
 
 import click
 
-from localmind.cli._output import connect, note, print_json, show_progress, size, table
+from localmind.cli import _complete as complete
+from localmind.cli._output import connect, note, print_json, show_progress, table
+from localmind.counted import size
 from localmind.durations import words
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete.installed)
 @click.option("--keep-alive", metavar="TIME", help="Keep it so long when idle: 10m, 2h, 0 (not at all), -1 (for ever).")
 @click.option("--pin", is_flag=True, help="Never take it out of memory for another model.")
 def load(name: str, keep_alive: str | None, pin: bool) -> None:
@@ -32,7 +34,7 @@ def load(name: str, keep_alive: str | None, pin: bool) -> None:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete.installed)
 def unload(name: str) -> None:
     """Take a model out of memory.
 
@@ -44,7 +46,7 @@ def unload(name: str) -> None:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete.installed)
 @click.option("--off", is_flag=True, help="Lift the pin: others may take its place again.")
 def pin(name: str, off: bool) -> None:
     """Keep a model in memory whatever other models need.

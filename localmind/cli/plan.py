@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from localmind.clean import clean_line
+from localmind.cli import _complete as complete
 from localmind.cli._output import connect, note, print_json, table
 from localmind.errors import InvalidRequest
 
@@ -13,7 +14,7 @@ GIB = 1 << 30
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete.models)
 @click.option("--context", type=click.IntRange(256, 1 << 24), help="Cells of context, instead of as many as sensible.")
 @click.option("--gpu-layers", type=click.IntRange(0), help="Layers on GPUs, instead of as many as fit.")
 @click.option("--kv-type", type=click.Choice(["f16", "q8_0", "q4_0"]), help="How keys and values are stored.")

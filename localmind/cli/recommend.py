@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from localmind.clean import clean_line
-from localmind.cli._output import connect, note, print_json, show_progress, size, table
+from localmind.cli._output import connect, note, print_json, show_progress, table
 from localmind.client.starter import instead_of
+from localmind.counted import size
 from localmind.errors import DownloadFailed, LocalmindError, ModelNotInstalled
 
 PASSED = (
@@ -18,7 +19,7 @@ PASSED = (
 
 
 @click.command()
-@click.option("--for", "use", help="Only for this: chat, code, fim, tools, embed, rerank, speech.")
+@click.option("--for", "use", metavar="USE", help="Only for this: chat, code, fim, tools, embed, rerank, speech.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def recommend(use: str | None, as_json: bool) -> None:
     """Say which models fit this machine best, for what, and why.

@@ -20,7 +20,7 @@ FORMATS = {".mp3": "mp3", ".opus": "opus", ".ogg": "opus", ".aac": "aac", ".flac
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Write a file: mp3, opus, ogg, aac, flac, wav, pcm."
 )
-@click.option("--voice", help="Read with this voice instead of the one from the settings.")
+@click.option("--voice", metavar="NAME", help="Read with this voice instead of the one from the settings.")
 @click.option("--speed", type=click.FloatRange(0.25, 4), default=1.0, show_default=True, help="2 is twice as quick.")
 @click.option("--voices", "show_voices", is_flag=True, help="List the voices that are here and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print that list as JSON.")

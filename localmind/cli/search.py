@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from localmind.clean import clean, clean_line
-from localmind.cli import _complete as complete
+from localmind.cli import _options as options
 from localmind.cli._output import connect, note, print_json
 from localmind.speech import moment
 
@@ -15,11 +15,7 @@ LINES = 4
 
 @click.command()
 @click.argument("query", nargs=-1, required=True)
-@click.option("--folder", type=click.Path(path_type=Path), shell_complete=complete.folders, help="Look only in here.")
-@click.option("-g", "--glob", metavar="PATTERN", help="Only files so named: '*.md', 'notes/**'.")
-@click.option("-t", "--type", "kind", metavar="TYPE", help="Only pdf, markdown, code, mail, … or a suffix (.rs).")
-@click.option("--after", metavar="DATE", help="Only files changed on or after 2026-05-31, 2026-05 or 2026.")
-@click.option("--before", metavar="DATE", help="Only files changed before that date.")
+@options.files("-t", "--type", "kind")
 @click.option("-n", "--limit", type=click.IntRange(1, 100), default=5, show_default=True, help="How many passages.")
 @click.option("--explain", is_flag=True, help="Say what keywords and meaning each found, and how near it came.")
 @click.option("--json", "as_json", is_flag=True, help="Print the passages as JSON.")
@@ -37,9 +33,16 @@ def search(
     """Find passages in your watched folders.
 
     Meaning and keywords count together; a name, a path or a "quoted phrase" makes keywords count more.
+
+    \b
+    localmind search when was the boiler serviced
+    localmind search '"Marek Dudek"' -g '*.md' --after 2026-01
+    localmind search --json pump | jq -r '.passages[].path'
     """
+    if not (wanted := " ".join(query).strip()):
+        raise click.UsageError('What do you want to find? Example: localmind search "boiler serviced"')
     body = {
-        "query": " ".join(query),
+        "query": wanted,
         "limit": limit,
         "folder": str(folder.absolute()) if folder else None,
         "glob": glob,

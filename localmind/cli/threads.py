@@ -9,19 +9,27 @@ import click
 
 from localmind.clean import clean, clean_line
 from localmind.cli import _complete as complete
+from localmind.cli._groups import Group
 from localmind.cli._output import connect, note, print_json, table
 from localmind.cli.search import place_of
 from localmind.errors import LocalmindError
+from localmind.images import Looks
 
 LIMIT = click.IntRange(1, 500)
 NOTHING = "nothing has been asked yet\nhint: localmind ask QUESTION"
 
 
-@click.group()
+@click.group(cls=Group)
 def threads() -> None:
-    """Read again, search, export or delete what was asked and answered.
+    """Read again, search, export or delete what was said.
 
     A thread is named by its id or the beginning of it.
+
+    \b
+    localmind threads list
+    localmind threads search boiler
+    localmind threads show 3f2a
+    localmind threads export 3f2a -o boiler.md
     """
 
 
@@ -42,7 +50,7 @@ def list_(limit: int, as_json: bool) -> None:
 
 
 @threads.command()
-@click.argument("thread", shell_complete=complete.threads)
+@click.argument("thread", type=complete.THREAD)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def show(thread: str, as_json: bool) -> None:
     """Show everything said in a thread, with sources."""
@@ -74,7 +82,7 @@ def search(query: tuple[str, ...], limit: int, as_json: bool) -> None:
 
 
 @threads.command()
-@click.argument("thread", shell_complete=complete.threads)
+@click.argument("thread", type=complete.THREAD)
 @click.option("--json", "as_json", is_flag=True, help="As JSON instead of Markdown.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write into this new file instead of stdout.")
 def export(thread: str, as_json: bool, output: Path | None) -> None:
@@ -94,7 +102,7 @@ def export(thread: str, as_json: bool, output: Path | None) -> None:
 
 
 @threads.command()
-@click.argument("thread", shell_complete=complete.threads)
+@click.argument("thread", type=complete.THREAD)
 @click.argument("title")
 def rename(thread: str, title: str) -> None:
     """Give a thread another title."""
@@ -104,7 +112,7 @@ def rename(thread: str, title: str) -> None:
 
 
 @threads.command()
-@click.argument("thread", shell_complete=complete.threads)
+@click.argument("thread", type=complete.THREAD)
 def rm(thread: str) -> None:
     """Delete a thread for good: no copy stays in the database or its backups."""
     with connect() as client:
@@ -113,11 +121,11 @@ def rm(thread: str) -> None:
 
 
 @click.command()
-@click.option("-q", "--query", help="Only threads in which this was said.")
+@click.option("-q", "--query", metavar="WORDS", help="Only threads in which this was said.")
 @click.option("-n", "--limit", type=LIMIT, default=3, show_default=True, help="How many threads.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def logs(query: str | None, limit: int, as_json: bool) -> None:
-    """Print the last conversations in full, or those that a search finds.
+    """Print the last conversations, or those that a search finds.
 
     \b
     localmind logs                  the last three
@@ -147,6 +155,11 @@ def _print_message(message: dict[str, Any]) -> None:
     mark = ">" if message["role"] == "user" else " "
     for line in clean(message["content"]).splitlines() or [""]:
         click.echo(f"{mark} {line}")
+    for path in message["attachments"]:
+        click.echo(f"{mark} with {clean_line(path)}")
+    for image in message["images"]:
+        looks = Looks(image["media_type"], image["width"], image["height"], image["size"])
+        click.echo(f"{mark} with the image {clean_line(image['name'])}, {looks.words}")
     if message["state"] in ("stopped", "failed"):
         note(f"  ({message['state']}{': ' + clean_line(message['error']) if message['error'] else ''})")
     for source in message["sources"]:

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from localmind.clean import Cleaner, clean_line
+from localmind.cli import _options as options
 from localmind.cli._output import connect, note, show_progress
 from localmind.errors import LocalmindError, row
 from localmind.events import Event
@@ -27,10 +28,10 @@ SUFFIX = {"text": ".txt", "srt": ".srt", "vtt": ".vtt", "json": ".json"}
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("--words", is_flag=True, help="Times of single words, in JSON.")
 @click.option("--times", is_flag=True, help="Put the time in front of each line of text.")
-@click.option("-l", "--language", help="Language that is spoken, such as en or de; found out without.")
+@options.language
 @click.option("--translate", is_flag=True, help="Write English, whatever is spoken.")
-@click.option("--prompt", help="Names and terms that are likely to come.")
-@click.option("-m", "--model", help="Hear with this model instead of the best installed one.")
+@options.likely
+@options.hearing
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write here: a file, or a folder for several.")
 @click.option("--everything", is_flag=True, help="Also give the model what is not speech; it may invent words for it.")
 def transcribe(

@@ -2,6 +2,7 @@
 
 import io
 import json
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +11,21 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from images_made import gif, png
 
-from localmind.cli._answer import Thoughts, closed, code_of
-from localmind.cli._question import attachments, schema_of, text_of
-from localmind.cli.ask import ask
+from localmind.cli._question import attachments, pictures, schema_of, text_of
+from localmind.cli._shown import Thoughts, closed, code_of
+from localmind.cli.ask import ask, has_nothing_to_read
 from localmind.errors import InvalidRequest, LocalmindError
 from localmind.templates import Template
 
 ANSWER = "First.\n\nThen:\n\n```python\nprint('a')\n\nprint('b')\n```\nand\n\n~~~\nx\n~~~\n"
 
 
-class FakeStdin(io.StringIO):
-    def __init__(self, text: str | None) -> None:
-        super().__init__(text or "")
-        self._terminal = text is None
+class FakeStdin(io.TextIOWrapper):
+    def __init__(self, data: str | bytes | None) -> None:
+        super().__init__(io.BytesIO(data.encode() if isinstance(data, str) else data or b""))
+        self._terminal = data is None
 
     def isatty(self) -> bool:
         return self._terminal
@@ -56,6 +58,28 @@ def test_a_dash_among_the_files_is_stdin_and_then_the_words_stand_alone(
     monkeypatch.setattr("sys.stdin", FakeStdin("x" * 1_000_001))
     with pytest.raises(InvalidRequest, match="stdin is larger than 1000 kB"):
         attachments(["-"])
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"\xff\xfe\0", "stdin is not text"),
+        (b"a\0b", "stdin is not text"),
+        (b" \n", "nothing came through stdin"),
+        (b"", "nothing came through stdin"),
+    ],
+)
+def test_what_is_piped_in_and_is_no_text_is_refused(monkeypatch: pytest.MonkeyPatch, data: bytes, said: str):
+    monkeypatch.setattr("sys.stdin", FakeStdin(data))
+    with pytest.raises(InvalidRequest, match=said) as problem:
+        attachments(["-"])
+    assert problem.value.hint
+
+
+def test_a_mark_of_windows_at_the_beginning_and_its_ends_of_lines_are_no_part_of_a_text(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    assert question(monkeypatch, b"\xef\xbb\xbfone\r\ntwo") == "one\ntwo"
 
 
 def test_thoughts_go_to_stderr_cleaned_and_end_before_the_answer(capsys: pytest.CaptureFixture[str]):
@@ -131,6 +155,25 @@ def test_the_first_block_of_code_is_taken_without_its_fence():
     assert code_of("```\n```") == ""
 
 
+class FakeClient:
+    """A daemon without folders, whose thread ends with a question that is so."""
+
+    def __init__(self, **last: Any) -> None:
+        self._last = {"attachments": [], "images": [], "mode": "files"} | last
+
+    def get(self, path: str, **query: Any) -> Any:
+        return {"/folders": {"folders": []}, "/threads/t": {"messages": [self._last]}}[path]
+
+
+def test_without_a_folder_the_model_answers_alone_unless_the_thread_is_about_what_was_attached():
+    going_on = {"question": "And then?", "thread": "t"}
+    assert has_nothing_to_read(FakeClient(), {"question": "When?"})
+    assert has_nothing_to_read(FakeClient(), going_on)
+    assert not has_nothing_to_read(FakeClient(attachments=["/a.md"]), going_on)
+    assert not has_nothing_to_read(FakeClient(mode="attached"), going_on)
+    assert not has_nothing_to_read(FakeClient(), going_on | {"glob": "*.md"})
+
+
 @pytest.mark.parametrize(
     "flags",
     [
@@ -142,6 +185,8 @@ def test_the_first_block_of_code_is_taken_without_its_fence():
         ["--chat", "--folder", "."],
         ["--chat", "--type", "pdf"],
         ["-f", "x", "--after", "2026"],
+        ["-a", "x", "--folder", "."],
+        ["-a", "-", "-f", "-"],
         ["-p", "a", "b"],
     ],
 )
@@ -151,10 +196,28 @@ def test_flags_that_contradict_each_other_are_a_usage_error_before_anything_is_a
     assert result.stderr.count("Error:") == 1
 
 
-def test_an_image_is_refused_with_what_to_do():
-    result = CliRunner().invoke(ask, ["-a", "photo.png", "What is this?"])
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"MZ", "photo.png is no PNG, JPEG, WebP or GIF image"),
+        (png()[:30], "photo.png is cut short"),
+        (b"", "photo.png is empty"),
+    ],
+)
+def test_what_is_no_image_is_refused_before_anything_is_asked(tmp_path: Path, data: bytes, words: str):
+    (tmp_path / "photo.png").write_bytes(data)
+    result = CliRunner().invoke(ask, ["-a", str(tmp_path / "*.png"), "What is this?"])
     assert isinstance(result.exception, InvalidRequest)
-    assert result.exception.hint
+    assert words in result.exception.message
+
+
+def test_images_are_files_patterns_or_stdin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("b.png", "a.png"):
+        (tmp_path / name).write_bytes(png(noise=name.encode()))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(gif())))
+    found = pictures([str(tmp_path / "*.png"), "-"])
+    assert [each["name"] for each in found] == ["stdin", "a.png", "b.png"]
+    assert b64decode(found[0]["data"]) == gif()
 
 
 def test_a_question_can_be_kept_as_a_template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -38,14 +38,7 @@ def test_a_shell_gets_its_script(shell: str):
 
 
 def completed(tmp_path: Path, line: str) -> list[str]:
-    words = line.split(" ")
-    env = {
-        "LOCALMIND_HOME": str(tmp_path),
-        "_LOCALMIND_COMPLETE": "bash_complete",
-        "COMP_WORDS": line,
-        "COMP_CWORD": str(len(words) - 1),
-        "PATH": "",
-    }
+    env = {"LOCALMIND_HOME": str(tmp_path), "_LOCALMIND_COMPLETE": "bash_complete", "COMP_TYPED": line, "PATH": ""}
     command = [sys.executable, "-c", "from localmind.cli import main; main(prog_name='localmind')"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -59,3 +52,33 @@ def test_commands_and_templates_are_completed_and_no_daemon_is_started_for_names
     assert completed(tmp_path, "localmind ask -t b") == ["brief"]
     assert completed(tmp_path, "localmind ask -m s") == []
     assert not (tmp_path / "run").exists()
+
+
+COMPLETES = """
+source "$1"
+localmind() { printf '%s\\n' 'plain,smollm2:135m' 'plain,smollm2:360m' 'plain,/a b/$c' "plain,$COMP_TYPED"; }
+env() { local each; while [[ $1 == *=* ]]; do each="$1"; export "$each"; shift; done; "$@"; }
+COMP_LINE="$2 and more" COMP_POINT=${#2}
+_localmind_completion localmind
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "replies"),
+    [
+        ("localmind ask -m smollm2:1", ["135m", "360m"]),
+        ("localmind ask --model=smollm2:1", ["135m", "360m"]),
+        ("localmind ask -m s", ["smollm2:135m", "smollm2:360m"]),
+    ],
+)
+def test_bash_gets_what_comes_after_a_colon_for_it_takes_words_apart_there(
+    tmp_path: Path, line: str, replies: list[str]
+) -> None:
+    script = tmp_path / "script"
+    script.write_text(CliRunner().invoke(main, ["completion", "bash"]).stdout)
+    done = subprocess.run(
+        ["bash", "--norc", "-c", COMPLETES, "bash", str(script), line], capture_output=True, text=True, timeout=120
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [*replies, r"/a\ b/\$c", line.replace(" ", r"\ ")]

@@ -1,10 +1,11 @@
-"""One daemon for all suites: the starter models, the samples watched, nothing else."""
+"""One daemon for all suites: the starter models, and a folder of one file, so that little is read for an answer."""
 
 import os
+import shutil
 from collections.abc import Iterator
 
 import pytest
-from conftest_e2e import SAMPLES, Home, end, new_home
+from conftest_e2e import SAMPLES, Home, new_home, running
 
 from localmind.models.store import Store
 
@@ -12,18 +13,17 @@ from localmind.models.store import Store
 @pytest.fixture(scope="session")
 def daemon(tmp_path_factory: pytest.TempPathFactory, starter_store: Store) -> Iterator[Home]:
     """Running; LOCALMIND_TEST_COMPAT_PORT names one that is there already instead."""
-    made = new_home(tmp_path_factory.mktemp("compat"), starter_store)
+    place = tmp_path_factory.mktemp("compat")
     if port := os.environ.get("LOCALMIND_TEST_COMPAT_PORT"):
+        made = new_home(place, starter_store)
         made.port = int(port)
         yield made
         return
-    try:
-        made.start()
-        added = made.cli("folders", "add", str(SAMPLES))
-        assert added.returncode == 0, added.stderr
+    watched = place / "samples"
+    watched.mkdir()
+    shutil.copy(SAMPLES / "home" / "boiler.md", watched)
+    with running(place, starter_store, watched) as made:
         yield made
-    finally:
-        end(made)
 
 
 @pytest.fixture(scope="session")

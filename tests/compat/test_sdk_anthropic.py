@@ -1,10 +1,12 @@
 """The official anthropic package: messages, streams, tools, counting, errors."""
 
+from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any
 
 import anthropic
 import pytest
+from images_made import png
 
 MODEL = "smollm2:135m"
 HI: Any = [{"role": "user", "content": "Say hi."}]
@@ -95,8 +97,11 @@ def test_errors_have_their_classes(sdk: anthropic.Anthropic) -> None:
     body: Any = caught.value.body
     assert body["type"] == "error"
     assert body["error"]["type"] == "not_found_error"
-    image: Any = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}
-    with pytest.raises(anthropic.BadRequestError, match="needs a model that sees"):
+    image: Any = {
+        "type": "image",
+        "source": {"type": "base64", "media_type": "image/png", "data": b64encode(png()).decode()},
+    }
+    with pytest.raises(anthropic.BadRequestError, match="cannot see"):
         sdk.messages.create(model=MODEL, max_tokens=1, messages=[{"role": "user", "content": [image]}])
     with pytest.raises(anthropic.BadRequestError, match="messages"):
         sdk.messages.create(model=MODEL, max_tokens=1, messages=[])

@@ -6,6 +6,7 @@ from typing import Any
 
 import ollama
 import pytest
+from images_made import png
 
 MODEL = "smollm2:135m"
 HI = [{"role": "user", "content": "Say hi."}]
@@ -138,7 +139,7 @@ def test_an_unknown_model_is_ollamas_404(sdk: ollama.Client) -> None:
 
 def test_an_image_is_refused_in_words(sdk: ollama.Client) -> None:
     with pytest.raises(ollama.ResponseError, match="cannot see"):
-        sdk.chat(MODEL, [{"role": "user", "content": "What is it?", "images": ["aGk="]}])
+        sdk.chat(MODEL, [{"role": "user", "content": "What is it?", "images": [png()]}])
 
 
 async def test_the_async_client_streams(base: str) -> None:

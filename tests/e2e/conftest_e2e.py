@@ -1,9 +1,10 @@
 """Real daemons on real models, each in a home of its own, driven as a user drives them. Fixtures and what they need."""
 
+import contextlib
+import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
+from ports import reserved_port
 
 from localmind.client import Client
 from localmind.models.store import Store
@@ -24,6 +26,9 @@ PATIENCE_S = 240.0
 """A fence against hangs, not a promise of speed: an answer took 60 s on a host that gave us a tenth of its cores."""
 
 SAMPLES = Path(__file__).parents[2] / "samples"
+
+THREADS = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
+"""Side by side, an engine has one core: two threads that wait for each other are slow where another takes one."""
 
 
 def wait_until(condition: Callable[[], Any], what: str, timeout: float = PATIENCE_S) -> Any:
@@ -49,12 +54,6 @@ def pause(seconds: float) -> None:
     threading.Event().wait(seconds)
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 @dataclass(slots=True)
 class Home:
     """A LOCALMIND_HOME with its port and, while it runs, its daemon."""
@@ -72,7 +71,7 @@ class Home:
         return os.environ | {
             "LOCALMIND_HOME": str(self.directory),
             "LOCALMIND_PORT": str(self.port),
-            "LOCALMIND_THREADS": "2",
+            "LOCALMIND_THREADS": THREADS,
             "NO_COLOR": "1",
         }
 
@@ -128,15 +127,34 @@ class Home:
 
 def new_home(directory: Path, store: Store | None) -> Home:
     """A home with the starter models in it (hard links: no bytes are copied), or with none."""
-    home = Home(directory, free_port())
+    home = Home(directory, reserved_port())
     if store is not None:
         shutil.copytree(store.root, home.paths.models, symlinks=True, copy_function=os.link)
     return home
 
 
 def end(home: Home) -> None:
+    """No daemon of this home is left, whoever started it: a test that broke off leaves none for those after it."""
     if home.daemon is not None and home.daemon.poll() is None:
         home.stop(signal.SIGKILL)
+    with contextlib.suppress(FileNotFoundError):
+        pid = json.loads((home.paths.data / "runtime.json").read_bytes())["pid"]
+        if not gone(pid):
+            home.cli("stop")
+
+
+@contextlib.contextmanager
+def running(directory: Path, store: Store | None, *folders: Path) -> Iterator[Home]:
+    """A home with a store's models and a daemon that runs, with some folders indexed; it is ended whatever happens."""
+    made = new_home(directory, store)
+    try:
+        made.start()
+        for folder in folders:
+            added = made.cli("folders", "add", str(folder))
+            assert added.returncode == 0, added.stderr
+        yield made
+    finally:
+        end(made)
 
 
 @pytest.fixture
@@ -158,22 +176,12 @@ def bare_home(tmp_path: Path) -> Iterator[Home]:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, starter_store: Store) -> Iterator[Home]:
     """A running daemon with the starter models and the samples indexed, shared by the tests of a module."""
-    made = new_home(tmp_path_factory.mktemp("served"), starter_store)
-    try:
-        made.start()
-        added = made.cli("folders", "add", str(SAMPLES))
-        assert added.returncode == 0, added.stderr
+    with running(tmp_path_factory.mktemp("served"), starter_store, SAMPLES) as made:
         yield made
-    finally:
-        end(made)
 
 
 @pytest.fixture(scope="session")
 def strangers(tmp_path_factory: pytest.TempPathFactory, starter_store: Store) -> Iterator[Home]:
     """A daemon as everybody has it, with the models, for all tests of those who must get nothing from it."""
-    made = new_home(tmp_path_factory.mktemp("strangers"), starter_store)
-    try:
-        made.start()
+    with running(tmp_path_factory.mktemp("strangers"), starter_store) as made:
         yield made
-    finally:
-        end(made)

@@ -4,7 +4,6 @@
 are looked for in LOCALMIND_TEST_EDITORS (docs/api-tests.md says how it is made), beside Python, and in PATH.
 """
 
-import functools
 import os
 import re
 import shutil
@@ -26,7 +25,6 @@ def program(name: str) -> Path | None:
     return Path(found) if found else None
 
 
-@functools.cache
 def here(what: str) -> bool:
     """Whether this machine has it. Raises KeyError for what nobody has described."""
     return {"root": _root, "network namespaces": _namespaces, "nvim": _nvim, "emacs": _emacs}.get(
@@ -45,8 +43,9 @@ def _namespaces() -> bool:
     """Another network beside this one can be made, and a wire to it."""
     if not _root() or program("ip") is None:
         return False
-    made = "ip netns add lmtry && ip link add lmtrya type veth peer name lmtryb netns lmtry; found=$?; "
-    undone = "ip link del lmtrya; ip netns del lmtry; exit $found"
+    space, near, far = (f"{name}{os.getpid()}" for name in ("lmtry", "lmtrya", "lmtryb"))
+    made = f"ip netns add {space} && ip link add {near} type veth peer name {far} netns {space}; found=$?; "
+    undone = f"ip link del {near}; ip netns del {space}; exit $found"
     return subprocess.run(["sh", "-c", made + undone], capture_output=True).returncode == 0
 
 

@@ -15,7 +15,7 @@ import pytest
 from conftest_e2e import PATIENCE_S, Home, end, new_home
 from programs import PLACE
 from programs import program as found
-from test_tiny_models import install
+from random_models import install
 
 VIM = """
 set nocompatible
@@ -58,8 +58,9 @@ EMACS = """
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     made = new_home(tmp_path_factory.mktemp("tiny"), None)
     try:
-        install(made, tmp_path_factory.mktemp("files"))
-        made.paths.settings_file.write_text('chat_model = "tiny:llama"\ncontext = 4096\n')
+        kinds = {"tiny:llama": "llama", "tiny:fim": "fim"}
+        settings = 'chat_model = "tiny:llama"\ncontext = 4096\n'
+        install(made, tmp_path_factory.mktemp("files"), kinds, settings, context=4096)
         made.start()
         yield made
     finally:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import psutil
 import pytest
-from conftest_e2e import PATIENCE_S, Home, wait_until
+from conftest_e2e import PATIENCE_S, SAMPLES, Home, gone, wait_until
+from random_models import install
 
 CRASHING = Path(__file__).with_name("daemon_that_crashes.py")
 LONG = {
@@ -24,7 +24,16 @@ LONG = {
     "stream": True,
     "ignore_eos": True,
 }
+MODEL = "tiny:llama"
 SHORT = {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 4}
+
+
+@pytest.fixture
+def babbler(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home whose model is of random weights, for what is the same whatever it says: it loads in a moment."""
+    settings = f'chat_model = "{MODEL}"\ncontext = 512\n'
+    install(home, tmp_path_factory.mktemp("files"), {MODEL: "llama"}, settings)
+    return home
 
 
 def chat(home: Home, body: dict[str, Any]) -> httpx2.Response:
@@ -41,22 +50,23 @@ def engine_pid(home: Home) -> int:
     return int(next(model["pid"] for model in home.status()["models"] if model["pid"]))
 
 
-def test_a_crash_on_the_first_load_is_healed_remembered_and_explained(home: Home) -> None:
-    home.start([sys.executable, "-P", str(CRASHING), str(home.port)])
-    assert chat(home, SHORT).status_code == 200
-    loaded = home.status()["models"][0]
+def test_a_crash_on_the_first_load_is_healed_remembered_and_explained(babbler: Home) -> None:
+    babbler.start([sys.executable, "-P", str(CRASHING), str(babbler.port)])
+    assert chat(babbler, SHORT).status_code == 200
+    loaded = babbler.status()["models"][0]
     assert loaded["plan"]["use_extra_bufts"] is False
-    log = home.paths.log_file.read_text()
-    home.stop()
+    log = babbler.paths.log_file.read_text()
+    babbler.stop()
 
-    home.start([sys.executable, "-P", str(CRASHING), str(home.port)])
-    assert chat(home, SHORT).status_code == 200
-    fresh = home.paths.log_file.read_text().removeprefix(log)
+    babbler.start([sys.executable, "-P", str(CRASHING), str(babbler.port)])
+    assert chat(babbler, SHORT).status_code == 200
+    fresh = babbler.paths.log_file.read_text().removeprefix(log)
     assert "SIGSEGV" not in fresh, "the second load knows better"
-    told = home.cli("doctor").stdout
-    assert "a load of smollm2:135m died with SIGSEGV; localmind stepped down to a load without" in told
+    told = babbler.cli("doctor").stdout
+    assert f"a load of {MODEL} died with SIGSEGV; localmind stepped down to a load without" in told
 
 
+@pytest.mark.alone
 def test_a_killed_engine_costs_one_stream_an_error_and_nothing_else(home: Home) -> None:
     home.start()
     assert chat(home, SHORT).status_code == 200
@@ -80,41 +90,40 @@ def test_a_killed_engine_costs_one_stream_an_error_and_nothing_else(home: Home) 
     assert chat(home, SHORT).status_code == 200, "the next request is answered"
 
 
-def test_three_deaths_quarantine_the_model_and_doctor_says_why(home: Home) -> None:
-    home.start()
+def test_three_deaths_quarantine_the_model_and_doctor_says_why(babbler: Home) -> None:
+    babbler.start()
     for _ in range(3):
-        assert chat(home, SHORT).status_code == 200
-        pid = engine_pid(home)
+        assert chat(babbler, SHORT).status_code == 200
+        pid = engine_pid(babbler)
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda pid=pid: home.status()["models"][0]["pid"] != pid, "the death to be noticed")
-    refused = chat(home, SHORT)
+        wait_until(lambda pid=pid: babbler.status()["models"][0]["pid"] != pid, "the death to be noticed")
+    refused = chat(babbler, SHORT)
     assert refused.status_code == 503
     assert refused.json()["error"]["code"] == "model_quarantined"
-    told = home.cli("doctor")
+    told = babbler.cli("doctor")
     assert told.returncode == 1
     assert "died 3 times in 10 minutes" in told.stdout
 
 
-def test_a_killed_daemon_leaves_no_worker_and_the_next_one_starts(home: Home) -> None:
-    home.start()
-    assert home.cli("folders", "add", str(Path(__file__).parents[2] / "samples" / "home")).returncode == 0
-    assert chat(home, SHORT).status_code == 200
-    workers = [psutil.Process(pid) for pid in home.workers()]
+def test_a_killed_daemon_leaves_no_worker_and_the_next_one_starts(babbler: Home) -> None:
+    babbler.start()
+    assert babbler.cli("folders", "add", str(SAMPLES / "home")).returncode == 0
+    assert chat(babbler, SHORT).status_code == 200
+    workers = babbler.workers()
     assert len(workers) >= 3, "engine, embedder, vector index"
-    home.stop(signal.SIGKILL)
-    _, left = psutil.wait_procs(workers, timeout=10)
-    assert left == []
-    home.start()
-    assert home.cli("search", "boiler").returncode == 0
+    babbler.stop(signal.SIGKILL)
+    wait_until(lambda: all(gone(pid) for pid in workers), "the end of its workers")
+    babbler.start()
+    assert babbler.cli("search", "boiler").returncode == 0
 
 
-def test_a_daemon_whose_home_was_deleted_still_ends(home: Home) -> None:
-    home.start()
-    assert home.cli("folders", "add", str(Path(__file__).parents[2] / "samples" / "home")).returncode == 0
-    shutil.rmtree(home.directory, ignore_errors=True)
-    assert home.daemon is not None
-    home.daemon.send_signal(signal.SIGTERM)
-    assert home.daemon.wait(PATIENCE_S) == 0
+def test_a_daemon_whose_home_was_deleted_still_ends(babbler: Home) -> None:
+    babbler.start()
+    assert babbler.cli("folders", "add", str(SAMPLES / "home")).returncode == 0
+    shutil.rmtree(babbler.directory, ignore_errors=True)
+    assert babbler.daemon is not None
+    babbler.daemon.send_signal(signal.SIGTERM)
+    assert babbler.daemon.wait(PATIENCE_S) == 0
 
 
 def test_sigterm_ends_a_stream_with_a_last_event(home: Home) -> None:

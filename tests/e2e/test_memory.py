@@ -2,57 +2,20 @@
 
 import asyncio
 import contextlib
-import hashlib
 import re
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx2
 import psutil
 import pytest
-import random_gguf
 from conftest_e2e import PATIENCE_S, Home, end, new_home
-
-from localmind import catalog
-from localmind.models.store import Store
+from random_models import install
 
 MODELS = ("a", "b", "c", "d")
 CLIENTS = 12
 LIMIT_MB = 190
 """Two workers with a tiny model each, booked with 80 MiB; not three."""
-
-MODEL = """
-[[model]]
-name = "tiny:{name}"
-role = "chat"
-format = "gguf"
-family = "random"
-licence = "CC0-1.0"
-parameters = 1
-context = 512
-quantisation = "F16"
-files = [{{ name = "{name}.gguf", size = {size}, sha256 = "{sha256}" }}]
-sources = [{{ kind = "wheel", package = "none", version = "1", wheel = "none.whl", size = 1, sha256 = "{sha256}" }}]
-"""
-
-
-def install(home: Home, place: Path) -> None:
-    store = Store(home.paths.models)
-    store.prepare()
-    text = "schema = 1\n"
-    for seed, name in enumerate(MODELS):
-        path = random_gguf.write(place / f"{name}.gguf", "llama", seed=seed)
-        data = path.read_bytes()
-        sha256 = hashlib.sha256(data).hexdigest()
-        shutil.copy(path, store.blob(sha256))
-        text += MODEL.format(name=name, size=len(data), sha256=sha256)
-    home.paths.config.mkdir(parents=True)
-    home.paths.catalog_overlay.write_text(text)
-    known = catalog.load(home.paths)
-    for name in MODELS:
-        store.install(known.find(f"tiny:{name}"), "a test")
 
 
 def engines(home: Home) -> list[int]:
@@ -68,10 +31,8 @@ def engines(home: Home) -> list[int]:
 def tight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     made = new_home(tmp_path_factory.mktemp("tight"), None)
     try:
-        install(made, tmp_path_factory.mktemp("files"))
-        made.paths.settings_file.write_text(
-            f'chat_model = "tiny:a"\ncontext = 2048\nmodels_memory_mb = {LIMIT_MB}\nprefix_ram_mb = 0\n'
-        )
+        settings = f'chat_model = "tiny:a"\ncontext = 2048\nmodels_memory_mb = {LIMIT_MB}\nprefix_ram_mb = 0\n'
+        install(made, tmp_path_factory.mktemp("files"), {f"tiny:{name}": "llama" for name in MODELS}, settings)
         made.start()
         yield made
     finally:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest_e2e import PATIENCE_S, Home, end, free_port, wait_until
+from conftest_e2e import PATIENCE_S, Home, end, wait_until
 from gguf_files import whole_file
 from hub_fakes import FakeHub, running_hub
 from index_fakes import Stall, noise
+from ports import reserved_port
 
 REPO = "Some-Org/Tiny-GGUF"
 NAME = "hf.co/some-org/tiny-gguf:q4_k_m"
@@ -30,7 +31,7 @@ def hub() -> Iterator[FakeHub]:
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    made = Home(tmp_path_factory.mktemp("pulls"), free_port())
+    made = Home(tmp_path_factory.mktemp("pulls"), reserved_port())
     try:
         made.start()
         yield made

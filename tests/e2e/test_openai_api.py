@@ -1,12 +1,15 @@
 """The official openai SDK against our daemon, streaming and not."""
 
 import asyncio
+from base64 import b64encode
 from collections.abc import AsyncIterator
 
 import openai
 import pytest
 from conftest_e2e import Home
+from images_made import png
 
+SEEN = {"url": f"data:image/png;base64,{b64encode(png()).decode()}"}
 LIGHTHOUSE = [{"role": "user", "content": "Tell me a story about a lighthouse keeper."}]
 
 
@@ -117,6 +120,7 @@ async def test_an_unknown_model_is_a_404_that_says_what_to_type(sdk: openai.Asyn
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "wizard", "content": "x"}]}, "wizard"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, "image_url"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": SEEN}]}]}, "cannot see images"),
     ],
 )
 async def test_what_cannot_be_done_is_a_400_that_names_it(

@@ -84,6 +84,38 @@ async def test_a_required_call_is_valid_even_from_a_weak_and_hot_model(
         checked(call.function.name, call.function.arguments)
 
 
+async def test_a_required_call_is_whole_in_few_tokens_and_refused_in_fewer(sdk: openai.AsyncOpenAI) -> None:
+    asked: Any = {"model": "default", "messages": QUESTION, "tools": [WEATHER], "tool_choice": "required"}
+    with pytest.raises(openai.BadRequestError, match=r"max_tokens 3 is less than the \d+ tokens") as refused:
+        await sdk.chat.completions.create(**asked, max_tokens=3)
+    least = int(str(refused.value).split("less than the ")[1].split()[0])
+    answer = await sdk.chat.completions.create(**asked, max_tokens=least, temperature=1.5, seed=3)
+    choice = answer.choices[0]
+    (call,) = choice.message.tool_calls or ()
+    assert call.type == "function"
+    checked(call.function.name, call.function.arguments)
+    assert choice.finish_reason == "length", "the model would have said more"
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens <= least
+
+
+async def test_a_document_is_whole_in_few_tokens_and_says_that_it_was_cut_short(sdk: openai.AsyncOpenAI) -> None:
+    counted = {"type": "object", "properties": {"numbers": {"type": "array", "items": {"type": "integer"}}}}
+    answer = await sdk.chat.completions.create(
+        model="default",
+        messages=[{"role": "user", "content": "Count from 1 to 100: 1, 2, 3, 4, 5, 6, 7, 8 and so on."}],
+        response_format={
+            "type": "json_schema",
+            "json_schema": {"name": "counted", "schema": counted | {"required": ["numbers"]}},
+        },
+        max_tokens=24,
+        temperature=0,
+    )
+    told = json.loads(answer.choices[0].message.content or "")
+    assert len(told["numbers"]) > 2
+    assert answer.choices[0].finish_reason == "length"
+
+
 async def test_a_named_function_is_the_one_that_is_called(sdk: openai.AsyncOpenAI) -> None:
     answer = await sdk.chat.completions.create(
         model="default",

@@ -1,7 +1,5 @@
 """Embedders, rerankers, infill and adapters through a real daemon, on models of random weights."""
 
-import hashlib
-import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,43 +10,12 @@ import psutil
 import pytest
 import random_gguf
 from conftest_e2e import PATIENCE_S, Home, end, gone, new_home, wait_until
+from random_models import install
 
-from localmind import catalog
 from localmind.models.gguf import read_header
-from localmind.models.store import Store
 
-KINDS = {"llama": "chat", "fim": "chat", "embedder": "embed", "reranker": "embed"}
+KINDS = ("llama", "fim", "embedder", "reranker")
 GREEDY = {"prompt": "the water of people", "temperature": 0, "max_tokens": 16, "ignore_eos": True}
-
-MODEL = """
-[[model]]
-name = "tiny:{kind}"
-role = "{role}"
-format = "gguf"
-family = "random"
-licence = "CC0-1.0"
-parameters = 1
-context = 512
-quantisation = "F16"
-files = [{{ name = "{kind}.gguf", size = {size}, sha256 = "{sha256}" }}]
-sources = [{{ kind = "wheel", package = "none", version = "1", wheel = "none.whl", size = 1, sha256 = "{sha256}" }}]
-"""
-
-
-def install(home: Home, place: Path) -> None:
-    store = Store(home.paths.models)
-    store.prepare()
-    text = "schema = 1\n"
-    for kind, role in KINDS.items():
-        data = random_gguf.write(place / f"{kind}.gguf", kind).read_bytes()
-        sha256 = hashlib.sha256(data).hexdigest()
-        shutil.copy(place / f"{kind}.gguf", store.blob(sha256))
-        text += MODEL.format(kind=kind, role=role, size=len(data), sha256=sha256)
-    home.paths.config.mkdir(parents=True)
-    home.paths.catalog_overlay.write_text(text)
-    known = catalog.load(home.paths)
-    for kind in KINDS:
-        store.install(known.find(f"tiny:{kind}"), "a test")
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +23,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     """A daemon with one of each; tiny:llama is the default."""
     made = new_home(tmp_path_factory.mktemp("tiny"), None)
     try:
-        install(made, tmp_path_factory.mktemp("files"))
-        made.paths.settings_file.write_text(
-            'chat_model = "tiny:llama"\nrerank_model = "tiny:reranker"\ncontext = 1024\n'
-        )
+        settings = 'chat_model = "tiny:llama"\nrerank_model = "tiny:reranker"\ncontext = 1024\n'
+        install(made, tmp_path_factory.mktemp("files"), {f"tiny:{kind}": kind for kind in KINDS}, settings)
         made.start()
         yield made
     finally:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest_e2e import Home, end, new_home, wait_until
+from conftest_e2e import PATIENCE_S, Home, running, wait_until
 
 from localmind.client import Client
 from localmind.client.listening import listen
@@ -28,12 +28,8 @@ REPORT = SPEECH / "report.mp3"
 @pytest.fixture(scope="module")
 def spoken(tmp_path_factory: pytest.TempPathFactory, starter_store: Store) -> Any:
     """A running daemon with the starter models, nothing indexed."""
-    made = new_home(tmp_path_factory.mktemp("spoken"), starter_store)
-    try:
-        made.start()
+    with running(tmp_path_factory.mktemp("spoken"), starter_store) as made:
         yield made
-    finally:
-        end(made)
 
 
 def test_transcribe_writes_text_subtitles_and_json_and_says_what_it_cannot_read(spoken: Home, tmp_path: Path) -> None:
@@ -118,8 +114,8 @@ def test_a_recording_in_a_folder_is_found_by_what_is_said_in_it_and_cited_by_tim
     assert spoken.cli("folders", "rm", str(tmp_path)).returncode == 0
 
 
-def test_reading_aloud_without_a_voice_says_how_to_get_one(spoken: Home) -> None:
-    done = spoken.cli("say", "hello", "-o", "/tmp/nothing.mp3")
+def test_reading_aloud_without_a_voice_says_how_to_get_one(spoken: Home, tmp_path: Path) -> None:
+    done = spoken.cli("say", "hello", "-o", str(tmp_path / "nothing.mp3"))
     assert done.returncode == 1
     assert "hint: localmind models pull piper:joe" in done.stderr
 
@@ -158,7 +154,7 @@ def wav_head(size: int) -> bytes:
 
 def upload(home: Home, name: str, data: bytes, *, hang_up: bool = False) -> tuple[int, str] | None:
     """Status and text of a transcription over the unix socket; None for one who goes away after sending."""
-    link, headers = connection(home.paths, 50)
+    link, headers = connection(home.paths, PATIENCE_S)
     head = f'--b\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'
     body = head.encode() + data + b"\r\n--b--\r\n"
     with contextlib.closing(link):
