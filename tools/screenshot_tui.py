@@ -1,9 +1,10 @@
 """Writes docs/tui.svg, the picture of the terminal app in the documentation: a capture of a real terminal.
 
 The app runs in tmux over the daemon of LOCALMIND_HOME, which has to watch samples/ already (`make demo` sees to that).
-Questions are typed as a user types them; what the terminal then shows, colours and all, becomes the picture.
+Questions are typed as a user types them, the last two of them in one thread; what the terminal then shows, colours and
+all, becomes the picture.
 
-    python tools/screenshot_tui.py [--out FILE] [--size 120x34] [QUESTION …]
+    python tools/screenshot_tui.py [--out FILE] [--size 120x30] [QUESTION …]
 """
 
 import argparse
@@ -29,10 +30,14 @@ PATIENCE_S = 240.0
 LEAVING_S = 10.0
 
 QUESTIONS = (
-    "When was the boiler last serviced?",
-    "Where was the swarm found?",
+    "Which bus goes to the guest house in Bohinj?",
+    "How long does the rye bread bake?",
+    "Who builds the hive scale?",
     "What is the licence plate of our car?",
+    "When was the boiler last serviced?",
 )
+TOGETHER = 2
+"""Of them the last ones, which stand in one thread; each of the others begins one."""
 THEME = TerminalTheme((0x17, 0x19, 0x1C), (0xD6, 0xD3, 0xCB), [(0, 0, 0)] * 8)
 """The background and foreground of the dark theme; the app gives every other colour itself."""
 
@@ -128,7 +133,7 @@ class Tmux:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--out", type=Path, default=ROOT / "docs" / "tui.svg")
-    options.add_argument("--size", default="120x34")
+    options.add_argument("--size", default="120x30")
     options.add_argument("questions", nargs="*", default=list(QUESTIONS))
     chosen = options.parse_args()
     width, height = (int(part) for part in chosen.size.split("x"))
@@ -136,8 +141,11 @@ def main() -> None:
     try:
         terminal.start()
         terminal.wait_for("ready")
-        for question in chosen.questions:
+        for number, question in enumerate(chosen.questions, start=1):
             terminal.ask(question)
+            if number <= len(chosen.questions) - TOGETHER:
+                terminal.press("C-n")
+                terminal.wait_for("Ask about what is in")
         svg = terminal.svg()
     finally:
         terminal.close()

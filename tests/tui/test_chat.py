@@ -1,6 +1,8 @@
 """The conversation, with a pilot at the keys and a fake daemon behind."""
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
 from textual.widgets import Static
 from tui_driver import Start
@@ -145,11 +147,44 @@ async def test_a_question_typed_during_an_answer_is_sent_when_that_ends(start: S
         await driver.ask("one")
         driver.type("two")
         await driver.press("enter")
-        assert "Sent when" in driver.notices
+        await driver.until(lambda: "when this answer ends" in str(driver.composer.border_title))
         assert driver.composer.text == "two"
         driver.daemon.say(TextDelta("1"), DONE)
         await driver.until(lambda: len(driver.turns) == 2)
         assert driver.turns[1].question.content == "two"
+        assert driver.composer.text == ""
+
+
+async def test_a_waiting_question_that_is_worded_anew_waits_for_enter_and_loses_no_letter(start: Start) -> None:
+    async with start() as driver:
+        turn = await driver.ask("one")
+        driver.type("two")
+        await driver.press("enter", "s")
+        await driver.until(lambda: "Ask your files" in str(driver.composer.border_title))
+        driver.daemon.say(TextDelta("1"), DONE)
+        await driver.until(lambda: turn.state == "done" and driver.header.state == "ready")
+        assert driver.composer.text == "twos"
+        assert len(driver.turns) == 1
+
+
+async def test_enter_pressed_twice_asks_once_and_what_is_typed_meanwhile_stays(start: Start) -> None:
+    async with start() as driver:
+        begin, let_go = driver.daemon.begin, asyncio.Event()
+
+        async def slow(question: str, **how: Any) -> dict[str, Any]:
+            await let_go.wait()
+            return await begin(question, **how)
+
+        driver.daemon.begin = slow  # type: ignore[method-assign]
+        driver.type("one")
+        await driver.press("enter", "enter")
+        driver.type(" and more")
+        let_go.set()
+        await driver.until(lambda: driver.turns)
+        await driver.until(lambda: driver.composer.text == "and more")
+        driver.daemon.say(TextDelta("1"), DONE)
+        await driver.until(lambda: not driver.chat.answering)
+        assert [turn.question.content for turn in driver.turns] == ["one"]
 
 
 async def test_editing_a_question_asks_again_beside_it_and_both_can_be_seen(start: Start) -> None:
@@ -249,6 +284,26 @@ async def test_sources_are_listed_shown_beside_and_opened_at_their_line(start: S
         assert turn.sources.passages == (passage,)
 
 
+async def test_instructions_and_parameters_can_be_set_before_the_first_question_and_stay(start: Start) -> None:
+    async with start() as driver:
+        for line in ("/system Be brief.", "/set temperature 0.2", "/set max_tokens 1"):
+            driver.composer.put(line)
+            await driver.press("enter")
+            await driver.until(lambda: driver.composer.text == "")
+        driver.composer.put("/set")
+        await driver.press("enter")
+        await driver.until(lambda: "temperature: 0.2\ntop_p: as the model likes\nmax_tokens: 1" in driver.notices)
+        await driver.press("ctrl+t")
+        await driver.ask("Hello?")
+        assert driver.daemon.model.asked[0].sampling.temperature == 0.2
+        assert driver.daemon.model.asked[0].messages[0].content == "Be brief."
+        driver.daemon.say(DONE)
+        await driver.until(lambda: not driver.chat.answering)
+        assert driver.chat.options["system"] == "Be brief."
+        await driver.press("ctrl+n")
+        await driver.until(lambda: not driver.chat.options)
+
+
 async def test_the_mode_decides_whether_files_are_asked_and_is_said_above_the_question(start: Start) -> None:
     async with start() as driver:
         assert driver.composer.border_title == "Ask your files"
@@ -257,6 +312,29 @@ async def test_the_mode_decides_whether_files_are_asked_and_is_said_above_the_qu
         await driver.settled("Hi", TextDelta("Hello"), DONE)
         stored = driver.daemon.threads.get(driver.chat._key).turns[0]
         assert stored.mode == "chat"
+
+
+async def test_after_a_file_the_next_question_is_about_it_until_the_folders_are_asked_for(
+    start: Start, tmp_path: Path
+) -> None:
+    async with start() as driver:
+        (tmp_path / "here" / "note.md").write_text("The boiler was serviced in May.")
+        await driver.settled("When? @note.md", TextDelta("In May."), DONE)
+        assert driver.composer.border_title == "Ask about note.md"
+        await driver.settled("By whom?", TextDelta("x"), DONE)
+        assert driver.composer.border_title == "Ask about note.md"
+        titles = []
+        for _ in range(3):
+            await driver.press("ctrl+t")
+            titles.append(driver.composer.border_title)
+        assert titles == ["Ask your files", "Chat, without your files", "Ask about note.md"]
+        driver.composer.put("/mode files")
+        await driver.press("enter")
+        await driver.until(lambda: driver.composer.border_title == "Ask your files")
+        await driver.settled("And the roof?", TextDelta("y"), DONE)
+        assert driver.composer.border_title == "Ask your files"
+        turns = driver.daemon.threads.get(driver.chat._key).turns
+        assert [turn.mode for turn in turns] == ["files", "attached", "files"]
 
 
 async def test_help_is_for_where_the_focus_is(start: Start) -> None:

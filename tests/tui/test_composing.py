@@ -6,13 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from textual.app import App, ComposeResult
+from textual.theme import BUILTIN_THEMES
 from textual.widgets import TextArea
 
-from localmind_tui.clipboard import tool_for
-from localmind_tui.completion import Completion, complete, folder_completion, pasted_path, reference_to, references
+from localmind.errors import InvalidRequest
+from localmind_tui.clipboard import tools_for
+from localmind_tui.completion import (
+    Completion,
+    complete,
+    folder_completion,
+    pasted_path,
+    reference_to,
+    references,
+    typed_path,
+)
 from localmind_tui.keymap import KEYS
 from localmind_tui.preferences import Preferences
-from localmind_tui.themes import DARK, LIGHT, SIXTEEN, first_theme
+from localmind_tui.themes import DARK, LIGHT, SIXTEEN, SIXTEEN_LIGHT, first_theme, shown_theme
 from localmind_tui.vim import Vim
 from localmind_tui.widgets.stream import FASTEST_S, SHARE, SLOWEST_S, TAIL_LINES, pause, shortened
 from localmind_tui.widgets.turn import code_blocks
@@ -85,14 +95,23 @@ def test_no_text_breaks_completion_or_references(text: str) -> None:
     complete(text, first_line=True, commands=COMMANDS, roots=("/x",), here=Path("/"))
     references(text, ("/x",), Path("/"))
     pasted_path(text)
-    folder_completion(text)
+    folder_completion(text, Path("/nowhere"))
     code_blocks(text)
 
 
 def test_folders_complete_for_the_folder_field(here: Path) -> None:
-    assert folder_completion(f"{here}/no") == f"{here}/notes"
-    assert folder_completion(f"{here}/") is None
-    assert folder_completion("relative") is None
+    assert folder_completion(f"{here}/no", Path("/nowhere")) == f"{here}/notes"
+    assert folder_completion(f"{here}/", here) is None
+    assert folder_completion("no", here) == "notes"
+    assert folder_completion("relative", here) is None
+    assert folder_completion("~nobody-of-that-name/x", here) is None
+
+
+def test_a_typed_path_begins_at_home_or_here_and_a_user_who_is_not_there_is_told(here: Path) -> None:
+    assert typed_path("notes", here) == here / "notes"
+    assert typed_path("~/x", here) == Path.home() / "x"
+    with pytest.raises(InvalidRequest, match="no user ~nobody-of-that-name here"):
+        typed_path("~nobody-of-that-name/x", here)
 
 
 class Editor(App[None]):
@@ -104,7 +123,25 @@ VIM = [
     ("one two three", "0 d w", "two three", "normal"),
     ("one two three", "0 2 d w", "three", "normal"),
     ("one two three", "0 w D", "one ", "normal"),
-    ("one two three", "0 c w", "two three", "insert"),
+    ("one two three", "0 c w", " two three", "insert"),
+    ("a two three", "0 c w", " two three", "insert"),
+    ("one two three", "0 l l c w", "on two three", "insert"),
+    ("one  two", "0 3 l c w", "onetwo", "insert"),
+    ("one two\nthree", "k 0 w d w", "one \nthree", "normal"),
+    ("one two three", "0 f t x", "one wo three", "normal"),
+    ("one two three", "0 f t ; x", "one two hree", "normal"),
+    ("one two three", "0 d t w", "wo three", "normal"),
+    ("one two three", "0 d f w", "o three", "normal"),
+    ("one two three", "$ F t x", "one two hree", "normal"),
+    ("one two three", "$ d T w", "one twe", "normal"),
+    ("one two", "0 f z x", "ne two", "normal"),
+    ("one two three", "0 w l d i w", "one  three", "normal"),
+    ("one two three", "0 w l d a w", "one three", "normal"),
+    ("one two", "0 c i w", " two", "insert"),
+    ("one two", "0 w X", "onetwo", "normal"),
+    ("one\ntwo", "k S", "\ntwo", "insert"),
+    ("one two", "0 2 ~", "ONe two", "normal"),
+    ("one", "Y p", "one\none", "normal"),
     ("one two", "b x", "one wo", "normal"),
     ("one two", "0 e x", "on two", "normal"),
     ("one two", "0 r O", "One two", "normal"),
@@ -119,7 +156,8 @@ VIM = [
     ("one", "O", "\none", "insert"),
     ("one", "0 x P", "one", "normal"),
     ("one two", "0 y w $ p", "one twoone ", "normal"),
-    ("one", "9 9 l x", "one", "normal"),
+    ("one", "9 9 l x", "on", "normal"),
+    ("one two", "0 $ D a !", "one tw", "insert"),
     ("", "d d x p J w b e G", "", "normal"),
 ]
 
@@ -151,7 +189,9 @@ def test_preferences_say_what_is_wrong_and_keep_the_rest(tmp_path: Path) -> None
     assert Preferences.read(tmp_path / "none.toml") == Preferences()
 
 
-@given(st.recursive(st.none() | st.booleans() | st.text(), lambda inner: st.dictionaries(st.text(), inner)))
+@given(
+    st.recursive(st.none() | st.booleans() | st.text(), lambda inner: st.dictionaries(st.text(), inner), max_leaves=8)
+)
 def test_no_table_locks_anybody_out(table: object) -> None:
     found = Preferences.of(table)
     assert set(found.keys) <= {key.id for key in KEYS}
@@ -163,11 +203,24 @@ def test_the_first_theme_is_what_the_terminal_can_show() -> None:
     assert first_theme({"TERM": "linux"}) == SIXTEEN
 
 
-def test_over_ssh_the_far_clipboard_is_left_alone() -> None:
-    which = {"xclip": "/usr/bin/xclip"}.get
-    assert tool_for({"DISPLAY": ":0"}, which) == ("xclip", "-selection", "clipboard")
-    assert tool_for({"DISPLAY": ":0", "SSH_TTY": "/dev/pts/1"}, which) is None
-    assert tool_for({}, which) is None
+def test_a_terminal_of_16_colours_is_shown_no_theme_that_needs_more() -> None:
+    sixteen, many = {"TERM": "linux"}, {"TERM": "xterm-256color"}
+    ansi = next(theme for name, theme in BUILTIN_THEMES.items() if name == SIXTEEN)
+    assert [shown_theme(each, sixteen) for each in (DARK, LIGHT, ansi)] == [SIXTEEN, SIXTEEN_LIGHT, SIXTEEN]
+    assert [shown_theme(each, many) for each in (DARK, LIGHT, ansi)] == [DARK.name, LIGHT.name, SIXTEEN]
+
+
+def test_over_ssh_the_far_clipboard_is_left_alone_but_tmux_hands_on_what_it_is_given() -> None:
+    def which(name: str) -> str | None:
+        return f"/usr/bin/{name}"
+
+    xclip = ("xclip", "-selection", "clipboard")
+    tmux = ("tmux", "load-buffer", "-w", "-")
+    assert tools_for({"DISPLAY": ":0"}, which) == [xclip]
+    assert tools_for({"DISPLAY": ":0", "SSH_TTY": "/dev/pts/1"}, which) == []
+    assert tools_for({"DISPLAY": ":0", "TMUX": "/tmp/tmux-1000/default,1,0"}, which) == [tmux, xclip]
+    assert tools_for({"SSH_TTY": "/dev/pts/1", "TMUX": "/tmp/tmux-1000/default,1,0"}, which) == [tmux]
+    assert tools_for({"DISPLAY": ":0", "TMUX": "gone"}, lambda name: None) == []
 
 
 def test_of_a_long_open_block_the_end_is_drawn() -> None:

@@ -4,8 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from textual.widgets import OptionList
-
 from localmind_tui.app import LocalmindApp
 from localmind_tui.keymap import KEYS, PLACES, bindings
 from localmind_tui.screens.asking import Confirm, Prompt
@@ -16,6 +14,8 @@ from localmind_tui.screens.help import HelpScreen
 from localmind_tui.screens.models import ModelsScreen
 from localmind_tui.screens.threads import ThreadsScreen
 from localmind_tui.widgets.composer import Composer
+from localmind_tui.widgets.folder_field import FolderField
+from localmind_tui.widgets.pictures import PictureLine
 from localmind_tui.widgets.sources import SourcesView
 from localmind_tui.widgets.turn import TurnView
 
@@ -49,25 +49,23 @@ def test_every_key_does_something_where_it_is_bound() -> None:
         "app": (LocalmindApp,),
         "chat": (ChatScreen,),
         "composer": (Composer,),
+        "picture": (PictureLine,),
         "turn": (TurnView,),
         "sources": (SourcesView,),
         "threads": (ThreadsScreen,),
         "models": (ModelsScreen,),
         "folders": (FoldersScreen,),
+        "folder_field": (FolderField,),
         "list": (ModelsScreen, FoldersScreen, HelpScreen),
         "window": (ThreadsScreen, ModelsScreen, FoldersScreen, HelpScreen, FirstRun, Confirm, Prompt),
         "confirm": (Confirm,),
     }
     assert set(places) == set(PLACES)
 
-    def does(kind: type, name: str) -> bool:
-        in_a_list = kind in (ModelsScreen, FoldersScreen) and name == "action_select"
-        return callable(getattr(OptionList if in_a_list else kind, name, None))
-
     idle = [
         f"{key.id}: {kind.__name__} has no {key.action}"
         for key in KEYS
         for kind in places[key.where]
-        if not does(kind, "action_" + key.action.partition("(")[0])
+        if not callable(getattr(kind, "action_" + key.action.partition("(")[0], None))
     ]
     assert idle == []

@@ -6,6 +6,9 @@ from textual.widgets import Input, OptionList
 from tui_driver import Driver, Start
 
 from localmind.events import Done, Passage, Sources, TextDelta
+from localmind_tui.commands import COMMANDS, entries
+from localmind_tui.keymap import KEYS
+from localmind_tui.screens.jumping import Jump
 from localmind_tui.widgets.sidebar import Sidebar
 from localmind_tui.widgets.transcript import Transcript
 
@@ -51,7 +54,7 @@ async def test_the_list_of_threads_comes_and_goes_and_a_click_opens_one(start: S
         await driver.press("ctrl+b")
         await driver.until(lambda: sidebar.display is not shown)
         await driver.press("ctrl+b")
-        await driver.until(lambda: sidebar.display and sidebar.option_count == 2)
+        await driver.until(lambda: sidebar.display and sidebar.list is not None and sidebar.list.option_count == 2)
         await driver.pilot.click(sidebar, offset=(4, 1 + sidebar.threads.index(first)))
         await driver.until(lambda: driver.chat._key == first and "Hives." in driver.turns[0].answer)
 
@@ -79,6 +82,29 @@ async def test_the_palette_finds_a_command_by_its_words_and_runs_it(start: Start
         await driver.until(lambda: driver.chat.mode == "chat" and driver.app.screen is driver.chat)
 
 
+def test_the_palette_has_every_command_and_every_key_of_the_conversation_once_with_the_key_of_the_user() -> None:
+    lines = entries({"folders.open": "f11"})
+    assert [each.command for each in lines if each.command] == list(COMMANDS)
+    assert next(each.key for each in lines if each.text.startswith("folders —")) == "F11"
+    assert next(each.key for each in lines if each.text == "Show or hide the list of threads") == "Ctrl+B"
+    ids = {key.id for key in KEYS}
+    assert {each.key for each in COMMANDS if each.key} <= ids
+    reached = [each.command.key if each.command else each.action.id for each in lines if each.command or each.action]
+    assert len([each for each in reached if each]) == len({each for each in reached if each})
+
+
+async def test_the_palette_runs_what_only_a_key_does(start: Start) -> None:
+    async with start(size=(130, 36)) as driver:
+        assert driver.chat.query_one(Sidebar).display
+        await driver.press("ctrl+p")
+        await driver.until(lambda: isinstance(driver.app.screen, CommandPalette))
+        driver.app.screen.query_one(Input).value = "hide the list of threads"
+        found = driver.app.screen.query_one(CommandList)
+        await driver.until(lambda: found.option_count and "Ctrl+B" in str(found.get_option_at_index(0).prompt))
+        await driver.press("enter")
+        await driver.until(lambda: not driver.chat.query_one(Sidebar).display)
+
+
 async def test_letters_move_in_lists_and_in_help_and_q_closes_them(start: Start) -> None:
     async with start() as driver:
         await driver.press("f3")
@@ -96,3 +122,35 @@ async def test_letters_move_in_lists_and_in_help_and_q_closes_them(start: Start)
         await driver.until(lambda: box.scroll_y == 1)
         await driver.press("q")
         await driver.until(lambda: driver.app.screen is driver.chat)
+
+
+async def test_a_letter_jumps_to_an_answer_its_sources_another_thread_and_the_question(start: Start) -> None:
+    async with start(size=(130, 36)) as driver:
+        await driver.settled("The first one?", TextDelta("Yes."), Sources((SOURCE,)), Done())
+        await driver.press("ctrl+n")
+        turn = await driver.settled("And the second?", TextDelta("No."), Sources((SOURCE,)), Done())
+        await driver.until(lambda: len(driver.chat.query_one(Sidebar).threads) == 2)
+
+        async def jump(letter: str) -> dict[str, tuple[int, int]]:
+            await driver.press("f9")
+            await driver.until(lambda: isinstance(driver.app.screen, Jump))
+            await driver.until(lambda: all(label.region for label in driver.app.screen.query(".letter")))
+            shown = {str(label.render()).strip(): label.region.offset for label in driver.app.screen.query(".letter")}
+            await driver.press(letter)
+            await driver.until(lambda: driver.app.screen is driver.chat)
+            return {name: (at.x, at.y) for name, at in shown.items()}
+
+        shown = await jump("s")
+        assert list(shown) == list("asdfg")  # question, answer, its sources, two threads
+        await driver.until(lambda: turn.has_focus)
+        assert shown["s"] == tuple(turn.region.offset)
+        assert shown["d"] == tuple(turn.sources.region.offset)
+        await jump("d")
+        await driver.until(lambda: turn.sources.has_focus)
+        await jump("a")
+        await driver.until(lambda: driver.composer.has_focus)
+        await jump("1")  # no place of that name
+        assert driver.composer.has_focus
+        assert driver.composer.text == ""
+        await jump("g")
+        await driver.until(lambda: driver.turns and driver.turns[0].question.content == "The first one?")

@@ -50,9 +50,22 @@ async def pictures(driver: Driver, snapshot: SnapshotAssertion) -> None:
         driver.app.theme = theme
         for width, height in SIZES:
             await driver.pilot.resize_terminal(width, height)
-            await driver.pilot.pause()
+            await driver.until(lambda size=(width, height): driver.app.screen.size == size)
+            await at_rest(driver)
             name = f"{width}x{height}-{theme.removeprefix('localmind-')}"
             assert driver.app.export_screenshot() == drawn(name=name)
+
+
+async def at_rest(driver: Driver) -> None:
+    """Until a look and the next one see the same: on a busy host something may still be on its way to the screen."""
+    seen = [""]
+
+    def same() -> bool:
+        seen.append(driver.app.export_screenshot())
+        return seen[-1] == seen[-2]
+
+    await driver.pilot.pause()
+    await driver.until(same)
 
 
 async def talk(driver: Driver) -> None:

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
-from tui_fakes import FakeDaemon
+from images_made import png
+from tui_fakes import FakeDaemon, FakeEyes
 
 from localmind.errors import WorkerDied
 from localmind.events import Done, Passage, Sources, TextDelta
+from localmind.images import Image
 from localmind_tui import plain
 
 
@@ -47,4 +49,23 @@ async def test_asking_searching_and_opening_by_lines(
     assert "\x1b" not in said
     assert lines == ["never"]
     assert daemon.closed
+    await daemon.stop()
+
+
+async def test_an_image_goes_with_the_next_question_and_a_refusal_keeps_it(
+    lines: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "a plan.png").write_bytes(png(3, 2))
+    daemon = FakeDaemon(tmp_path / "threads.db")
+    lines += [f"/image {tmp_path}/a plan.png", f"/image {tmp_path}/none.png", "What is it?"]
+    assert await plain.converse(daemon, folder=None, model=None, thread=None) == 0
+    said = capsys.readouterr().out
+    assert "With the next question: a plan.png, PNG 3×2, " in said
+    assert "none.png is no file" in said
+    assert "smollm2:135m cannot see images" in said
+    daemon.model.outside = FakeEyes()
+    daemon.say(TextDelta("A plan."), Done())
+    lines += [f"/image '{tmp_path}/a plan.png'", "What is it?", "/open 1"]
+    assert await plain.converse(daemon, folder=None, model=None, thread=None) == 0
+    assert daemon.model.asked[0].messages[-1].images == (Image("image/png", png(3, 2)),)
     await daemon.stop()

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 from textual.widgets import Input, OptionList, Static
-from tui_driver import Driver, Start
+from tui_driver import ENVIRON, Driver, Start
 from tui_fakes import STATUS, FakeDaemon
 
 from localmind.errors import DownloadFailed
 from localmind.events import Done, Progress, TextDelta
+from localmind_tui.app import WINDOWS, LocalmindApp
 from localmind_tui.models import embedder_to_fetch, models_of
 from localmind_tui.room import Room
 from localmind_tui.screens.asking import Prompt
@@ -52,15 +53,21 @@ async def test_search_finds_what_was_said_and_goes_to_it(start: Start) -> None:
         await driver.until(lambda: driver.turns[0].has_focus)
 
 
+def long_thread(daemon: FakeDaemon, questions: int) -> str:
+    """A thread with so many questions, all answered."""
+    thread = daemon.threads.create(title="long").id
+    for number in range(questions):
+        answer = daemon.threads.begin(daemon.threads.ask(thread, f"Question {number}").id, model="m")
+        daemon.threads.extend(answer, f"Answer {number}.")
+        daemon.threads.finish(answer)
+    return thread
+
+
 async def test_of_a_long_thread_the_end_is_opened_and_the_rest_comes_when_its_top_is_reached(
     start: Start, tmp_path: Path
 ) -> None:
     daemon = FakeDaemon(tmp_path / "threads.db")
-    thread = daemon.threads.create(title="long").id
-    for number in range(18):
-        answer = daemon.threads.begin(daemon.threads.ask(thread, f"Question {number}").id, model="m")
-        daemon.threads.extend(answer, f"Answer {number}.")
-        daemon.threads.finish(answer)
+    thread = long_thread(daemon, 18)
     async with start(daemon, thread=thread) as driver:
         await driver.until(lambda: driver.turns and driver.turns[-1].question.content == "Question 17")
         view = driver.chat.transcript
@@ -70,6 +77,43 @@ async def test_of_a_long_thread_the_end_is_opened_and_the_rest_comes_when_its_to
             await driver.press("pageup")
             await driver.pilot.pause()
         assert [turn.question.content for turn in driver.turns] == [f"Question {number}" for number in range(18)]
+    await daemon.stop()
+
+
+async def test_a_place_found_in_a_long_thread_can_be_left_both_ways_and_a_new_question_stands_at_its_end(
+    start: Start, tmp_path: Path
+) -> None:
+    daemon = FakeDaemon(tmp_path / "threads.db")
+    thread = long_thread(daemon, 30)
+    found = daemon.threads.search("Question 12")[0].message_id
+    async with start(daemon) as driver:
+        view = driver.chat.transcript
+
+        def shown() -> list[str]:
+            return [turn.question.content for turn in driver.turns]
+
+        await driver.chat.open(thread, around=found)
+        await driver.until(lambda: view.virtual_size.height > view.size.height)
+        assert "Question 12" in shown()
+        assert 0 < view.below < 18
+        assert 0 < view.above < 13
+        while view.below:
+            await driver.press("pagedown")
+            await driver.pilot.pause()
+        assert shown() == [f"Question {number}" for number in range(view.above, 30)]
+        await driver.press("ctrl+up", "g")
+        await driver.until(lambda: driver.turns and driver.turns[0].question.content == "Question 0")
+        await driver.until(lambda: driver.turns[0].has_focus)
+        assert view.below > 0
+        await driver.press("G")
+        await driver.until(lambda: driver.turns and driver.turns[-1].has_focus)
+        assert shown()[-1] == "Question 29"
+        await driver.chat.open(thread, around=found)
+        driver.type("A new one?")
+        await driver.press("i", "enter")
+        await driver.until(lambda: shown()[-2:] == ["Question 29", "A new one?"])
+        daemon.say(Done())
+        await driver.until(lambda: not daemon.running.list() and not driver.chat.answering)
     await daemon.stop()
 
 
@@ -87,18 +131,19 @@ async def test_a_search_without_hits_says_so(start: Start) -> None:
 async def test_threads_are_renamed_exported_and_deleted_from_the_list(start: Start, tmp_path: Path) -> None:
     async with start() as driver:
         thread = said(driver.daemon, "About bees", "Hives.")
+        driver.daemon.now += 60
+        said(driver.daemon, "About wasps", "Nests.")
         await opened(driver, "f2", ThreadsScreen)
-        await driver.press("f6")
+        await driver.press("down", "f6")
         await driver.until(lambda: isinstance(driver.app.screen, Prompt))
         driver.app.screen.query_one(Input).value = "Bees!"
         await driver.press("enter")
         await driver.until(lambda: isinstance(driver.app.screen, ThreadsScreen) and "Bees!" in str(lines(driver)))
         await driver.press("f7")
         await driver.until(lambda: "Written to" in driver.notices)
-        assert (tmp_path / "here" / "bees.md").read_text().startswith("# Bees!")
-        await opened(driver, "f2", ThreadsScreen)
+        assert (tmp_path / "here" / "bees.md").read_text().startswith("# Bees!")  # the mark stayed on it
         await driver.press("f8", "y")
-        await driver.until(lambda: isinstance(driver.app.screen, ThreadsScreen) and not lines(driver))
+        await driver.until(lambda: isinstance(driver.app.screen, ThreadsScreen) and len(lines(driver)) == 1)
         assert thread not in [each.id for each in driver.daemon.threads.recent()]
 
 
@@ -122,7 +167,7 @@ async def test_without_the_daemons_advice_memory_decides(start: Start, tmp_path:
     async with start(daemon) as driver:
         await opened(driver, "f3", ModelsScreen)
         why = driver.app.screen.query_one("#why", Static)
-        await driver.until(lambda: "of memory" in str(why.content))
+        await driver.until(lambda: "It is in memory" in str(why.content))
     await daemon.stop()
 
 
@@ -144,6 +189,36 @@ async def test_a_download_shows_progress_pauses_goes_on_and_ends(start: Start) -
         steps.put_nowait(Done())
         await driver.until(lambda: "qwen3:4b is here." in driver.notices)
         await driver.until(lambda: "✓ qwen3:4b" in str(lines(driver)))
+
+
+async def test_the_mark_stays_on_its_model_when_the_list_is_sorted_anew_and_keys_are_those_it_can_take(
+    start: Start,
+) -> None:
+    async with start() as driver:
+        await opened(driver, "f3", ModelsScreen)
+        screen = driver.app.screen
+        assert isinstance(screen, ModelsScreen)
+
+        def offered() -> set[str]:
+            return {each.binding.description for each in screen.active_bindings.values() if each.enabled}
+
+        await driver.press("j", "j")
+        await driver.until(lambda: screen.marked and screen.marked.name == "giant:70b")
+        assert offered() >= {"use", "download"}
+        assert not offered() & {"pause/go on", "cancel", "remove"}
+        driver.daemon.models[2]["installed"] = True  # by somebody else: it is sorted to the top
+        await driver.until(lambda: "giant:70b" in lines(driver)[0])
+        await driver.until(lambda: screen.marked and screen.marked.name == "giant:70b")
+        await driver.until(lambda: "remove" in offered() and "download" not in offered())
+        await driver.press("j", "j")
+        await driver.until(lambda: screen.marked and screen.marked.name == "qwen3:4b")
+        await driver.press("p")
+        await driver.until(lambda: offered() >= {"pause/go on", "cancel"} and "download" not in offered())
+        await driver.press("G")
+        await driver.until(lambda: screen.marked and screen.marked.name == "all-minilm:l6-v2")
+        assert "use" not in offered()
+        await driver.press("g")
+        await driver.until(lambda: screen.marked and screen.marked.name == "giant:70b")
 
 
 async def test_a_cancelled_download_says_so_and_a_model_can_be_removed(start: Start) -> None:
@@ -176,6 +251,25 @@ async def test_folders_are_added_paused_asked_alone_and_removed(start: Start, tm
         await opened(driver, "f4", FoldersScreen)
         await driver.press("j", "D", "y")
         await driver.until(lambda: isinstance(driver.app.screen, FoldersScreen) and len(lines(driver)) == 1)
+
+
+async def test_a_folder_that_cannot_be_watched_stays_in_its_field_and_tab_takes_what_is_offered(
+    start: Start, tmp_path: Path
+) -> None:
+    (tmp_path / "documents").mkdir()
+    async with start() as driver:
+        await opened(driver, "f4", FoldersScreen)
+        await driver.press("a", *"~nobody-of-that-name/x", "enter")
+        await driver.until(lambda: "no user ~nobody-of-that-name" in driver.notices)
+        field = driver.app.screen.query_one(Input)
+        assert field.value == "~nobody-of-that-name/x"
+        field.value = ""
+        field.insert_text_at_cursor(f"{tmp_path}/doc")
+        await driver.until(lambda: getattr(field, "_suggestion", ""))
+        await driver.press("tab")
+        assert field.value == str(tmp_path / "documents")
+        await driver.press("enter")
+        await driver.until(lambda: len(lines(driver)) == 2 and not field.display)
 
 
 async def download_begun(driver: Driver) -> Static:
@@ -284,3 +378,24 @@ async def test_a_template_asks_for_what_is_missing(start: Start, tmp_path: Path)
         driver.app.screen.query_one(Input).value = "Marek"
         await driver.press("enter")
         await driver.until(lambda: driver.composer.text == "Write to Marek about the boiler, kindly.")
+
+
+async def test_a_window_opened_before_the_first_picture_is_styled(tmp_path: Path) -> None:
+    class FakeHurry(LocalmindApp):
+        """Its user presses F3 before anything is drawn."""
+
+        CSS_PATH = WINDOWS.with_name("app.tcss")
+
+        def on_mount(self) -> None:
+            super().on_mount()
+            assert not self.stylesheet.has_source(str(WINDOWS))
+            self.push_screen(ModelsScreen(self.desk, self.pulling, None))
+            self.styled = self.stylesheet.has_source(str(WINDOWS))
+
+    daemon = FakeDaemon(tmp_path / "threads.db")
+    app = FakeHurry(daemon, environ=ENVIRON, here=tmp_path)
+    async with app.run_test():
+        assert app.styled
+        assert isinstance(app.screen, ModelsScreen)
+        assert app.screen.query_one(OptionList).styles.border_top[0] == ""
+    await daemon.stop()

@@ -16,10 +16,13 @@ from localmind.assistant.running import Question, Running
 from localmind.catalog import ModelSpec
 from localmind.errors import DaemonUnreachable, LocalmindError, NotFound
 from localmind.events import Done, Event, Progress
+from localmind.images import from_base64
 from localmind.knowledge.scope import ANY_FILE, Filters
 from localmind.store.export import as_markdown
+from localmind.store.images import Picture
 from localmind.store.threads import Threads
 from localmind.store.transcript import Attachment, Options, Turn
+from localmind.workers.outside import Outside
 from localmind.workers.request import Request
 
 NOW = 1_800_000_000.0
@@ -91,6 +94,7 @@ class FakeModel:
         self.folders: list[Path | None] = []
         self.steps: asyncio.Queue[Event | LocalmindError] = asyncio.Queue()
         self.open = 0
+        self.outside: Any = Outside(None)
 
     def resolve(self, name: str | None) -> ModelSpec:
         return catalog.bundled()[0]
@@ -116,6 +120,16 @@ class FakeModel:
             self.open -= 1
 
 
+class FakeEyes(Outside):
+    """Lets every model see."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    async def sees(self, spec: ModelSpec) -> bool:
+        return True
+
+
 class FakeDaemon:
     """Implements the app's `Daemon`. While `away` is set, every call fails as if nobody listened."""
 
@@ -126,6 +140,7 @@ class FakeDaemon:
         self.running = Running(self.model, cast(Any, self.model), self.threads)
         self.status_answer: dict[str, Any] = STATUS if status is None else status
         self.models = [dict(model) for model in MODELS]
+        self.remote: list[dict[str, Any]] = []
         self.folders = [
             {**folder, "chunks": 90, "vectors_pending": 0, "errors": [], "problem": None, "watching": "events"}
             for folder in self.status_answer["folders"]
@@ -172,7 +187,7 @@ class FakeDaemon:
         self._reach()
         match path.strip("/").split("/"):
             case ["models"]:
-                return {"models": self.models}
+                return {"models": self.models, "remote": self.remote}
             case ["models", "recommend"] if self.recommended is not None:
                 return self.recommended
             case ["models", "show"] if any(model["name"] == query["name"] for model in self.models):
@@ -189,6 +204,9 @@ class FakeDaemon:
                 return {"hits": msgspec.to_builtins(self.threads.search(query["q"]))}
             case ["threads", name]:
                 return self._transcript(name, query)
+            case ["messages", number, "attachments"]:
+                files = self.threads.turn(int(number)).question.attachments
+                return {"attachments": msgspec.to_builtins(files)}
             case ["messages", number]:
                 return self._begun(self.threads.turn(int(number)))
         raise NotFound(f"there is no GET {path} here")
@@ -215,6 +233,10 @@ class FakeDaemon:
                 self.paused = what == "pause"
                 return {}
         raise NotFound(f"there is no POST {path} here")
+
+    async def content(self, path: str) -> bytes:
+        self._reach()
+        return self.threads.image(path.rpartition("/")[2]).data
 
     async def send(self, path: str, content: bytes) -> None:
         raise NotFound(f"there is no POST {path} here")
@@ -258,7 +280,9 @@ class FakeDaemon:
         folder: str | None = None,
         model: str | None = None,
         attachments: Sequence[Mapping[str, str]] = (),
+        images: Sequence[Mapping[str, str]] = (),
         beside: int | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         self._reach()
         asked = Question(
@@ -267,9 +291,14 @@ class FakeDaemon:
             mode=cast(Any, mode),
             folder=Path(folder) if folder else None,
             attachments=tuple(Attachment(**each) for each in attachments),
+            pictures=tuple(self._picture(**each) for each in images),
             beside=beside,
+            options=Options(**options) if options else None,
         )
         return self._begun(await self.running.ask(asked))
+
+    def _picture(self, name: str, data: str = "", sha256: str = "") -> Picture:
+        return Picture(name, self.threads.image(sha256) if sha256 else from_base64(data, name))
 
     async def follow(self, message_id: int, after: int = 0) -> AsyncIterator[tuple[int, Event]]:
         self._reach()

@@ -13,35 +13,35 @@ import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import work
 from textual.app import App
+from textual.binding import Binding
 from textual.filter import LineFilter
 from textual.screen import Screen
 
 from localmind.errors import LocalmindError
-from localmind.events import Event
 from localmind_tui import format
 from localmind_tui.aloud import Aloud, no_sound
-from localmind_tui.commands import Command, Commands
-from localmind_tui.daemon import Daemon
 from localmind_tui.desk import Desk
-from localmind_tui.editor import Launch
-from localmind_tui.exporting import export
-from localmind_tui.keymap import bindings
+from localmind_tui.keymap import bindings, brief
 from localmind_tui.lending import Lender
-from localmind_tui.preferences import Preferences
-from localmind_tui.pulling import Pulling
-from localmind_tui.room import Room
 from localmind_tui.screens.chat import ChatScreen
 from localmind_tui.state import Memory
-from localmind_tui.themes import OURS, first_theme
-from localmind_tui.widgets.dictation import Listen, Open
+from localmind_tui.themes import OURS, first_theme, shown_theme
+from localmind_tui.wishes import EVERY_S, Wishes
 
 if TYPE_CHECKING:
     from localmind.client import AsyncClient
+    from localmind.events import Event
     from localmind.microphone.capture import Capture
+    from localmind_tui.commands import Commands, Entry
+    from localmind_tui.daemon import Daemon
+    from localmind_tui.editor import Launch
+    from localmind_tui.pulling import Pulling
+    from localmind_tui.room import Room
+    from localmind_tui.widgets.dictation import Listen, Open
 
 TWICE_S = 1.5
 """A second Ctrl+C within this time leaves."""
@@ -50,19 +50,27 @@ TWICE_S = 1.5
 WINDOWS = Path(__file__).with_name("windows.tcss")
 
 
+def _commands() -> "type[Commands]":
+    """What the palette finds, once it is opened."""
+    from localmind_tui.commands import Commands
+
+    return Commands
+
+
 class LocalmindApp(App[None]):
     """`environ`, `launch`, `clock` and `here` are seams for tests; by default the real ones."""
 
     CSS_PATH = "app.tcss"
     TITLE = "localmind"
     BINDINGS = bindings("app")
-    COMMANDS = App.COMMANDS | {Commands}
+    COMMANDS: ClassVar = {_commands}
     COMMAND_PALETTE_BINDING = "f12"  # ours is in the keymap
     NOTIFICATION_TIMEOUT = 4
+    _chosen = False  # the theme
 
     def __init__(
         self,
-        client: Daemon,
+        client: "Daemon",
         *,
         folder: str | None = None,
         model: str | None = None,
@@ -71,18 +79,19 @@ class LocalmindApp(App[None]):
         settings: Path | None = None,
         templates: Path | None = None,
         environ: Mapping[str, str] = os.environ,
-        launch: Callable[[Launch], Awaitable[None]] | None = None,
+        launch: "Callable[[Launch], Awaitable[None]] | None" = None,
         clock: Callable[[], float] = time.time,
-        room: Callable[[], Room] = Room.now,
+        room: "Callable[[], Room]" = lambda: _room(),
         here: Path | None = None,
-        microphone: Open = lambda name: _microphone(name),
+        microphone: "Open" = lambda name: _microphone(name),
         aloud: Aloud | None = None,
     ) -> None:
         super().__init__()
         for theme in OURS:
             self.register_theme(theme)
         self._lender = Lender(self)
-        preferences = Preferences.read(settings) if settings is not None else Preferences()
+        self._wishes = Wishes(settings)
+        preferences = self._wishes.preferences
         self.desk = Desk(
             daemon=client,
             environ=environ,
@@ -96,18 +105,32 @@ class LocalmindApp(App[None]):
             preferences=preferences,
             templates=templates or Path("templates"),
             here=here or Path.cwd(),
+            pasted=(memory or (here or Path.cwd()) / "tui.json").with_name("pasted"),
         )
-        self.pulling = Pulling(client, self._pulled)
+        self._pulling: Pulling | None = None
+        self._register_own_themes()
         remembered = self.desk.memory.now.theme
         wanted = (preferences.theme, remembered, first_theme(environ))
         # Before anything is styled: another theme later means parsing every style sheet and styling all again.
-        self.set_reactive(App.theme, next(name for name in wanted if name in self.available_themes))
+        known = self.available_themes
+        theme = next(known[name] for name in wanted if name in known)
+        self.set_reactive(App.theme, shown_theme(theme, environ))
+        self._chosen = True
         self._variables = self.get_css_variables()
         self.stylesheet.set_variables(self._variables)
         self._chat = ChatScreen(self.desk, folder=folder, model=model, thread=thread)
         self._interrupted_at = 0.0
         self._first_status = True
         self._colourless: LineFilter | None = None
+
+    @property
+    def pulling(self) -> "Pulling":
+        """Downloads, of which most windows see none."""
+        if self._pulling is None:
+            from localmind_tui.pulling import Pulling
+
+            self._pulling = Pulling(self.desk.daemon, self._pulled)
+        return self._pulling
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         if not self.no_color:
@@ -122,15 +145,39 @@ class LocalmindApp(App[None]):
         return self._chat
 
     def on_mount(self) -> None:
-        preferences = self.desk.preferences
-        self.set_keymap(dict(preferences.keys))
-        for problem in preferences.problems:
-            self.notify(problem, severity="warning", markup=False, timeout=10)
-        if preferences.theme and preferences.theme not in self.available_themes:
-            self.notify(f"settings: there is no theme `{preferences.theme}`", severity="warning", markup=False)
+        self.set_keymap(dict(self.desk.preferences.keys))
+        self._tell_wrong_wishes()
+        self.set_interval(EVERY_S, self._look_for_wishes)
         if sys.platform != "win32" and threading.current_thread() is threading.main_thread() and not self.is_headless:
             for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(each, self._signalled, each)
+
+    def _register_own_themes(self) -> None:
+        for theme in self._wishes.themes(self.available_themes):
+            self.register_theme(theme)
+
+    def _tell_wrong_wishes(self) -> None:
+        wanted = self.desk.preferences.theme
+        unknown = [f"settings: there is no theme `{wanted}`"] if wanted and wanted not in self.available_themes else []
+        for problem in [*self._wishes.told(), *unknown]:
+            self.notify(problem, severity="warning", markup=False, timeout=10)
+
+    def _look_for_wishes(self) -> None:
+        """What was saved in the settings or in a theme counts at once."""
+        settings, themes = self._wishes.changed()
+        if themes:
+            self._register_own_themes()
+        before = self.desk.preferences
+        after = self.desk.preferences = self._wishes.preferences
+        if settings:
+            self.set_keymap(dict(after.keys))
+            self._chat.prefer(before, after)
+        if after.theme != before.theme and after.theme in self.available_themes:
+            self.theme = shown_theme(self.available_themes[after.theme], self.desk.environ)
+        if themes:
+            self.mutate_reactive(App.theme)  # by the same name it may have other colours
+        if settings or themes:
+            self._tell_wrong_wishes()
 
     def on_ready(self) -> None:
         self._style_windows()
@@ -143,12 +190,21 @@ class LocalmindApp(App[None]):
         if not self.stylesheet.has_source(str(WINDOWS)):
             self.stylesheet.read(WINDOWS)
 
+    def push_screen(self, *given: Any, **how: Any) -> Any:  # it is overloaded
+        """A key can be quicker than the first picture, and its window must not come unstyled."""
+        self._style_windows()
+        return super().push_screen(*given, **how)
+
     def _signalled(self, number: int) -> None:
         """Leave as by the key: drafts are written and the terminal is given back."""
         if not self._lender.away:
             self.exit()
         elif number != signal.SIGINT:  # that one is Ctrl+C in the editor
             self._lender.end()
+
+    def get_css_variables(self) -> dict[str, str]:
+        """Textual works out those of a theme of its own first, which nobody sees."""
+        return super().get_css_variables() if self._chosen else {}
 
     def refresh_css(self, animate: bool = True) -> None:
         """Textual asks for it at the start, when nothing has changed."""
@@ -160,14 +216,15 @@ class LocalmindApp(App[None]):
     async def on_unmount(self) -> None:
         self.desk.aloud.stop()
         self.desk.memory.save()
-        await self.pulling.close()
+        if self._pulling is not None:
+            await self._pulling.close()
         await self.desk.daemon.close()
 
     def watch_theme(self, theme: str) -> None:
         if self._chat.is_mounted and theme != self.desk.preferences.theme:
             self.desk.memory.now.theme = theme
 
-    def on_conversation_linked(self) -> None:
+    def on_frame_linked(self) -> None:
         """On the very first time, a machine with nothing on it is greeted."""
         if self._first_status:
             self._first_status = False
@@ -182,7 +239,6 @@ class LocalmindApp(App[None]):
             return
         from localmind_tui.screens.first_run import FirstRun
 
-        self._style_windows()
         here = any(model.get("installed") and model.get("role") == "chat" for model in models)
         if not here or not self.desk.link.status.get("folders"):
             chosen = await self.push_screen_wait(FirstRun(self.desk, self.pulling))
@@ -201,6 +257,9 @@ class LocalmindApp(App[None]):
             self.notify(f"{name} is here.", markup=False)
 
     # -- keys
+
+    def get_key_display(self, binding: Binding) -> str:
+        return brief(binding.key)
 
     def action_help(self) -> None:
         from localmind_tui.screens.help import HelpScreen  # windows are loaded when they are first opened
@@ -228,13 +287,6 @@ class LocalmindApp(App[None]):
         wanted = await self.push_screen_wait(ThreadsScreen(self.desk))
         if wanted is None:
             self.desk.link.ask()
-        elif wanted.export:
-            try:
-                thread = (await self.desk.daemon.get(f"/threads/{wanted.thread}", limit=1))["thread"]
-                path = await export(self.desk.daemon, thread, "", self.desk.here)
-                self.notify(f"Written to {path}", markup=False)
-            except LocalmindError as problem:
-                self._chat.complain(problem)
         else:
             await self._chat.open(wanted.thread, around=wanted.message)
 
@@ -283,9 +335,19 @@ class LocalmindApp(App[None]):
         self._chat.remember()
         self.exit()
 
-    def run_command(self, command: Command) -> None:
+    def run_entry(self, entry: "Entry") -> None:
         """From the palette."""
-        self.run_worker(self._chat.run_named(command.name, ""), group="asking")
+        if entry.command is not None:
+            self.run_worker(self._chat.run_from_palette(entry.command), group="asking")
+        elif entry.action is not None:
+            where = self if entry.action.where == "app" else self._chat
+            self.run_worker(self.run_action(entry.action.action, where), group="asking")
+
+
+def _room() -> "Room":
+    from localmind_tui.room import Room
+
+    return Room.now()
 
 
 def _microphone(name: str | None) -> "Capture":
@@ -294,8 +356,8 @@ def _microphone(name: str | None) -> "Capture":
     return open_capture(name)
 
 
-def _listen(client: Daemon) -> Listen:
-    def listen(sound: AsyncIterator[bytes], how: Mapping[str, Any]) -> AsyncGenerator[Event, None]:
+def _listen(client: "Daemon") -> "Listen":
+    def listen(sound: AsyncIterator[bytes], how: Mapping[str, Any]) -> "AsyncGenerator[Event, None]":
         from localmind.client.listening import listen_async
 
         return listen_async(cast("AsyncClient", client), sound, how)  # of which it needs `events` and `send`

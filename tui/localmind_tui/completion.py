@@ -6,13 +6,19 @@ are shown cleaned and inserted as they are.
 
 import os
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from localmind.clean import clean_line
+from localmind.errors import InvalidRequest
+
 LISTED = 4000
 """Entries of one directory that are looked at."""
 OFFERED = 50
+MOST_DROPPED = 20
+TEMPLATE = "/template "
 _AT = re.compile(r"(?:^|(?<=\s))@(\"[^\"\n]*|[^\s\"]*)\Z")
 _REFERENCE = re.compile(r"(?:^|(?<=\s))@(?:\"([^\"\n]+)\"|(\S+))")
 
@@ -56,6 +62,17 @@ def complete(
     return None
 
 
+def templates_like(before: str, directory: Path) -> Completion | None:
+    """For a line that begins with TEMPLATE: the template that is meant."""
+    typed = before[len(TEMPLATE) :]
+    if " " in typed:
+        return None
+    from localmind import templates  # its patterns take 5 ms to compile, which the first picture saves
+
+    found = [Candidate(f"{name} ", name) for name in templates.names(directory) if name.startswith(typed)]
+    return Completion(len(TEMPLATE), tuple(found)) if found else None
+
+
 def references(text: str, roots: Sequence[str], here: Path) -> list[Path]:
     """The files and folders that a question names by `@`, each once. What does not exist is no reference."""
     found: list[Path] = []
@@ -81,6 +98,15 @@ def resolve(typed: str, roots: Sequence[str], here: Path) -> Path | None:
     return None
 
 
+def typed_path(typed: str, here: Path) -> Path:
+    """The place that somebody typed, whether or not it is there, from home or from here. Raises InvalidRequest."""
+    try:
+        return here / Path(typed).expanduser()
+    except RuntimeError as problem:
+        name = typed.partition("/")[0]
+        raise InvalidRequest(f"there is no user {clean_line(name)} here", hint="type the whole path") from problem
+
+
 def pasted_path(text: str) -> Path | None:
     """The file that a terminal pastes when one is dropped on it: a path, quoted, escaped or as an address."""
     line = text.strip()
@@ -99,6 +125,19 @@ def pasted_path(text: str) -> Path | None:
         return path if path is not None and path.exists() else None
     except (OSError, ValueError):
         return None
+
+
+def pasted_paths(text: str) -> list[Path]:
+    """The files of which a terminal pastes the paths when several are dropped; empty when it is any other text."""
+    if (only := pasted_path(text)) is not None:
+        return [only]
+    try:
+        words = shlex.split(text) if len(text) <= 4096 * 4 else []
+    except ValueError:
+        return []
+    found = [pasted_path(word) for word in words[: MOST_DROPPED + 1]]
+    paths = [path for path in found if path is not None]
+    return paths if len(paths) == len(words) and 1 < len(paths) <= MOST_DROPPED else []
 
 
 def reference_to(path: Path) -> str:
@@ -163,16 +202,16 @@ def _entries(place: Path) -> list[tuple[str, bool]]:
     return found
 
 
-def folder_completion(value: str) -> str | None:
+def folder_completion(value: str, here: Path) -> str | None:
     """`value` completed to the first folder that begins like it; None when there is none."""
-    if not value.startswith(("/", "~")) or value.endswith("/"):
+    head, slash, beginning = value.rpartition("/")
+    if not beginning or value == "~":
         return None
-    head, _, beginning = value.rpartition("/")
     try:
-        place = Path(head or "/").expanduser()
-    except RuntimeError:
+        place = typed_path(head + slash, here)
+    except InvalidRequest:
         return None
     for name, is_dir in sorted(_entries(place)):
         if is_dir and name.startswith(beginning) and (beginning.startswith(".") or not name.startswith(".")):
-            return f"{head}/{name}"
+            return f"{head}{slash}{name}"
     return None

@@ -1,9 +1,10 @@
 """What the app needs of the daemon, as a protocol, and nothing about how it is reached."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from localmind.events import Event
+if TYPE_CHECKING:
+    from localmind.events import Event
 
 
 class Daemon(Protocol):
@@ -33,23 +34,28 @@ class Daemon(Protocol):
     async def text(self, path: str, /, **query: Any) -> str:
         """GET of a document."""
 
+    async def content(self, path: str) -> bytes:
+        """GET of bytes as they are."""
+
     async def begin(
         self,
         question: str,
         *,
         thread: str | None = None,
-        mode: str = "files",
+        mode: str | None = None,
         folder: str | None = None,
         model: str | None = None,
         attachments: Sequence[Mapping[str, str]] = (),
+        images: Sequence[Mapping[str, str]] = (),
         beside: int | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Have a question stored and answered; the answer is `messages[-1]`."""
 
-    def follow(self, message_id: int, after: int = 0) -> AsyncIterator[tuple[int, Event]]:
+    def follow(self, message_id: int, after: int = 0) -> "AsyncIterator[tuple[int, Event]]":
         """The events of an answer from a position on, each with its position."""
 
-    def events(self, path: str, body: Mapping[str, Any]) -> AsyncIterator[Event]:
+    def events(self, path: str, body: Mapping[str, Any]) -> "AsyncIterator[Event]":
         """POST of something that takes a while; its events."""
 
     async def close(self) -> None:

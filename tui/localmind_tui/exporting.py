@@ -1,19 +1,21 @@
 """Writing a thread to a file of the user's, beside those that are there already."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from localmind.clean import clean_line
 from localmind.errors import LocalmindError
+from localmind_tui.completion import typed_path
 from localmind_tui.daemon import Daemon
 
 
 async def export(daemon: Daemon, thread: Mapping[str, Any], wanted: str, here: Path) -> Path:
     """Write a thread to a file that is not there yet; `.json` in its name chooses JSON."""
-    name = "".join(each if each.isalnum() else "-" for each in clean_line(str(thread["title"])).lower())
-    path = here / (Path(wanted).expanduser() if wanted else Path(f"{name.strip('-')[:60] or 'thread'}.md"))
+    name = re.sub(r"[\W_]+", "-", clean_line(str(thread["title"])).lower())
+    path = typed_path(wanted, here) if wanted else here / f"{name.strip('-')[:60] or 'thread'}.md"
     form = "json" if path.suffix == ".json" else "markdown"
     text = await daemon.text(f"/threads/{thread['id']}/export", form=form)
     for count in range(1000):

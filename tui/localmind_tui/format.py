@@ -3,18 +3,22 @@
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from localmind.clean import clean_line
 from localmind.counted import counted
+from localmind.counted import size as size
 from localmind.errors import LocalmindError
-from localmind.events import Done, Passage, Progress
-from localmind.messages import Usage
-from localmind.speech import moment
+
+if TYPE_CHECKING:
+    from localmind.events import Done, Passage, Progress
+    from localmind.messages import Usage
 
 
-def place(passage: Passage, roots: Sequence[str]) -> str:
+def place(passage: "Passage", roots: Sequence[str]) -> str:
     """`folder/file:6-10`, `folder/file p. 2` or `folder/talk.mp3 at 12:31`: the path from the watched folder on."""
+    from localmind.speech import moment  # with the types of its events, which the first picture shows nothing of
+
     path = Path(passage.path)
     shown = str(path)
     for root in sorted(roots, key=len, reverse=True):
@@ -31,7 +35,7 @@ def place(passage: Passage, roots: Sequence[str]) -> str:
     return clean_line(f"{shown}:{lines}")
 
 
-def progress(event: Progress) -> str:
+def progress(event: "Progress") -> str:
     """`loading the model 40 %`, or the amounts while the total is unknown."""
     words = clean_line(event.text or event.stage)
     if event.total:
@@ -43,7 +47,7 @@ def progress(event: Progress) -> str:
     return words
 
 
-def costs(done: Done) -> str:
+def costs(done: "Done") -> str:
     """What an answer cost: `96 tokens · 120 tokens/s · first after 0.4 s`, with a word first when it was cut short."""
     parts = []
     if done.finish_reason == "length":
@@ -90,15 +94,6 @@ def model_in_use(status: Mapping[str, Any], wanted: str | None) -> str:
     entries = status.get("models") or ()
     entries = [entry for entry in entries if entry.get("state") == "loaded"] or entries
     return clean_line(wanted or (str(entries[0]["model"]) if entries else "no model loaded"))
-
-
-def size(count: float) -> str:
-    """Bytes for people: 98.4 MB."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
 
 
 def seconds(count: float) -> str:
@@ -162,7 +157,7 @@ def memory(total: int, available: int, status: Mapping[str, Any]) -> str:
     return clean_line(" · ".join(words))
 
 
-def context(usage: Usage, room: int) -> str:
+def context(usage: "Usage", room: int) -> str:
     """`context ▓░░░░░░░ 957 of 8,192`: how much of it the newest answer filled."""
     used = usage.prompt_tokens + usage.completion_tokens
     return f"context {gauge(used / room)} {used:,} of {room:,}" if room else f"{used:,} tokens of context"

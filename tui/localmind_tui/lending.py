@@ -8,12 +8,14 @@ import asyncio
 import subprocess
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual.app import App, SuspendNotSupported
 
 from localmind.errors import LocalmindError
-from localmind_tui.editor import Launch
+
+if TYPE_CHECKING:
+    from localmind_tui.editor import Launch
 
 
 class Lender:
@@ -35,7 +37,7 @@ class Lender:
         if self._program is not None:
             self._program.terminate()
 
-    async def __call__(self, launch: Launch) -> None:
+    async def __call__(self, launch: "Launch") -> None:
         """Run a command, in the terminal or beside it. Raises LocalmindError when it cannot be run."""
         try:
             if not launch.in_terminal:

@@ -6,10 +6,12 @@ longer pauses when that fails, and those who wait for it are woken.
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from localmind.errors import DaemonUnreachable, LocalmindError
-from localmind_tui.daemon import Daemon
+
+if TYPE_CHECKING:
+    from localmind_tui.daemon import Daemon
 
 EVERY_S = 3.0
 PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -18,7 +20,7 @@ PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 class Link:
     """The state of the connection. `changes` yields whenever there is news."""
 
-    def __init__(self, daemon: Daemon) -> None:
+    def __init__(self, daemon: "Daemon") -> None:
         self.daemon = daemon
         self.status: dict[str, Any] = {}
         self.problem: LocalmindError | None = None

@@ -28,6 +28,37 @@ class Model:
     fits: Fits
     why: str
     recommended: bool
+    host: str = ""
+    """Where it runs, when that is not this machine."""
+    sees: bool = False
+
+
+def elsewhere(listed: Sequence[Mapping[str, Any]]) -> list[Model]:
+    """Models of the servers in the settings that can answer. Nothing of them is measured here."""
+    return [
+        Model(
+            name=clean_line(str(data["name"])),
+            role="chat",
+            family="",
+            licence="",
+            description=f"Runs at {clean_line(str(data['host']))}: what you ask it leaves this machine.",
+            size=0,
+            installed=False,
+            loaded=False,
+            fits="yes",
+            why="It sees images." if data.get("sees") else "",
+            recommended=False,
+            host=clean_line(str(data["host"])),
+            sees=bool(data.get("sees")),
+        )
+        for data in listed
+        if data.get("role") == "chat"
+    ]
+
+
+def sentence(words: str) -> str:
+    """With a capital, since it stands on a line of its own."""
+    return words[:1].upper() + words[1:]
 
 
 def models_of(
@@ -71,7 +102,8 @@ def embedder_to_fetch(models: Sequence[Model], machine: Mapping[str, Any]) -> st
 
 def _model(data: Mapping[str, Any], said: Mapping[str, Any] | None, loaded: bool, room: Room) -> Model:
     size = int(data.get("size") or 0)
-    fits, why = _judged(said) if said is not None else _by_memory(size, room)
+    here = bool(data.get("installed"))
+    fits, why = _judged(said) if said is not None else _by_memory(size, room, here=here, loaded=loaded)
     return Model(
         name=clean_line(str(data["name"])),
         role=str(data.get("role") or "chat"),
@@ -79,7 +111,7 @@ def _model(data: Mapping[str, Any], said: Mapping[str, Any] | None, loaded: bool
         licence=clean_line(str(data.get("licence") or "")),
         description=clean_line(str(data.get("description") or "")),
         size=size,
-        installed=bool(data.get("installed")),
+        installed=here,
         loaded=loaded,
         fits=fits,
         why=why,
@@ -97,8 +129,12 @@ def _judged(said: Mapping[str, Any]) -> tuple[Fits, str]:
     return "yes", clean_line("; ".join(word for word in words if word))
 
 
-def _by_memory(size: int, memory: Room) -> tuple[Fits, str]:
+def _by_memory(size: int, memory: Room, *, here: bool, loaded: bool) -> tuple[Fits, str]:
     need = size * OVERHEAD
+    if loaded:
+        return "yes", "it is in memory"
+    if here and need <= memory.available:
+        return "yes", f"takes about {format.size(need)} of memory while it is used"
     words = f"needs about {format.size(need)} of memory"
     if need > memory.total * 0.9:
         return "no", f"{words}; this machine has {format.size(memory.total)}"

@@ -7,19 +7,24 @@ one and keeps its text, and leaving ends none.
 import asyncio
 import contextlib
 import sys
+from pathlib import Path
 from typing import Any
 
 from localmind.clean import Cleaner, clean, clean_line
 from localmind.errors import LocalmindError
 from localmind.events import Done, Failed, Passage, Progress, Sources, TextDelta
 from localmind_tui import format
+from localmind_tui.completion import pasted_path, typed_path
 from localmind_tui.daemon import Daemon
+from localmind_tui.pictures import for_daemon, picture_at, with_picture
+from localmind_tui.state import Picture
 
 HELP = """\
 /new             begin a new thread
 /threads         the threads used last; /open NUMBER goes to one
 /search WORDS    find anything ever said
 /files, /chat    ask your files, or the model alone
+/image PATH      show an image with the next question, to a model that sees
 /again           write another answer to the last question
 /quit            leave (or Ctrl+D)
 Ctrl+C stops an answer and keeps its text. A line that ends with \\ goes on."""
@@ -31,9 +36,10 @@ class Plain:
     def __init__(self, daemon: Daemon, *, folder: str | None, model: str | None, thread: str | None) -> None:
         self._daemon = daemon
         self._folder, self._model, self._thread = folder, model, thread
-        self._mode = "files"
+        self._mode: str | None = None
         self._answer: int | None = None
         self._listed: list[str] = []
+        self._pictures: tuple[Picture, ...] = ()
 
     async def run(self) -> int:
         await self._daemon.ensure()
@@ -67,6 +73,11 @@ class Plain:
                 self._list([hit["thread"] | {"hit": "".join(text for text, _ in hit["snippet"])} for hit in hits])
             case "open":
                 await self._open(rest.strip())
+            case "image":
+                given = rest.strip()
+                picture = await asyncio.to_thread(picture_at, pasted_path(given) or typed_path(given, Path.cwd()))
+                self._pictures = with_picture(self._pictures, picture)
+                say(f"With the next question: {picture.words}")
             case "again":
                 if self._answer is not None:
                     begun = await self._daemon.post(f"/messages/{self._answer}/again", {"model": self._model})
@@ -77,8 +88,15 @@ class Plain:
 
     async def _ask(self, question: str) -> None:
         begun = await self._daemon.begin(
-            question, thread=self._thread, mode=self._mode, folder=self._folder, model=self._model
+            question,
+            thread=self._thread,
+            mode=self._mode,
+            folder=self._folder,
+            model=self._model,
+            images=await asyncio.to_thread(for_daemon, self._pictures),
         )
+        self._pictures = ()
+        self._mode = None if self._mode == "files" else self._mode  # from then on the thread says it
         self._thread = begun["thread"]["id"]
         await self._show(begun["messages"][-1]["id"])
 

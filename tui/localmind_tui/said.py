@@ -8,6 +8,7 @@ import msgspec
 
 from localmind.events import Passage
 from localmind.messages import Timings, Usage
+from localmind_tui.state import Picture
 
 State = Literal["streaming", "done", "stopped", "failed"]
 
@@ -25,6 +26,8 @@ class Said:
     """Ids of its siblings, itself included, oldest first."""
     reasoning: str = ""
     attachments: tuple[str, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    """Images that went with a question."""
     model: str | None = None
     mode: str = "files"
     folder: str | None = None
@@ -42,6 +45,7 @@ class Said:
             **known,
             branches=tuple(data.get("branches") or ()),
             attachments=tuple(data.get("attachments") or ()),
+            pictures=msgspec.convert(data.get("images") or (), tuple[Picture, ...]),
             usage=msgspec.convert(data.get("usage") or {}, Usage),
             timings=msgspec.convert(data.get("timings") or {}, Timings),
             sources=msgspec.convert(data.get("sources") or (), tuple[Passage, ...]),

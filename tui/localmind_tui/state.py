@@ -10,12 +10,37 @@ from pathlib import Path
 
 import msgspec
 
+from localmind.clean import clean_line
 from localmind.errors import LocalmindError
 from localmind.paths import private_dir, write_atomic
 
 HISTORY_KEPT = 500
 DRAFTS_KEPT = 100
 LONGEST_DRAFT = 1_000_000
+LONGEST_PASTES = 4_000_000
+"""Characters of one draft's pastes; they are written with every change of it."""
+PASTED_KEPT = 10
+
+
+class Picture(msgspec.Struct, frozen=True):
+    """An image of a draft or of a question: a file that is read again when it is sent, or one that the daemon has."""
+
+    name: str
+    media_type: str
+    width: int
+    height: int
+    size: int
+    path: str = ""
+    """Where it is read; empty for one that the daemon has."""
+    sha256: str = ""
+    """Of one that the daemon has, from a question that is worded anew."""
+
+    @property
+    def words(self) -> str:
+        """`boiler.png, PNG 640×480, 12.3 kB`."""
+        from localmind.images import Looks
+
+        return clean_line(f"{self.name}, {Looks(self.media_type, self.width, self.height, self.size).words}")
 
 
 class Remembered(msgspec.Struct):
@@ -23,6 +48,10 @@ class Remembered(msgspec.Struct):
 
     drafts: dict[str, str] = {}
     """By thread id; "" is the thread that has not begun."""
+    pictures: dict[str, tuple[Picture, ...]] = {}
+    """Images of those drafts."""
+    pastes: dict[str, tuple[str, ...]] = {}
+    """Long pastes that those drafts name."""
     history: list[str] = []
     """Questions, oldest first."""
     theme: str = ""
@@ -48,6 +77,22 @@ class Memory:
             self.now.drafts[thread] = text[:LONGEST_DRAFT]
         while len(self.now.drafts) > DRAFTS_KEPT:
             del self.now.drafts[next(iter(self.now.drafts))]
+
+    def pictured(self, thread: str, pictures: tuple[Picture, ...]) -> None:
+        """Remember the images that go with what is being typed."""
+        self.now.pictures.pop(thread, None)
+        if pictures:
+            self.now.pictures[thread] = pictures
+        while len(self.now.pictures) > DRAFTS_KEPT:
+            del self.now.pictures[next(iter(self.now.pictures))]
+
+    def pasted(self, thread: str, pastes: tuple[str, ...]) -> None:
+        """Remember the long pastes that go with what is being typed; not those that are too long for it."""
+        self.now.pastes.pop(thread, None)
+        if pastes and sum(len(each) for each in pastes) <= LONGEST_PASTES:
+            self.now.pastes[thread] = pastes
+        while len(self.now.pastes) > PASTED_KEPT:
+            del self.now.pastes[next(iter(self.now.pastes))]
 
     def asked(self, text: str) -> None:
         """Remember a question at the end of the history, once."""

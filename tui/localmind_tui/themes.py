@@ -1,11 +1,12 @@
 """Our two themes, dark and light, and which one a terminal gets when nobody chose."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 
-def _scrollbar(track: str, thumb: str, active: str) -> dict[str, str]:
+def scrollbar(track: str, thumb: str, active: str) -> dict[str, str]:
     """A bar that is hardly there until it is used."""
     return {
         **{f"scrollbar-background{each}": track for each in ("", "-hover", "-active")},
@@ -33,7 +34,7 @@ DARK = Theme(
         "block-cursor-background": "#3b4654",
         "block-cursor-foreground": "#f2efe8",
         "border": "#7aa2c9",
-        **_scrollbar("#17191c", "#33383f", "#7aa2c9"),
+        **scrollbar("#17191c", "#33383f", "#7aa2c9"),
     },
 )
 LIGHT = Theme(
@@ -53,12 +54,26 @@ LIGHT = Theme(
         "block-cursor-background": "#cfdbe8",
         "block-cursor-foreground": "#1c1b19",
         "border": "#2f5f8a",
-        **_scrollbar("#faf8f3", "#d8d2c4", "#2f5f8a"),
+        **scrollbar("#faf8f3", "#d8d2c4", "#2f5f8a"),
     },
 )
-OURS = (DARK, LIGHT)
-SIXTEEN = "ansi-dark"
-"""Textual's theme of the terminal's own 16 colours."""
+SIXTEEN, SIXTEEN_LIGHT = "ansi-dark", "ansi-light"
+"""Textual's themes of the terminal's own 16 colours."""
+
+
+def _marked(name: str, ground: str, words: str) -> Theme:
+    """One of them, with a mark that words of any other colour can be read on."""
+    theme = BUILTIN_THEMES[name]
+    mark = {"block-cursor-background": ground, "block-cursor-foreground": words}
+    return replace(theme, variables=theme.variables | mark)
+
+
+OURS = (
+    DARK,
+    LIGHT,
+    _marked(SIXTEEN, "ansi_blue", "ansi_bright_white"),
+    _marked(SIXTEEN_LIGHT, "ansi_cyan", "ansi_black"),
+)
 
 
 def first_theme(environ: Mapping[str, str]) -> str:
@@ -69,3 +84,10 @@ def first_theme(environ: Mapping[str, str]) -> str:
             return SIXTEEN
     background = environ.get("COLORFGBG", "").rpartition(";")[2]
     return LIGHT.name if background in ("7", "15") else DARK.name
+
+
+def shown_theme(wanted: Theme, environ: Mapping[str, str]) -> str:
+    """The name of the theme that is wanted, or of one of 16 colours where the terminal would make greys of it."""
+    if wanted.ansi or first_theme(environ) != SIXTEEN:
+        return wanted.name
+    return SIXTEEN if wanted.dark else SIXTEEN_LIGHT

@@ -1,7 +1,7 @@
 """The vim mode of the composer: the keys of normal mode as edits of a TextArea. Insert mode is the TextArea itself.
 
-A small, exact part of vi: counts, motions, d c y with motions and doubled, x r s J p P u, i I a A o O. What is
-typed is never sent by it; Enter does that in both modes.
+A small, exact part of vi: counts, motions, f F t T and ; for them, d c y with motions, doubled and on iw and aw,
+x X r s S D C Y J ~ p P u, i I a A o O. What is typed is never sent by it; Enter does that in both modes.
 """
 
 import re
@@ -12,7 +12,8 @@ from textual.widgets import TextArea
 
 Place = tuple[int, int]
 _WORD = re.compile(r"\w+|[^\w\s]+")
-MOTIONS = frozenset("hjklwbe0$^G{}") | {"gg", "left", "right", "up", "down", "home", "end"}
+FINDS = frozenset("fFtT")
+MOTIONS = frozenset("hjklwbe0$^G{};") | {"gg", "left", "right", "up", "down", "home", "end"}
 
 
 @dataclass(slots=True)
@@ -23,7 +24,9 @@ class Vim:
     _count: str = ""
     _operator: str = ""
     _waiting: str = ""
-    """`g` or `r`, which take another key."""
+    """`g`, `r`, one of FINDS, or `i` and `a` behind an operator, which take another key."""
+    _found: str = ""
+    """The last of FINDS and its character."""
     _register: str = field(default="")
     _linewise: bool = False
 
@@ -49,6 +52,9 @@ class Vim:
             self._count += key
         else:
             self._first(key, area)
+        row, column = area.cursor_location
+        if self.mode == "normal" and column > (last := max(len(area.document.get_line(row)) - 1, 0)):
+            area.move_cursor((row, last))  # it stands on a character, never behind the last
         return True
 
     def _redo(self, area: TextArea) -> bool:
@@ -62,6 +68,11 @@ class Vim:
         waiting, self._waiting = self._waiting, ""
         if waiting == "g" and key == "g":
             self._moved("gg", area)
+        elif waiting in FINDS and len(key) == 1:
+            self._found = waiting + key
+            self._moved(";", area)
+        elif waiting in ("i", "a") and key == "w":
+            self._on_word(area, around=waiting == "a")
         elif waiting == "r" and len(key) == 1:
             row, column = area.cursor_location
             if column < len(area.document.get_line(row)):
@@ -72,7 +83,7 @@ class Vim:
             self._reset()
 
     def _first(self, key: str, area: TextArea) -> None:
-        if key in ("g", "r") and not (key == "r" and self._operator):
+        if key == "g" or key in FINDS or (key == "r" and not self._operator) or (key in "ia" and self._operator):
             self._waiting = key
         elif key in ("d", "c", "y") and not self._operator:
             self._operator = key
@@ -105,6 +116,15 @@ class Vim:
             case "x" | "s":
                 self._cut(area, (row, column), (row, min(column + count, len(line))))
                 self.mode = "insert" if key == "s" else self.mode
+            case "X":
+                self._cut(area, (row, max(column - count, 0)), (row, column))
+            case "S" | "Y":
+                self._operator = "c" if key == "S" else "y"
+                self._lines(area)
+            case "~":
+                end = min(column + count, len(line))
+                area.replace(line[column:end].swapcase(), (row, column), (row, end))
+                area.move_cursor((row, end))
             case "D" | "C":
                 self._cut(area, (row, column), (row, len(line)))
                 self.mode = "insert" if key == "C" else self.mode
@@ -146,11 +166,28 @@ class Vim:
             area.move_cursor((min(row, area.document.line_count - 1), 0))
         self._reset()
 
+    def _on_word(self, area: TextArea, *, around: bool) -> None:
+        """d, c or y of the word under the cursor, with the blanks behind it."""
+        row, column = area.cursor_location
+        line = area.document.get_line(row)
+        for found in re.finditer(r"\w+|[^\w\s]+|\s+", line):
+            if found.start() <= column < found.end():
+                end = found.end()
+                if around and not found[0].isspace():
+                    end += len(line[end:]) - len(line[end:].lstrip())
+                self._change(area, (row, found.start()), (row, end))
+                break
+        self._reset()
+
     def _moved(self, key: str, area: TextArea) -> None:
         start = area.cursor_location
+        if key == "w" and self._operator == "c":
+            key = _as_vi_changes(area)
         place = start
         for _ in range(min(int(self._count or 1), 10_000)):
-            place = _motion(key, place, area, bool(self._count))
+            place = _motion(key, place, area, bool(self._count)) if key != ";" else self._find(place, area)
+        if key == "w" and self._operator and place[0] > start[0]:
+            place = start[0], len(area.document.get_line(start[0]))  # the line's end is not deleted with its last word
         operator = self._operator
         self._reset()
         if not operator:
@@ -163,17 +200,45 @@ class Vim:
             self._lines(area)
             return
         first_place, last_place = sorted((start, place))
-        if key == "e":
+        if key == "e" or (key == ";" and self._found[:1] in ("f", "t") and place != start):
             last_place = (last_place[0], last_place[1] + 1)
-        self._register, self._linewise = area.get_text_range(first_place, last_place), False
-        if operator != "y":
-            area.delete(first_place, last_place)
-        area.move_cursor(first_place)
-        self.mode = "insert" if operator == "c" else self.mode
+        self._operator = operator
+        self._change(area, first_place, last_place)
+        self._reset()
+
+    def _change(self, area: TextArea, first: Place, last: Place) -> None:
+        """d, c or y of a range."""
+        self._register, self._linewise = area.get_text_range(first, last), False
+        if self._operator != "y":
+            area.delete(first, last)
+        area.move_cursor(first)
+        self.mode = "insert" if self._operator == "c" else self.mode
+
+    def _find(self, place: Place, area: TextArea) -> Place:
+        """Where the character that is looked for stands in the line, or before it; where we are when it does not."""
+        row, column = place
+        line, (how, wanted) = area.document.get_line(row), (self._found[:1], self._found[1:])
+        if not wanted:
+            return place
+        if how in "ft":
+            at = line.find(wanted, column + 1 + (how == "t"))
+            return place if at < 0 else (row, at - (how == "t"))
+        at = line.rfind(wanted, 0, max(column - (how == "T"), 0))
+        return place if at < 0 else (row, at + (how == "T"))
 
     def _cut(self, area: TextArea, start: Place, end: Place) -> None:
         self._register, self._linewise = area.get_text_range(start, end), False
         area.delete(start, end)
+
+
+def _as_vi_changes(area: TextArea) -> str:
+    """`cw` on a word ends with the word, as `ce` does; in blanks it goes to the next word."""
+    row, column = area.cursor_location
+    line = area.document.get_line(row)
+    if column >= len(line) or line[column].isspace():
+        return "w"
+    alone = not any(found.start() <= column < found.end() - 1 for found in _WORD.finditer(line))
+    return "right" if alone else "e"  # from the last letter of a word `e` would go to the end of the next
 
 
 def _motion(key: str, place: Place, area: TextArea, counted: bool) -> Place:

@@ -44,7 +44,8 @@ class Prompt(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as box:
             box.border_title = self._title
-            yield Input(self._value, placeholder=self._placeholder)
+            yield Input(self._value, placeholder=self._placeholder, select_on_focus=False)
+            yield Static("Enter  take it     Esc  leave it", classes="choices", markup=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()

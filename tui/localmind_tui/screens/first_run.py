@@ -5,26 +5,24 @@ chosen, since both take their time.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Button, Input, Static
+from textual.widgets import Button, Static
 
 from localmind.clean import clean_line
 from localmind.client.starter import instead_of
 from localmind.counted import counted
-from localmind.errors import DaemonUnreachable, LocalmindError
-from localmind.events import Failed
+from localmind.errors import LocalmindError
 from localmind_tui import format
 from localmind_tui.desk import Desk
 from localmind_tui.keymap import bindings
-from localmind_tui.models import Model, best, embedder_to_fetch, models_of
+from localmind_tui.models import Model, best, embedder_to_fetch, models_of, sentence
 from localmind_tui.pulling import Pulling
-from localmind_tui.screens.folders import FolderSuggester
+from localmind_tui.widgets.folder_field import FolderField
 
 EVERY_S = 0.4
 GREETING = (
@@ -59,7 +57,8 @@ class FirstRun(ModalScreen[str | None]):
             yield Button("Download it", id="pull", compact=True)
             yield Static("2  A folder", classes="step", markup=False)
             yield Static("Its documents can be asked about; answers name their places.", id="told", markup=False)
-            yield Input(placeholder="For example ~/Documents; Enter adds it", suggester=FolderSuggester(), compact=True)
+            what = "For example ~/Documents; Enter adds it"
+            yield FolderField(self._desk.daemon, self._desk.here, what, compact=True)
             yield Static(id="added", markup=False)
             yield Button("Begin", id="begin", compact=True, variant="primary")
             yield Static("Esc skips. F3 and F4 do the same later.", classes="choices", markup=False)
@@ -114,13 +113,13 @@ class FirstRun(ModalScreen[str | None]):
             return
         step = self._pulling.steps.get(now.name)
         if now.installed:
-            words.update(f"{self._instead}✓ {now.name} is here.\n{now.why}")
+            words.update(f"{self._instead}✓ {now.name} is here.\n{sentence(now.why)}")
         elif step is not None:
             words.update(f"{self._instead}{now.name}  {format.download(step)}")
         elif (problem := self._pulling.problems.get(now.name)) is not None:
             words.update(format.failure(problem))
         else:
-            words.update(f"{now.name}, {format.size(now.size)}: {now.description}\n{now.why}")
+            words.update(f"{now.name}, {format.size(now.size)}: {now.description}\n{sentence(now.why)}")
         if self._embedder is not None and (unread := self._pulling.problems.get(self._embedder)) is not None:
             words.update(f"{words.content}\n{self._embedder}, which finds by meaning: {clean_line(unread.message)}")
         button.display = not now.installed and step is None
@@ -139,31 +138,17 @@ class FirstRun(ModalScreen[str | None]):
             self._pulling.start(self._model.name)
             if self._embedder is not None:  # without it folders are found by words alone
                 self._pulling.start(self._embedder)
-            self.query_one(Input).focus()
+            self.query_one(FolderField).focus()
             self._look()
 
     @on(Button.Pressed, "#begin")
     def _begin(self) -> None:
         self.dismiss(self._model.name if self._model is not None and (self._model.installed or self._asked) else None)
 
-    @on(Input.Submitted)
-    def _submitted(self, event: Input.Submitted) -> None:
-        event.stop()
-        if event.value.strip():
-            self._add(str(Path(event.value.strip()).expanduser().absolute()))
-            event.input.value = ""
+    @on(FolderField.Finished)
+    def _finished(self) -> None:
         self.query_one("#begin", Button).focus()
-
-    @work(group="add")
-    async def _add(self, path: str) -> None:
-        try:
-            async for event in self._desk.daemon.events("/folders", {"path": path}):
-                if isinstance(event, Failed):
-                    raise event.exception()
-        except DaemonUnreachable:
-            return
-        except LocalmindError as problem:
-            self.notify(format.failure(problem), severity="error", markup=False, timeout=8)
+        self._look()
 
     def action_leave(self) -> None:
         self.dismiss(None)

@@ -1,7 +1,6 @@
 """F4: the watched folders, how far each is, what could not be read; adding, pausing and removing them."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 from textual import on, work
@@ -9,33 +8,21 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.suggester import Suggester
-from textual.widgets import Input, OptionList, Static
+from textual.widgets import OptionList, Static
 
 from localmind.clean import clean, clean_line
 from localmind.counted import counted
-from localmind.errors import DaemonUnreachable, LocalmindError
-from localmind.events import Failed
+from localmind.errors import LocalmindError
 from localmind_tui import format
-from localmind_tui.completion import folder_completion
 from localmind_tui.desk import Desk
 from localmind_tui.keymap import bindings
 from localmind_tui.screens.asking import Confirm
 from localmind_tui.screens.listed import Listed
+from localmind_tui.widgets.folder_field import FolderField
 from localmind_tui.widgets.keys import KeyLine
 
 EVERY_S = 0.7
 PROBLEMS_SHOWN = 4
-
-
-class FolderSuggester(Suggester):
-    """Completes the last part of a path by the folders that are there."""
-
-    def __init__(self) -> None:
-        super().__init__(use_cache=False, case_sensitive=True)
-
-    async def get_suggestion(self, value: str) -> str | None:
-        return folder_completion(value)
 
 
 class FoldersScreen(Listed[Mapping[str, Any], str]):
@@ -56,11 +43,11 @@ class FoldersScreen(Listed[Mapping[str, Any], str]):
             yield OptionList(markup=False)
             yield Static(classes="empty", markup=False)
             yield Static(id="why", markup=False)
-            yield Input(placeholder="Folder to watch, for example ~/Documents", suggester=FolderSuggester())
+            yield FolderField(self._desk.daemon, self._desk.here, "Folder to watch, for example ~/Documents")
             yield KeyLine()
 
     def on_mount(self) -> None:
-        self.query_one(Input).display = False
+        self.query_one(FolderField).display = False
         self.look()
         self.set_interval(EVERY_S, self.look)
 
@@ -81,7 +68,7 @@ class FoldersScreen(Listed[Mapping[str, Any], str]):
         listed = self.query_one(OptionList)
         listed.display = bool(folders)
         changed = self.show(folders, [self._line(folder) for folder in folders])
-        if changed and folders and not self.query_one(Input).display:
+        if changed and folders and not self.query_one(FolderField).display:
             listed.focus()
         empty = self.query_one(".empty", Static)
         empty.display = not folders
@@ -97,14 +84,27 @@ class FoldersScreen(Listed[Mapping[str, Any], str]):
         path = clean_line(str(folder["path"]))
         return Content.assemble(f"{mark} {path}", (amount, "$foreground-muted"), (f"  {state}", style))
 
+    def same(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+        return bool(one["path"] == other["path"])
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """While a folder is typed, Enter is the field's; what concerns the marked one needs one."""
+        typing = any(field.display for field in self.query(FolderField))
+        if action in ("choose", "remove", "add", "pause"):
+            return not typing and (action in ("add", "pause") or self.marked is not None)
+        return True
+
     def explain(self) -> None:
         folder = self.marked
         lines = []
         if folder is not None:
             if folder.get("problem"):
                 lines.append(str(folder["problem"]))
-            watching = str(folder.get("watching") or "")
-            lines += [f"watched by {watching}"] if watching else []
+            how, _, why = str(folder.get("watching") or "").partition(": ")
+            if how == "events":
+                lines.append("What changes in it is read at once.")
+            elif how:
+                lines.append(f"What changes in it is read every few minutes: {why}")
             errors = folder.get("errors") or ()
             lines += [f"not read: {path}: {reason}" for path, reason in errors[:PROBLEMS_SHOWN]]
             if len(errors) > PROBLEMS_SHOWN:
@@ -116,30 +116,15 @@ class FoldersScreen(Listed[Mapping[str, Any], str]):
         self.dismiss("" if path == self._only else path)
 
     def action_add(self) -> None:
-        box = self.query_one(Input)
+        box = self.query_one(FolderField)
         box.display = True
         box.focus()
 
-    @on(Input.Submitted)
-    def _submitted(self, event: Input.Submitted) -> None:
-        event.stop()
-        if event.value.strip():
-            self._add(str(Path(event.value.strip()).expanduser().absolute()))
-        event.input.value = ""
-        event.input.display = False
+    @on(FolderField.Finished)
+    def _finished(self) -> None:
+        self.query_one(FolderField).display = False
         self.query_one(OptionList).focus()
-
-    @work(group="add")
-    async def _add(self, path: str) -> None:
-        """The daemon indexes it whether or not anybody reads on; the list shows how far it is."""
-        try:
-            async for event in self._desk.daemon.events("/folders", {"path": path}):
-                if isinstance(event, Failed):
-                    raise event.exception()
-        except DaemonUnreachable:
-            return  # the list says so
-        except LocalmindError as problem:
-            self.complain(problem)
+        self.look()
 
     @work(group="change")
     async def action_pause(self) -> None:
@@ -155,7 +140,7 @@ class FoldersScreen(Listed[Mapping[str, Any], str]):
             await self.attempt(self._desk.daemon.delete("/folders", path=str(folder["path"])))
 
     def action_leave(self) -> None:
-        box = self.query_one(Input)
+        box = self.query_one(FolderField)
         if box.display:
             box.display = False
             self.query_one(OptionList).focus()

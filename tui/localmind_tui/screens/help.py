@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
@@ -20,14 +21,18 @@ ABOUT = {
     ),
     "composer": (
         "Enter sends. @ names a file or folder that the question is about; / is a command. "
-        "A long paste, or a file dropped on the window, goes along as a file."
+        "A long paste, or a file dropped on the window, goes along as a file. An image goes as what it is, to a model "
+        "that sees: drop it, paste its path, or /image PATH. Shift+Tab goes to those above the question."
     ),
+    "picture": "An image that goes with the question. Delete takes it away; the file stays where it is.",
     "turn": "A question and its answer. Editing and writing again keep what was there, as a branch: ‹ 1/2 ›.",
     "sources": "The passages that the answer was made from.",
     "threads": "Everything ever said on this machine, until you delete it. Words are searched as you type.",
     "models": "A star marks what this machine runs best. Downloads go on when you close this window.",
     "folders": "Only what you add here is ever read; keys, secrets and what .gitignore names are left out.",
 }
+KEYS_WIDE = 18
+IDS_WIDE = max(len(key.id) for key in KEYS)
 ADVICE = 'Another key for anything: in settings.toml, [tui.keys], a line such as "answer.stop" = "ctrl+x".'
 
 
@@ -51,17 +56,25 @@ class HelpScreen(ModalScreen[None]):
     def action_mark(self, step: int) -> None:
         self.query_one("#help").scroll_relative(y=step, animate=False)
 
+    def action_mark_end(self, which: int) -> None:
+        if which < 0:
+            self.query_one("#help").scroll_home(animate=False)
+        else:
+            self.query_one("#help").scroll_end(animate=False)
+
     def action_leave(self) -> None:
         self.dismiss()
 
-    def table(self) -> Table:
-        """The keymap as a grid whose second column wraps, the place in focus first."""
-        grid = Table.grid(padding=(0, 2))
+    def table(self) -> Group:
+        """The keymap, the place in focus first: a grid a place, in columns that stand alike in all of them."""
+        parts: list[Text | Table] = []
         for where in sorted(PLACES, key=lambda place: place != self._where):
-            if grid.rows:
-                grid.add_row()
-            grid.add_row(Text(PLACES[where], "bold underline"))
+            grid = Table.grid(padding=(0, 2, 0, 0), expand=True)
+            grid.add_column(width=KEYS_WIDE)
+            grid.add_column(ratio=1)
+            grid.add_column(width=IDS_WIDE)
             for key in KEYS:
                 if key.where == where:
                     grid.add_row(Text(key.shown(self._chosen), "bold"), Text(key.help), Text(key.id, "dim"))
-        return grid
+            parts += [*([Text()] if parts else []), Text(PLACES[where], "bold underline"), grid]
+        return Group(*parts)

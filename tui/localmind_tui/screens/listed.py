@@ -33,26 +33,33 @@ class Listed(ModalScreen[Result | None], Generic[Item, Result]):
 
     @property
     def marked(self) -> Item | None:
-        at = self.query_one(OptionList).highlighted
+        at = next((listed.highlighted for listed in self.query(OptionList)), None)  # none while it opens or closes
         return self.items[at] if at is not None and at < len(self.items) else None
 
     def show(self, items: Sequence[Item], lines: list[Content], *, anew: bool = False) -> bool:
-        """List them; `anew` puts the mark on the first one. True when lines came or went."""
+        """List them; the mark stays on what it is on, `anew` puts it on the first one. True when lines came or went."""
         listed = self.query_one(OptionList)
+        before, at = self.marked, listed.highlighted or 0
         self.items = items
         changed = anew or len(lines) != len(self._lines)
         if changed:
-            marked = 0 if anew else listed.highlighted or 0
             listed.clear_options()
             listed.add_options(Option(line) for line in lines)
-            listed.highlighted = min(marked, len(lines) - 1) if lines else None
-        else:
+        place = next((at for at, item in enumerate(items) if before is not None and self.same(item, before)), at)
+        if changed or place != at:
+            listed.highlighted = (0 if anew else min(place, len(lines) - 1)) if lines else None
+        if not changed:
             for at, (old, new) in enumerate(zip(self._lines, lines, strict=True)):
                 if old != new:
                     listed.replace_option_prompt_at_index(at, new)
         self._lines = lines
         self.explain()
+        self.refresh_bindings()
         return changed
+
+    def same(self, one: Item, other: Item) -> bool:
+        """Whether two lines, of two looks, are about the same thing."""
+        return one == other
 
     def look(self) -> object:
         """Ask the daemon again."""
@@ -77,12 +84,25 @@ class Listed(ModalScreen[Result | None], Generic[Item, Result]):
     @on(OptionList.OptionHighlighted)
     def _highlighted(self) -> None:
         self.explain()
+        self.refresh_bindings()  # what can be done depends on what is marked
 
     @on(OptionList.OptionSelected)
     def _selected(self, event: OptionList.OptionSelected) -> None:
         event.stop()
         if event.option_index < len(self.items):
             self.chosen(self.items[event.option_index])
+
+    def action_choose(self) -> None:
+        if (item := self.marked) is not None:
+            self.chosen(item)
+
+    def action_mark_end(self, which: int) -> None:
+        """The first line (`which` below 0) or the last."""
+        listed = self.query_one(OptionList)
+        if which < 0:
+            listed.action_first()
+        else:
+            listed.action_last()
 
     def action_mark(self, step: int) -> None:
         """The next line (`step` above 0) or the one before."""

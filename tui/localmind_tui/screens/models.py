@@ -19,13 +19,20 @@ from localmind.errors import LocalmindError
 from localmind_tui import format
 from localmind_tui.desk import Desk
 from localmind_tui.keymap import bindings
-from localmind_tui.models import Model, models_of
+from localmind_tui.models import Model, elsewhere, models_of, sentence
 from localmind_tui.pulling import Pulling
 from localmind_tui.screens.asking import Confirm
 from localmind_tui.screens.listed import Listed
 from localmind_tui.widgets.keys import KeyLine
 
 EVERY_S = 0.5
+DOES = {
+    "embed": "finds passages by meaning",
+    "rerank": "sorts what was found",
+    "speech": "writes down what is said",
+    "voice": "reads aloud",
+}
+"""What models do that answer no questions, by their role."""
 
 
 class ModelsScreen(Listed[Model, str]):
@@ -67,6 +74,8 @@ class ModelsScreen(Listed[Model, str]):
             return  # closed meanwhile
         room = self._desk.room()
         models = models_of(listed["models"], machine, self._desk.link.status, room)
+        here = sum(model.role == "chat" and model.installed for model in models)  # the first of them
+        models[here:here] = elsewhere(listed.get("remote") or ())
         told = format.memory(room.total, room.available, self._desk.link.status)
         self.query_one("#memory", Static).update(told)
         self.show(models, [self._line(model) for model in models])
@@ -83,7 +92,9 @@ class ModelsScreen(Listed[Model, str]):
     def _line(self, model: Model) -> Content:
         name = f"{'●' if model.name == self._current else '✓' if model.installed else ' '} {model.name}"
         state = (
-            "loaded"
+            f"at {model.host}"
+            if model.host
+            else "loaded"
             if model.loaded
             else "here"
             if model.installed
@@ -98,39 +109,61 @@ class ModelsScreen(Listed[Model, str]):
             state = "download failed"
         fits = {"yes": ("fits", "$text-success"), "no": ("too large", "$text-error"), "slow": ("slow", "$text-warning")}
         word, style = fits[model.fits]
-        parts = [(f"{name:<28.28}", "bold" if model.installed else ""), ("  ",), (f"{state:<12}", "$foreground-muted")]
-        if step is None and model.role == "chat":
+        room = 28 if step is None else 22  # how far a download is takes more than a size
+        parts = [
+            (f"{name:<{room}.{room}}", "bold" if model.installed else ""),
+            ("  ",),
+            (f"{state:<15}", "$foreground-muted"),
+        ]
+        if model.sees:
+            parts += [("  ",), ("sees images", "$text-success")]
+        if step is None and model.role in DOES:
+            parts += [("  ",), (DOES[model.role], "$foreground-muted")]
+        elif step is None and not model.host:
             parts += [("  ",), (word, style)]
-        if model.recommended:
+        if model.recommended and step is None:
             parts.append(("  ★ best here", "$accent"))
         return Content.assemble(*(part if len(part) == 2 else part[0] for part in parts))
+
+    def same(self, one: Model, other: Model) -> bool:
+        return (one.name, one.host) == (other.name, other.host)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what can be done with the marked model is offered."""
+        model = self.marked
+        if model is None:
+            return True
+        coming = model.name in self._pulling.steps
+        return {
+            "choose": not coming and (model.role == "chat" or not model.installed),
+            "pull": not (coming or model.installed or model.host),
+            "pause": coming,
+            "cancel": coming,
+            "remove": model.installed and not coming,
+        }.get(action, True)
 
     def explain(self) -> None:
         model = self.marked
         words = ""
         if model is not None:
-            lines = [f"{model.family} · {model.licence} · {model.description}".strip(" ·"), model.why]
+            lines = [f"{model.family} · {model.licence} · {model.description}".strip(" ·"), sentence(model.why)]
             if (problem := self._pulling.problems.get(model.name)) is not None:
                 lines.append(format.failure(problem))
             words = "\n".join(line for line in lines if line)
         self.query_one("#why", Static).update(words)
 
     def chosen(self, item: Model) -> None:
-        if not item.installed:
+        if item.host:
+            self.dismiss(item.name)
+        elif not item.installed:
             self.action_pull()
         elif item.role == "chat":
             self.dismiss(item.name)
-        else:
-            self.notify(f"{item.name} does not answer questions; it is used where it is needed.", markup=False)
 
     def action_pull(self) -> None:
-        if (model := self.marked) is None:
-            return
-        if model.installed:
-            self.notify(f"{model.name} is here already.", markup=False)
-            return
-        self._pulling.start(model.name)
-        self.look()
+        if (model := self.marked) is not None:
+            self._pulling.start(model.name)
+            self.look()
 
     @work(group="pull")
     async def action_pause(self) -> None:

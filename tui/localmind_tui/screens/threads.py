@@ -13,9 +13,11 @@ from textual.content import Content
 from textual.widgets import Input, OptionList, Static
 
 from localmind.clean import clean_line
+from localmind.counted import counted
 from localmind.errors import LocalmindError
 from localmind_tui import format
 from localmind_tui.desk import Desk
+from localmind_tui.exporting import export
 from localmind_tui.keymap import bindings
 from localmind_tui.screens.asking import Confirm, Prompt
 from localmind_tui.screens.listed import Listed
@@ -39,7 +41,6 @@ class Wanted:
 
     thread: str
     message: int | None
-    export: bool = False
 
 
 class ThreadsScreen(Listed[Found, Wanted]):
@@ -51,6 +52,7 @@ class ThreadsScreen(Listed[Found, Wanted]):
     def __init__(self, desk: Desk) -> None:
         super().__init__()
         self._desk = desk
+        self._anew = True
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="window") as box:
@@ -66,6 +68,7 @@ class ThreadsScreen(Listed[Found, Wanted]):
 
     @on(Input.Changed)
     def _typed(self) -> None:
+        self._anew = True  # of another search the best hit is marked
         self.look()
 
     @work(exclusive=True, group="search")
@@ -88,7 +91,8 @@ class ThreadsScreen(Listed[Found, Wanted]):
         if not self.query(OptionList):
             return  # closed meanwhile
         self.query_one(OptionList).display = bool(lines)
-        self.show(found, lines, anew=True)
+        anew, self._anew = self._anew, False
+        self.show(found, lines, anew=anew)
         empty = self.query_one(".empty", Static)
         empty.display = not lines
         empty.update("Nothing was said about that." if query.strip() else "No thread yet. Ask something.")
@@ -96,7 +100,7 @@ class ThreadsScreen(Listed[Found, Wanted]):
     def _thread(self, thread: Mapping[str, Any]) -> Content:
         title = clean_line(str(thread["title"])) or "Untitled"
         mark = "◐ " if thread.get("answering") else "  "
-        turns = f"{thread['turns']} turn{'s' if thread['turns'] != 1 else ''}"
+        turns = counted(thread["turns"], "question")
         then = format.when(float(thread["updated_at"]), self._desk.clock())
         return Content.assemble((mark, "$accent"), title, (f"  {turns} · {then}", "$foreground-muted"))
 
@@ -112,24 +116,28 @@ class ThreadsScreen(Listed[Found, Wanted]):
     def _when(self, hit: Mapping[str, Any]) -> str:
         return format.when(float(hit["created_at"]), self._desk.clock())
 
-    @on(Input.Submitted)
-    def _submitted(self, event: Input.Submitted) -> None:
-        event.stop()
-        if (found := self.marked) is not None:
-            self.chosen(found)
-
     def chosen(self, item: Found) -> None:
         self.dismiss(Wanted(str(item.thread["id"]), item.message))
 
-    def action_export(self) -> None:
-        if (found := self.marked) is not None:
-            self.dismiss(Wanted(str(found.thread["id"]), None, export=True))
+    def same(self, one: Found, other: Found) -> bool:
+        return (one.thread["id"], one.message) == (other.thread["id"], other.message)
+
+    @work(group="change")
+    async def action_export(self) -> None:
+        if (found := self.marked) is None:
+            return
+        try:
+            path = await export(self._desk.daemon, found.thread, "", self._desk.here)
+        except LocalmindError as problem:
+            self.complain(problem)
+        else:
+            self.notify(f"Written to {clean_line(str(path))}", markup=False)
 
     @work(group="change")
     async def action_rename(self) -> None:
         if (found := self.marked) is None:
             return
-        title = await self.app.push_screen_wait(Prompt("Title", clean_line(str(found.thread["title"]))))
+        title = await self.app.push_screen_wait(Prompt("Title of the thread", clean_line(str(found.thread["title"]))))
         if title is not None:
             await self.attempt(self._desk.daemon.patch(f"/threads/{found.thread['id']}", {"title": title}))
 

@@ -6,48 +6,26 @@ file, so that a megabyte neither freezes the editor nor hides what was typed aro
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual import events
-from textual.content import Content
 from textual.message import Message
-from textual.widgets import OptionList, TextArea
-from textual.widgets.option_list import Option
+from textual.widgets import TextArea
 
-from localmind.clean import clean, clean_line
-from localmind_tui.completion import Completion, pasted_path, reference_to
+from localmind.clean import clean
 from localmind_tui.keymap import bindings
 
-PASTE_LIMIT = 4000
 if TYPE_CHECKING:
+    from localmind_tui.completion import Completion
+    from localmind_tui.state import Picture
     from localmind_tui.vim import Vim
+    from localmind_tui.widgets.completions import Completions
 
-_PASTED = re.compile(r"\[pasted (\d+): [^\]]*\]")
-
-
-class Completions(OptionList):
-    """The list above the composer. It never has the focus; the composer moves its mark."""
-
-    can_focus = False
-
-    def __init__(self) -> None:
-        super().__init__(markup=False, compact=True)
-        self.display = False
-        self.now: Completion | None = None
-
-    def show(self, completion: Completion | None) -> None:
-        if completion == self.now:
-            return
-        self.now = completion
-        self.display = completion is not None
-        self.clear_options()
-        if completion is not None:
-            self.add_options(
-                Option(Content.assemble(clean_line(each.shown), (f"  {each.hint}", "$foreground-muted")))
-                for each in completion.candidates
-            )
-            self.highlighted = 0
+PASTE_LIMIT = 4000
+_PASTED = r"\[pasted (\d+): [^\]]*\]"
+PASTED_FILE = "pasted-"
+"""What the file of a long paste is called, before the number that stands in the text."""
 
 
 class Composer(TextArea):
@@ -57,30 +35,57 @@ class Composer(TextArea):
     """In the keymap."""
     BINDINGS = bindings("composer")
 
-    @dataclass
+    # Written out: making a dataclass takes a millisecond, which the first picture waits for.
+
     class Sent(Message):
         """The user pressed Enter on a text that is not blank. The text stays until `take`."""
 
-        text: str
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    class Pictured(Message):
+        """Files that are meant as images were pasted, dropped or completed."""
+
+        def __init__(self, paths: tuple[Path, ...]) -> None:
+            super().__init__()
+            self.paths = paths
+
+    class Completed(Message):
+        """A completion was taken whole."""
+
+        def __init__(self, text: str, start: tuple[int, int], end: tuple[int, int]) -> None:
+            super().__init__()
+            self.text, self.start, self.end = text, start, end
+
+    class PasteWanted(Message):
+        """What is in the desktop's clipboard is wanted: a terminal pastes text by itself, and no images."""
+
+    class Wordless(Message):
+        """The user sent images without a word."""
 
     class EditorWanted(Message):
         """The user wants to write the question in an editor of their own."""
 
     def __init__(
         self,
-        completions: Completions,
-        complete: Callable[[str, bool], Completion | None],
+        completions: "Callable[[], Completions]",
+        complete: "Callable[[str, bool], Completion | None]",
         *,
         vim: bool = False,
     ) -> None:
         super().__init__(show_line_numbers=False, soft_wrap=True, tab_behavior="focus", compact=True)
         self.asked: Sequence[str] = ()
+        self._entitled = ""
         self.lets_escape_pass = False
         """Somebody is speaking, and Esc is about that."""
         self.vim: Vim | None = None
         self.use_vim(vim)
-        self._completions = completions
+        self._open_completions = completions
+        self._completions: Completions | None = None  # most questions have none
         self._complete = complete
+        self.pictures: tuple[Picture, ...] = ()
+        """Images that go with the question; the screen shows them above it."""
         self._pasted: list[str] = []
         self._place: int | None = None  # in the history
         self._unsent = ""
@@ -88,8 +93,17 @@ class Composer(TextArea):
     @property
     def pasted(self) -> list[tuple[str, str]]:
         """(name, text) of the long pastes that the text still names."""
-        named = {int(number) for number in _PASTED.findall(self.text)}
-        return [(f"pasted-{n}", text) for n, text in enumerate(self._pasted, start=1) if n in named]
+        named = {int(number) for number in re.findall(_PASTED, self.text)}
+        return [(f"{PASTED_FILE}{n}", text) for n, text in enumerate(self._pasted, start=1) if n in named]
+
+    @property
+    def pastes(self) -> tuple[str, ...]:
+        """All long pastes by their numbers, while the text names one; for the draft."""
+        return tuple(self._pasted) if self.pasted else ()
+
+    @pastes.setter
+    def pastes(self, texts: tuple[str, ...]) -> None:
+        self._pasted = list(texts)
 
     def use_vim(self, wanted: bool) -> None:
         """Vim's keys, or those of the terminal."""
@@ -99,12 +113,25 @@ class Composer(TextArea):
             self.vim = Vim()
         else:
             self.vim = None
-        self.remove_class("-normal-mode")
+        self._show_mode()
 
-    def take(self) -> None:
-        """The text has been sent."""
-        self.clear()
+    def take(self, sent: str) -> None:
+        """The text has been sent, and what goes with it. What was typed meanwhile stays."""
+        typed, pasted = self.text.strip(), self._pasted
+        self.drop()
+        if typed != sent:
+            self._pasted = pasted  # the rest may name them
+            self.put(typed.removeprefix(sent).lstrip())
+
+    def drop(self) -> None:
+        """Forget the text, and what goes with it."""
+        self.take_command()
+        self.pictures = ()
         self._pasted = []
+
+    def take_command(self) -> None:
+        """The text was a command; images wait for their question."""
+        self.clear()
         self._place = None
 
     def put(self, text: str) -> None:
@@ -118,9 +145,9 @@ class Composer(TextArea):
         if self.vim is not None and self.vim.key(event.key, event.character, self):
             event.prevent_default()
             event.stop()
-            self._show_vim()
+            self._show_mode()
             return
-        if self._completions.display and self._completing(event):
+        if self._completions is not None and self._completions.display and self._completing(event, self._completions):
             return
         # TextArea takes these as text or movement before bindings are looked at.
         if event.key == "enter":
@@ -130,13 +157,14 @@ class Composer(TextArea):
             return
         await super()._on_key(event)
 
-    def _completing(self, event: events.Key) -> bool:
-        moves = {"up": self._completions.action_cursor_up, "down": self._completions.action_cursor_down}
-        if event.key in moves:
-            moves[event.key]()
+    def _completing(self, event: events.Key, completions: "Completions") -> bool:
+        if event.key == "up":
+            completions.action_cursor_up()
+        elif event.key == "down":
+            completions.action_cursor_down()
         elif event.key == "escape":
-            self._completions.show(None)
-        elif event.key == "tab" or (event.key == "enter" and not self._complete_already()):
+            completions.show(None)
+        elif event.key == "tab" or (event.key == "enter" and not self._complete_already(completions)):
             self.action_complete()
         else:
             return False
@@ -144,41 +172,59 @@ class Composer(TextArea):
         event.stop()
         return True
 
-    def _complete_already(self) -> bool:
+    def _complete_already(self, completions: "Completions") -> bool:
         """Whether what is typed is itself one of the candidates, so that Enter sends."""
-        now = self._completions.now
+        now = completions.now
         if now is None:
             return True
         row, column = self.cursor_location
         typed = self.document.get_line(row)[now.start : column]
+        if typed.startswith("@") and typed.endswith("/"):
+            return True  # the folder itself is meant; Tab goes on into it
         return any(candidate.text.strip() == typed for candidate in now.candidates)
 
     def action_complete(self) -> None:
-        now, marked = self._completions.now, self._completions.highlighted
-        if now is None or marked is None:
+        completions = self._completions
+        if completions is None or completions.now is None or completions.highlighted is None:
             self.screen.focus_next()
             return
         row, column = self.cursor_location
-        chosen = now.candidates[marked]
-        self.replace(chosen.text, (row, now.start), (row, column))
-        self.move_cursor((row, now.start + len(chosen.text)))
+        start, chosen = completions.now.start, completions.now.candidates[completions.highlighted]
+        self.replace(chosen.text, (row, start), (row, column))
+        self.move_cursor((row, start + len(chosen.text)))
         if not chosen.more:
-            self._completions.show(None)
+            completions.show(None)
+            self.post_message(self.Completed(chosen.text, (row, start), (row, start + len(chosen.text))))
 
     def on_text_area_changed(self) -> None:
         row, column = self.cursor_location
         line = self.document.get_line(row)[:column]
-        self._completions.show(
-            self._complete(line, row == 0) if self.vim is None or self.vim.mode == "insert" else None
-        )
+        found = self._complete(line, row == 0) if self.vim is None or self.vim.mode == "insert" else None
+        if found is not None and self._completions is None:
+            self._completions = self._open_completions()
+        if self._completions is not None:
+            self._completions.show(found)
+
+    def action_paste(self) -> None:
+        self.post_message(self.PasteWanted())
 
     async def _on_paste(self, event: events.Paste) -> None:
         event.prevent_default()
         event.stop()
-        if (path := pasted_path(event.text)) is not None:
-            self.insert(reference_to(path) + " ")
+        if not event.text:  # so do some terminals when there is an image in the clipboard
+            self.action_paste()
             return
-        text = clean(event.text)
+        from localmind_tui.completion import pasted_paths, reference_to
+        from localmind_tui.pictures import is_picture
+
+        given = event.text.replace("\r\n", "\n").replace("\r", "\n")  # terminals paste the Enter key for a new line
+        if paths := pasted_paths(given):
+            pictures = tuple(path for path in paths if is_picture(path))
+            self.insert("".join(f"{reference_to(path)} " for path in paths if path not in pictures))
+            if pictures:
+                self.post_message(self.Pictured(pictures))
+            return
+        text = clean(given)
         if len(text) > PASTE_LIMIT:
             self._pasted.append(text)
             lines = text.count("\n") + 1
@@ -190,6 +236,8 @@ class Composer(TextArea):
     def action_send(self) -> None:
         if text := self.text.strip():
             self.post_message(self.Sent(text))
+        elif self.pictures:
+            self.post_message(self.Wordless())
 
     def action_editor(self) -> None:
         self.post_message(self.EditorWanted())
@@ -219,6 +267,12 @@ class Composer(TextArea):
         self.put(self._unsent if place == count else self.asked[place])
         return True
 
-    def _show_vim(self) -> None:
-        if self.vim is not None:
-            self.set_class(self.vim.mode == "normal", "-normal-mode")
+    def entitle(self, words: str) -> None:
+        """What Enter does, over the text."""
+        self._entitled = words
+        self._show_mode()
+
+    def _show_mode(self) -> None:
+        normal = self.vim is not None and self.vim.mode == "normal"
+        self.set_class(normal, "-normal-mode")
+        self.border_title = f"{self._entitled} · normal mode, i inserts" if normal else self._entitled

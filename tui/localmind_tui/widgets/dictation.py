@@ -1,8 +1,8 @@
-"""Speaking in place of typing: the line over the question while somebody speaks, and the chip that begins it.
+"""Speaking in place of typing: the line over the question while somebody speaks.
 
-A press begins and another ends; a pause in the speech ends it as well, and Esc drops it. Holding the mouse on the chip
-speaks for as long as it is held. What is understood is shown as it settles; the text then goes to the cursor of the
-composer and is sent by nobody but the user. The microphone is open only while the line is there.
+A press begins and another ends; a pause in the speech ends it as well, and Esc drops it. What is understood is shown
+as it settles; the text then goes to the cursor of the composer and is sent by nobody but the user. The microphone is
+open only while the line is there, and the line is made when somebody first speaks.
 """
 
 import asyncio
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from textual import work
 from textual.content import Content
-from textual.events import MouseDown, MouseUp
 from textual.message import Message
 from textual.widgets import Static
 from textual.worker import Worker, get_current_worker
@@ -35,13 +34,15 @@ Listen = Callable[[AsyncIterator[bytes], Mapping[str, Any]], AsyncGenerator[Even
 BARS = " ▁▂▃▄▅▆▇"
 METER = 8
 """Pieces of sound that the meter shows, a tenth of a second each."""
-HELD_S = 0.5
-"""A press of the mouse that is longer than this ends when it is let go."""
 DRAW_S = 0.09
 
 
 class Dictation(Static):
     """Hidden until somebody speaks."""
+
+    DEFAULT_CSS = """
+    Dictation { height: auto; max-height: 6; margin: 0 1; padding: 0 1; }
+    """
 
     @dataclass
     class Written(Message):
@@ -56,7 +57,7 @@ class Dictation(Static):
         super().__init__(markup=False)
         self.display = False
         self._daemon, self._open, self._listen = daemon, open_microphone, listen
-        self._pause_s = pause_s
+        self.pause_s = pause_s
         self._capture: Capture | None = None
         self._worker: Worker[None] | None = None
         self._ending = False
@@ -81,7 +82,7 @@ class Dictation(Static):
         self.display = True
         self._say("opening the microphone")
         self.post_message(self.Changed())
-        self._worker = self._hear({"silence_s": None if held else self._pause_s})
+        self._worker = self._hear({"silence_s": None if held else self.pause_s})
 
     def finish(self) -> None:
         """That was all: the text follows."""
@@ -161,41 +162,6 @@ class Dictation(Static):
         else:
             parts.append((self._status, "$foreground-muted"))
         self.update(Content.assemble(*parts))
-
-
-class MicChip(Static):
-    """The place for the mouse: a click begins and ends, holding it speaks while it is held."""
-
-    ALLOW_SELECT = False
-
-    def __init__(self, dictation: Dictation) -> None:
-        super().__init__(" ○ speak ", markup=False)
-        self._dictation = dictation
-        self._down_at: float | None = None
-
-    def show(self, listening: bool) -> None:
-        self.update(" ● stop  " if listening else " ○ speak ")
-        self.set_class(listening, "-listening")
-
-    def on_mouse_down(self, event: MouseDown) -> None:
-        event.stop()
-        if self._dictation.active:
-            self._dictation.finish()
-            return
-        self.capture_mouse()
-        self._down_at = time.monotonic()
-        self._dictation.start(held=True)  # at once: whoever holds it is speaking already
-
-    def on_mouse_up(self, event: MouseUp) -> None:
-        event.stop()
-        self.release_mouse()
-        down_at, self._down_at = self._down_at, None
-        if down_at is None:
-            return
-        if time.monotonic() - down_at >= HELD_S:
-            self._dictation.finish()
-        else:
-            self._dictation.start()  # a click after all: from now on a pause ends it
 
 
 def _let_go(opening: "asyncio.Future[Capture]") -> None:

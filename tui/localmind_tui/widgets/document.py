@@ -6,6 +6,7 @@ the line above a block of code copies it, one on a link tells where it leads; no
 """
 
 import asyncio
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -224,7 +225,9 @@ class Document(Steady):
 
     def _colour(self, first: int) -> None:
         self.colouring += 1
-        self.set_timer(COLOURS_AFTER_S, lambda: self.run_worker(self._coloured(first), group="colour"))
+        # The worker makes the coroutine: one that is made for an app that ends meanwhile is never awaited.
+        work = functools.partial(self._coloured, first)
+        self.set_timer(COLOURS_AFTER_S, lambda: self.run_worker(work, group="colour"))  # type: ignore[arg-type]  # None
 
     async def _coloured(self, first: int) -> None:
         """Colour blocks of code, from this one on, that hold still in the meantime."""

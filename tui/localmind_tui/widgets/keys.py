@@ -9,6 +9,11 @@ from textual.events import MouseDown
 from textual.screen import Screen
 from textual.widget import Widget
 
+from localmind_tui.keymap import KEYS
+
+ORDER = {key.id: place for place, key in enumerate(KEYS)}
+"""As in the keymap, also when the user gave one another key."""
+
 
 class KeyLine(Widget):
     """Follows the bindings of its screen. A key that does not fit is left out whole; F1 has them all."""
@@ -28,11 +33,16 @@ class KeyLine(Widget):
     def _changed(self, screen: Screen[object]) -> None:
         if not self.is_attached or screen is not self.screen or not screen.app.app_focus:
             return
+        places: dict[object, int] = {}  # what has the focus first, then what is around it
+        active = [
+            (places.setdefault(where, len(places)), ORDER.get(binding.id or "", 0), binding)
+            for where, binding, enabled, _ in screen.active_bindings.values()
+            if binding.show and enabled
+        ]
         shown: dict[str, tuple[str, str, str]] = {}
-        for _, binding, enabled, _ in screen.active_bindings.values():
-            if binding.show and enabled:
-                keys = (binding.key, self.app.get_key_display(binding), binding.description)
-                shown.setdefault(binding.action, keys)
+        for _, _, binding in sorted(active, key=lambda each: each[:2]):
+            keys = (binding.key, self.app.get_key_display(binding), binding.description)
+            shown.setdefault(binding.action, keys)
         if (keys_now := list(shown.values())) != self._keys:
             self._keys = keys_now
             self.refresh()

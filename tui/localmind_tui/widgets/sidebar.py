@@ -1,23 +1,41 @@
-"""The threads used last, with a mark on those that are being answered or were while nobody looked."""
+"""The threads used last, with a mark on those that are being answered or were while nobody looked.
+
+The place is there from the beginning, so that nothing moves; the list in it comes with the first threads, since a list
+costs more than all else of the first picture but the question.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.cells import cell_len, set_cell_size
+from textual.containers import Vertical
 from textual.content import Content
+from textual.geometry import Offset
 from textual.message import Message
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from localmind.clean import clean_line
+from localmind_tui.widgets.lean import Backdrop
 
 TITLE_CELLS = 23
 
 
-class Sidebar(OptionList):
-    """Hidden until the user wants it, or there is room for it."""
+class ThreadList(OptionList):
+    """What is in the place."""
 
+    DEFAULT_CSS = """
+    ThreadList {
+        height: 1fr; border: none; background: transparent; padding: 0; scrollbar-size-vertical: 1;
+        & > .option-list--option { text-overflow: ellipsis; text-wrap: nowrap; }
+        & > .option-list--option-highlighted { background: transparent; color: $foreground; text-style: none; }
+    }
+    """
     can_focus = False
+
+
+class Sidebar(Vertical, Backdrop):
+    """Hidden until the user wants it, or there is room for it."""
 
     class Chosen(Message):
         """The user wants this thread."""
@@ -27,8 +45,8 @@ class Sidebar(OptionList):
             self.thread = thread
 
     def __init__(self) -> None:
-        super().__init__(markup=False, compact=True)
-        self.border_title = "Threads"
+        super().__init__()
+        self.list: ThreadList | None = None
         self.threads: tuple[str, ...] = ()
         self._answering: frozenset[str] = frozenset()
         self._unread: set[str] = set()
@@ -46,13 +64,27 @@ class Sidebar(OptionList):
             return
         self._shown = state
         self.threads = tuple(key for key, _ in lines)
-        self.clear_options()
+        if self.list is None:
+            self.list = ThreadList(markup=False)
+            self.mount(self.list)
+        self.list.clear_options()
         for key, title in lines:
             mark = "◐ " if key in answering else "● " if key in self._unread else "  "
             style = "bold $accent" if key == current else "$foreground"
-            self.add_option(Option(Content.assemble((mark, "$accent"), (_short(title), style)), id=key))
+            self.list.add_option(Option(Content.assemble((mark, "$accent"), (_short(title), style)), id=key))
+        if not lines:
+            self.list.add_option(Option(Content.assemble(("  No threads yet", "$foreground-muted")), disabled=True))
         if current in self.threads:
-            self.highlighted = self.threads.index(current)
+            self.list.highlighted = self.threads.index(current)
+
+    def rows(self) -> list[tuple[str, Offset]]:
+        """The threads in view, each with the first cell of its line on the screen; none while it is hidden."""
+        if not self.display or self.list is None:
+            return []
+        inside = self.list.content_region
+        first = inside.offset - Offset(1, round(self.list.scroll_y))
+        rows = [(thread, first + Offset(0, at)) for at, thread in enumerate(self.threads)]  # no title wraps
+        return [(thread, row) for thread, row in rows if inside.y <= row.y < inside.bottom]
 
     @property
     def busy(self) -> int:

@@ -18,6 +18,25 @@ from localmind_tui.keymap import bindings
 class SourcesView(OptionList):
     """Hidden until it has sources."""
 
+    DEFAULT_CSS = """
+    SourcesView {
+        height: auto;
+        max-height: 8;
+        margin: 0 0 0 2;
+        padding: 0 1;
+        border: round $foreground 20%;
+        border-title-color: $text-muted;
+        background: transparent;
+        text-wrap: nowrap;
+        text-overflow: ellipsis;
+    }
+    SourcesView > .option-list--option-highlighted { background: transparent; color: $foreground; text-style: none; }
+    SourcesView:focus > .option-list--option-highlighted {
+        background: $block-cursor-background;
+        color: $block-cursor-foreground;
+    }
+    SourcesView:focus { border: round $border; }
+    """
     place = "sources"
     BINDINGS = bindings("sources")
 
@@ -33,9 +52,10 @@ class SourcesView(OptionList):
         """The mark is on this source."""
 
         passage: Passage
+        view: "SourcesView"
 
     def __init__(self) -> None:
-        super().__init__(markup=False, compact=True)
+        super().__init__(markup=False)
         self.display = False
         self.border_title = "Sources"
         self.passages: tuple[Passage, ...] = ()
@@ -55,7 +75,7 @@ class SourcesView(OptionList):
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         event.stop()
-        self.post_message(self.Marked(self.passages[event.option_index]))
+        self.post_message(self.Marked(self.passages[event.option_index], self))
 
     def action_copy_place(self) -> None:
         if self.highlighted is not None:

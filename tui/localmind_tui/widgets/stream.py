@@ -33,6 +33,10 @@ TAIL_LINES = 40
 class StreamView(Vertical, Backdrop):
     """Shows one text that is fed in pieces, or is there from the beginning. `text` is all of it, cleaned."""
 
+    DEFAULT_CSS = """
+    StreamView { height: auto; padding: 0 0 0 2; }
+    """
+
     def __init__(self, text: str | None = None) -> None:
         super().__init__()
         self.text = "" if text is None else clean(text)

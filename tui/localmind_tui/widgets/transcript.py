@@ -1,11 +1,11 @@
 """The conversation, oldest first, following its end until the user scrolls up.
 
-Of a long thread only a window is here; its first line says how many turns are above, and reaching it asks
-for more. The screen fetches them.
+Of a long thread only a window is here; lines at its ends say how many turns are above and below, and reaching one
+asks for more. The screen fetches them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
@@ -13,9 +13,21 @@ from textual.message import Message
 from textual.widgets import Static
 
 from localmind.counted import counted
-from localmind_tui.said import Exchange
 from localmind_tui.widgets.lean import Backdrop
-from localmind_tui.widgets.turn import TurnView
+
+if TYPE_CHECKING:
+    from localmind_tui.said import Exchange
+    from localmind_tui.widgets.turn import TurnView
+
+
+MORE = 4
+"""Turns that are opened at an end that is reached."""
+
+
+class Beyond(Static):
+    """How many turns there are before the first one here, or behind the last; made when there are some."""
+
+    DEFAULT_CSS = "Beyond { color: $text-muted; text-align: center; margin: 0 0 1 0; }"
 
 
 class Turns(Vertical, Backdrop):
@@ -27,51 +39,49 @@ class Transcript(VerticalScroll, Backdrop):
 
     can_focus = False  # Tab goes from the composer to the turns; the page keys scroll from anywhere
 
-    @dataclass
     class MoreWanted(Message):
-        """The user has come to the first turn that is here, and there are `above` more."""
+        """The user has come to an end of what is here; these turns of the thread are the next."""
 
-        above: int
+        def __init__(self, start: int, count: int) -> None:
+            super().__init__()
+            self.start, self.count = start, count
 
     def __init__(self) -> None:
         super().__init__()
-        self.above = 0
+        self.above = self.below = 0
         self._asking = False
 
     def compose(self) -> ComposeResult:
         # An anchored container that is not full scrolls to a negative place (Textual 8.2), so its content fills it.
         with Turns(id="turns"):
-            yield Static(id="above", markup=False)
             yield Static(id="welcome", markup=False)
 
     def on_mount(self) -> None:
-        self.query_one("#above").display = False
         self.anchor()
 
     @property
-    def turns(self) -> list[TurnView]:
-        return list(self.query(TurnView))
+    def turns(self) -> "list[TurnView]":
+        return list(self.query("TurnView").results())  # type: ignore[arg-type]
 
-    async def show(self, exchanges: Sequence[Exchange], roots: Sequence[str], *, above: int = 0) -> None:
-        """These turns and no others, with the last one in view."""
-        views = [TurnView(each, roots) for each in exchanges]
+    async def show(
+        self, exchanges: "Sequence[Exchange]", roots: Sequence[str], *, above: int = 0, below: int = 0
+    ) -> None:
+        """These turns and no others, with the last one in view, or the first one while there are more below."""
         with self.app.batch_update():
-            await self.query(TurnView).remove()
-            self.query_one("#welcome").display = not views
-            if views:
-                await self.query_one("#turns").mount(*views)
-        self._set_above(above)
-        self.anchor()
+            await self.query("TurnView").remove()
+            self.query_one("#welcome").display = not exchanges
+            if exchanges:
+                await self._add(_views(exchanges, roots))
+        await self._set_ends(above, below)
+        self.anchor(not below)
         self.call_after_refresh(self.fill)
 
-    async def prepend(self, exchanges: Sequence[Exchange], roots: Sequence[str], *, above: int) -> None:
+    async def prepend(self, exchanges: "Sequence[Exchange]", roots: Sequence[str], *, above: int) -> None:
         """Earlier turns above those that are here; what is in view stays where it is."""
         before = self.virtual_size.height
         with self.app.batch_update():
-            await self.query_one("#turns").mount(
-                *[TurnView(each, roots) for each in exchanges], after=self.query_one("#above")
-            )
-        self._set_above(above)
+            await self.query_one(Turns).mount(*_views(exchanges, roots), after=self.query_one("#above"))
+        await self._set_ends(above, self.below)
 
         def keep_view() -> None:
             self.scroll_to(y=self.scroll_y + self.virtual_size.height - before, animate=False, immediate=True)
@@ -80,11 +90,25 @@ class Transcript(VerticalScroll, Backdrop):
 
         self.call_after_refresh(keep_view)
 
-    async def begin(self, exchange: Exchange, roots: Sequence[str]) -> TurnView:
+    async def append(self, exchanges: "Sequence[Exchange]", roots: Sequence[str], *, below: int) -> None:
+        """Later turns below those that are here; what is in view stays where it is."""
+        with self.app.batch_update():
+            await self._add(_views(exchanges, roots))
+        await self._set_ends(self.above, below)
+        if not below:
+            self.anchor()
+            self.release_anchor()  # it is taken again when the user comes to the end
+        self.call_after_refresh(self.fill)
+
+    async def _add(self, turns: "Sequence[TurnView]") -> None:
+        below = self.query("#below")
+        await self.query_one(Turns).mount(*turns, before=below.first() if below else None)
+
+    async def begin(self, exchange: "Exchange", roots: Sequence[str]) -> "TurnView":
         """A new turn at the end, in view."""
-        turn = TurnView(exchange, roots)
+        (turn,) = _views([exchange], roots)
         self.query_one("#welcome").display = False
-        await self.query_one("#turns").mount(turn)
+        await self._add([turn])
         self.anchor()
         return turn
 
@@ -96,21 +120,42 @@ class Transcript(VerticalScroll, Backdrop):
         """Ask for earlier turns, once at a time."""
         if self.above and not self._asking:
             self._asking = True
-            self.post_message(self.MoreWanted(self.above))
+            start = max(0, self.above - MORE)
+            self.post_message(self.MoreWanted(start, self.above - start))
+
+    def ask_later(self) -> None:
+        """Ask for later turns, once at a time."""
+        if self.below and not self._asking:
+            self._asking = True
+            self.post_message(self.MoreWanted(self.above + len(self.turns), min(MORE, self.below)))
 
     def watch_scroll_y(self, old: float, new: float) -> None:
         super().watch_scroll_y(old, new)
         if new < 3 and old > new:
             self.ask_more()
+        elif new > old and new > self.max_scroll_y - 3:
+            self.ask_later()
 
     def fill(self) -> None:
-        """Ask for more when what is here does not fill the view."""
-        if self.virtual_size.height <= self.size.height:
+        """Ask for more when what is here does not fill the view, or ends where the view does."""
+        if self.below and self.scroll_y > self.max_scroll_y - 3:
+            self.ask_later()
+        elif self.virtual_size.height <= self.size.height:
             self.ask_more()
 
-    def _set_above(self, above: int) -> None:
-        self.above = above
+    async def _set_ends(self, above: int, below: int) -> None:
+        self.above, self.below = above, below
         self._asking = False
-        line = self.query_one("#above", Static)
-        line.display = above > 0
-        line.update(f"↑ {counted(above, 'earlier turn')}")
+        for name, count, words in (("above", above, "↑ {} above"), ("below", below, "↓ {} below")):
+            if count and not self.query(f"#{name}"):
+                line = Beyond(id=name, markup=False)
+                await self.query_one(Turns).mount(line, before=0 if name == "above" else None)
+            for line in self.query(f"#{name}").results(Beyond):
+                line.display = count > 0
+                line.update(words.format(counted(count, "question")))
+
+
+def _views(exchanges: "Sequence[Exchange]", roots: Sequence[str]) -> "list[TurnView]":
+    from localmind_tui.widgets.turn import TurnView  # with all that answers need: the first picture has none
+
+    return [TurnView(each, roots) for each in exchanges]

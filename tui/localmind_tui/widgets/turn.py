@@ -12,6 +12,7 @@ from typing import Literal
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
@@ -23,6 +24,7 @@ from localmind.messages import Usage
 from localmind_tui import format
 from localmind_tui.keymap import bindings
 from localmind_tui.said import Exchange, Said, State
+from localmind_tui.state import Picture
 from localmind_tui.widgets.lean import Backdrop
 from localmind_tui.widgets.sources import SourcesView
 from localmind_tui.widgets.stream import StreamView
@@ -33,6 +35,24 @@ _CODE = r"(?ms)^ {0,3}(`{3,}|~{3,})[^\n`]*\n(.*?)(?:^ {0,3}\1[`~]*\s*$|\Z)"
 class TurnView(Vertical, Backdrop):
     """The question as it was typed, the answer as it grows, a note on what became of it, and its sources."""
 
+    DEFAULT_CSS = """
+    TurnView {
+        height: auto;
+        margin: 0 0 1 0;
+        border-left: blank;
+        max-width: 120;
+    }
+    TurnView:focus { border-left: outer $primary; }
+    TurnView .question {
+        border-left: outer $accent;
+        padding: 0 1;
+        margin: 0 0 1 0;
+    }
+    TurnView .thinking { padding: 0 2; margin: 0 0 1 0; color: $text-muted; text-style: italic; }
+    TurnView .thoughts { padding: 0 4; margin: 0 0 1 0; color: $text-muted; }
+    TurnView .note { padding: 0 2; margin: 1 0 0 0; color: $text-muted; }
+    TurnView.failed .note { color: $text-error; }
+    """
     place = "turn"
     BINDINGS = bindings("turn")
     can_focus = True
@@ -47,6 +67,14 @@ class TurnView(Vertical, Backdrop):
         """Of `choose`: the branch that is wanted."""
         text: str = ""
         """Of `copy` and `read`: what."""
+        named: str = ""
+        """Of `copy`: what it is, for the notice."""
+
+    @dataclass
+    class PictureWanted(Message):
+        """The user wants to look at an image of the question."""
+
+        picture: Picture
 
     @dataclass
     class Move(Message):
@@ -73,7 +101,7 @@ class TurnView(Vertical, Backdrop):
         self._thoughts_view = Static(classes="thoughts", markup=False)
         self._note = Static("…", classes="note", markup=False)
         self._question = Static(classes="question", markup=False)
-        self._coding = -1
+        self._coding = self._looking = -1
         self._roots = roots
 
     def compose(self) -> ComposeResult:
@@ -241,12 +269,22 @@ class TurnView(Vertical, Backdrop):
 
     def action_copy_code(self) -> None:
         """The first block, and with each further press the one after it."""
-        blocks = code_blocks(self.answer)
+        blocks = [block for block in code_blocks(self.answer) if block.strip()]
         if not blocks:
             self.notify("No code block in this answer.", markup=False)
             return
         self._coding = (self._coding + 1) % len(blocks)
-        self.post_message(self.Asked(self, "copy", text=blocks[self._coding]))
+        which = f"code block {self._coding + 1} of {len(blocks)}" if len(blocks) > 1 else "the code"
+        self.post_message(self.Asked(self, "copy", text=blocks[self._coding], named=which))
+
+    def action_picture(self) -> None:
+        """The first image, and with each further press the one after it."""
+        pictures = self.question.pictures
+        if not pictures:
+            self.notify("No image went with this question.", markup=False)
+            return
+        self._looking = (self._looking + 1) % len(pictures)
+        self.post_message(self.PictureWanted(pictures[self._looking]))
 
     def action_edit(self) -> None:
         self.post_message(self.Asked(self, "edit"))
@@ -282,15 +320,17 @@ class TurnView(Vertical, Backdrop):
         self.post_message(self.Move(self, "composer"))
 
 
-def question_text(question: Said) -> str:
-    """The question with its branch mark and the names of what went with it."""
+def question_text(question: Said) -> Content:
+    """The question with what went with it and its branch mark."""
     place, count = question.branch
-    lines = [clean(question.content)]
+    lines: list[str] = []
+    lines += [f"▣ {picture.words}" for picture in question.pictures]
     if question.attachments:
         lines.append("with " + ", ".join(clean_line(path.rpartition("/")[2]) for path in question.attachments))
     if count > 1:
         lines.append(f"‹ {place}/{count} ›")
-    return "\n".join(lines)
+    beneath = "".join(f"\n{line}" for line in lines)
+    return Content.assemble((clean(question.content), "bold"), (beneath, "$foreground-muted"))
 
 
 def code_blocks(text: str) -> list[str]:

@@ -1,0 +1,78 @@
+"""Where a folder that shall be watched is typed: its path completes, and Enter has the daemon read it.
+
+F4 and the first run share it. The daemon reads on whether or not anybody listens; the lists show how far it is.
+"""
+
+from pathlib import Path
+
+from textual import on, work
+from textual.message import Message
+from textual.suggester import Suggester
+from textual.widgets import Input
+
+from localmind.errors import DaemonUnreachable, LocalmindError
+from localmind.events import Failed
+from localmind_tui import format
+from localmind_tui.completion import folder_completion, typed_path
+from localmind_tui.daemon import Daemon
+from localmind_tui.keymap import bindings
+
+
+class FolderSuggester(Suggester):
+    """Completes the last part of a path by the folders that are there."""
+
+    def __init__(self, here: Path) -> None:
+        super().__init__(use_cache=False, case_sensitive=True)
+        self._here = here
+
+    async def get_suggestion(self, value: str) -> str | None:
+        return folder_completion(value, self._here)
+
+
+class FolderField(Input):
+    """What cannot be watched stays in it, to be corrected."""
+
+    BINDINGS = bindings("folder_field")
+
+    class Finished(Message):
+        """The daemon took the folder, or nothing was typed."""
+
+    def __init__(self, daemon: Daemon, here: Path, placeholder: str, *, compact: bool = False) -> None:
+        super().__init__(placeholder=placeholder, suggester=FolderSuggester(here), compact=compact)
+        self._daemon = daemon
+        self._here = here
+
+    def action_complete(self) -> None:
+        """Take the rest of the path that is shown behind the cursor; without one, go on to the next field."""
+        if self._suggestion and self.cursor_at_end:
+            self.action_cursor_right()
+        else:
+            self.screen.focus_next()
+
+    @on(Input.Submitted)
+    def _submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        if typed := event.value.strip():
+            self._watch(typed)
+        else:
+            self.post_message(self.Finished())
+
+    @work(group="add")
+    async def _watch(self, typed: str) -> None:
+        taken = False
+        try:
+            async for event in self._daemon.events("/folders", {"path": str(typed_path(typed, self._here))}):
+                if isinstance(event, Failed):
+                    raise event.exception()
+                if not taken and self.is_attached:
+                    taken = True
+                    self.value = ""
+                    self.post_message(self.Finished())
+        except DaemonUnreachable as problem:
+            if not taken:  # else the list says so
+                self._complain(problem)
+        except LocalmindError as problem:
+            self._complain(problem)
+
+    def _complain(self, problem: LocalmindError) -> None:
+        self.notify(format.failure(problem), severity="error", markup=False, timeout=8)
