@@ -1,13 +1,11 @@
 # Two commands: `make demo` (the main job, for real) and `make test` (all checks).
-# Variables: PYTHON (3.11 or newer), VENV (where the environment goes), LOCALMIND_HOME (where localmind keeps its files).
+# Variables: PYTHON (3.11 or newer), VENV (where the environment goes), LOCALMIND_HOME (where localmind keeps its files),
+# WORKERS (how many tests run side by side).
 
 VENV ?= .venv
+WORKERS ?= 2
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := $(VENV)/bin
-# Tests that compute little outside Python run side by side; those that load models or start daemons have the machine to themselves.
-SIDE_BY_SIDE := $(addprefix tests/,api assistant cli daemon engine knowledge machine mcp microphone models remotes store tui) $(wildcard tests/test_*.py)
-# Named by folder, so that a new room is never left out; llama.cpp's own tests lie within the engine's.
-ALONE := tests/engine/native $(filter-out $(SIDE_BY_SIDE),$(patsubst %/,%,$(wildcard tests/*/)))
 QUESTION ?= When was the boiler last serviced?
 
 .PHONY: demo test engine clean
@@ -20,13 +18,15 @@ demo: engine
 	@$(BIN)/localmind ask "$(QUESTION)"
 	@echo && echo "The daemon keeps running, so the next answer comes at once. Try: $(BIN)/localmind chat   Stop it: $(BIN)/localmind stop"
 
+# Tests start hundreds of processes: none of them compiles all of localmind again, whatever the environment says.
+test: export PYTHONDONTWRITEBYTECODE =
 test: engine $(VENV)/.dev
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/pytest -n 2 --dist loadfile --ignore=tests/engine/native $(SIDE_BY_SIDE)
-	@$(BIN)/pytest $(ALONE)
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not alone"
+	@$(BIN)/pytest -m alone $$(grep -rl --include='test_*.py' 'mark\.alone' tests)
 
 # Compiled once for this machine (10 minutes), then taken from localmind's own cache: pip's cache ignores build flags.
 engine: $(VENV)/.ready
