@@ -83,8 +83,8 @@ class Pictures(VerticalScroll):
             return
         place = next((at for at, line in enumerate(lines) if line.has_focus), None)
         with self.app.batch_update():
+            self.display = bool(pictures)  # first: a line that is there can be reached by key
             await self.remove_children()
             await self.mount_all(PictureLine(each) for each in pictures)
-            self.display = bool(pictures)
         if place is not None and pictures:
             self.query(PictureLine)[min(place, len(pictures) - 1)].focus()
