@@ -5,15 +5,19 @@ rendered with it.
 """
 
 import os
-import re
 import sys
 import time
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from localmind.clean import Cleaner
 
+if TYPE_CHECKING:
+    from markdown_it.token import Token
+    from rich.console import Console
+    from rich.segment import Segment
+
 DRAW_EVERY_S = 0.1
-_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})([^`\n]*)$", re.MULTILINE)
 
 
 class Shown(Protocol):
@@ -82,81 +86,100 @@ class Thoughts:
 
 class Rendered:
     """Markdown, a block at a time: a block that is closed is drawn once and never again, so nothing flickers and
-    the scrollback holds each line once. The open block is shown plainly below."""
+    the scrollback holds each line once. The end of the open block is shown plainly below."""
 
-    def __init__(self) -> None:
+    def __init__(self, console: "Console | None" = None, every_s: float = DRAW_EVERY_S) -> None:
         from rich.console import Console
         from rich.live import Live
 
-        self._console = Console()
-        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+        from localmind.markdown import markdown_parser
+
+        self._console = console or Console()
+        self._every_s = every_s
+        # Who sends stderr elsewhere wants it there, also while an answer is drawn.
+        self._live = Live(
+            console=self._console, auto_refresh=False, transient=True, redirect_stderr=sys.stderr.isatty()
+        )
+        self._parser = markdown_parser()
+        self._named: dict[str, Any] = {}  # addresses that links are given by name
         self._safe = Cleaner()
         self._open = ""
         self._began = False
         self._drawn_at = 0.0
 
     def feed(self, text: str) -> None:
-        self._live.start()  # the first time; what comes before, on stderr, is not drawn over
         self._open += self._safe.feed(text)
-        if cut := closed(self._open):
-            self._print(self._open[:cut])
-            self._open = self._open[cut:]
-        if time.monotonic() - self._drawn_at > DRAW_EVERY_S:
+        if time.monotonic() - self._drawn_at >= self._every_s:
             self._drawn_at = time.monotonic()
-            self._live.update(self._tail(), refresh=True)
+            self._draw()
 
     def end(self) -> None:
         self._open += self._safe.end()
         if self._live.is_started:
             self._live.update("", refresh=True)
             self._live.stop()
-        if self._open.strip():
-            self._print(self._open)
+        self._print(self._open)
         self._open = ""
 
-    def _print(self, block: str) -> None:
-        from rich.markdown import Markdown
+    def _draw(self) -> None:
+        from localmind.markdown import closed_length
 
-        if not block.strip():
-            return
-        if self._began:
-            self._console.print()
-        self._began = True
-        self._console.print(Markdown(block))
+        if not self._live.is_started:  # what comes before the first word, on stderr, is not drawn over
+            self._live.start()
+            self._console.show_cursor()  # whoever kills us in mid-answer has one
+        if cut := closed_length(self._open):
+            self._print(self._open[:cut])
+            self._open = self._open[cut:]
+        self._live.update(self._tail(), refresh=True)
+
+    def _print(self, text: str) -> None:
+        """Each block as if it were alone, so that it makes no difference which came together."""
+        from rich.markdown import Markdown
+        from rich.segment import Segment, Segments
+
+        for block in _outermost(self._parser.parse(text, self._named)):
+            shown = Markdown("")
+            shown.parsed = block
+            rows = _trimmed(self._console.render_lines(shown, pad=False))
+            if not rows:
+                continue
+            line = Segment.line()
+            self._console.print(
+                Segments([*((line,) if self._began else ()), *(piece for row in rows for piece in (*row, line))]),
+                end="",
+            )
+            self._began = True
 
     def _tail(self) -> Any:
         from rich.text import Text
 
-        room = max(1, self._console.height - 2)
-        return Text("\n".join(self._open.strip("\n").splitlines()[-room:]))
+        room, width = max(1, self._console.height - 2), self._console.width
+        rows = Text(self._open.strip("\n")[-room * width :], overflow="fold").wrap(self._console, width)
+        return Text("\n").join(rows[-room:])
 
 
-def closed(text: str) -> int:
-    """Characters at the beginning of `text` that are whole Markdown blocks: up to the last blank line, or the end of
-    a code fence, outside an open fence."""
-    fence, cut, position = "", 0, 0
-    for line in text.splitlines(keepends=True):
-        if not line.endswith("\n"):
-            break
-        position += len(line)
-        found = _FENCE.match(line.rstrip("\n"))
-        if fence:
-            if found and found[1].startswith(fence) and not found[2].strip():
-                fence, cut = "", position
-        elif found:
-            fence = found[1]
-        elif not line.strip():
-            cut = position
-    return cut
+def _outermost(tokens: "Sequence[Token]") -> "Iterator[list[Token]]":
+    """The tokens of each block that stands in no other."""
+    block: list[Token] = []
+    for token in tokens:
+        block.append(token)
+        if token.level == 0 and token.nesting <= 0:
+            yield block
+            block = []
+
+
+def _trimmed(rows: "list[list[Segment]]") -> "list[list[Segment]]":
+    """Without the empty rows around it; those that a ground makes visible stay."""
+    seen = [
+        number
+        for number, row in enumerate(rows)
+        if any(piece.text.strip() or (piece.style and piece.style.bgcolor) for piece in row)
+    ]
+    return rows[seen[0] : seen[-1] + 1] if seen else []
 
 
 def code_of(text: str) -> str | None:
     """The first fenced block of code, without its fence; None when there is none. An open one counts to the end."""
-    opening = _FENCE.search(text)
-    if opening is None:
-        return None
-    body = text[opening.end() :].removeprefix("\n")
-    for found in _FENCE.finditer(body):
-        if found[1].startswith(opening[1]) and not found[2].strip():
-            return body[: found.start()].removesuffix("\n")
-    return body.removesuffix("\n")
+    from localmind.markdown import code_blocks
+
+    return next((code.removesuffix("\n") for code in code_blocks(text, ["fence"])), None)

@@ -249,11 +249,12 @@ def _thread(client: Any, how: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shown(how: dict[str, Any]) -> Shown:
-    if how["as_json"] or how["jsonl"] or how["code"] or how["no_stream"]:
-        return Hidden()
-    if sys.stdout.isatty() and not how["raw"] and not how["schema"]:
-        return Rendered()
-    return Raw()
+    """How the answer is shown while it comes."""
+    return Hidden() if how["as_json"] or how["jsonl"] or how["code"] or how["no_stream"] else _drawn(how)
+
+
+def _drawn(how: dict[str, Any]) -> Shown:
+    return Rendered() if sys.stdout.isatty() and not how["raw"] and not how["schema"] else Raw()
 
 
 def _print_end(answer: Answer, thread: str | None, how: dict[str, Any]) -> None:
@@ -266,7 +267,7 @@ def _print_end(answer: Answer, thread: str | None, how: dict[str, Any]) -> None:
             raise LocalmindError("there is no block of code in the answer", hint="ask for code, or leave -x out")
         _all_at_once(Raw(), code)
     elif how["no_stream"] and not how["jsonl"]:
-        _all_at_once(Rendered() if sys.stdout.isatty() and not how["raw"] else Raw(), answer.whole)
+        _all_at_once(_drawn(how), answer.whole)
     if answer.passages and not (how["as_json"] or how["jsonl"] or how["code"] or how["schema"]):
         sys.stdout.write("\nSources:\n")
         for passage in answer.passages:

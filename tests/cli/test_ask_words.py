@@ -1,4 +1,4 @@
-"""What `ask` asks and how it shows an answer, without a daemon."""
+"""What `ask` asks, without a daemon."""
 
 import io
 import json
@@ -9,17 +9,12 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
-from hypothesis import strategies as st
 from images_made import gif, png
 
 from localmind.cli._question import attachments, pictures, schema_of, text_of
-from localmind.cli._shown import Thoughts, closed, code_of
 from localmind.cli.ask import ask, has_nothing_to_read
 from localmind.errors import InvalidRequest, LocalmindError
 from localmind.templates import Template
-
-ANSWER = "First.\n\nThen:\n\n```python\nprint('a')\n\nprint('b')\n```\nand\n\n~~~\nx\n~~~\n"
 
 
 class FakeStdin(io.TextIOWrapper):
@@ -82,16 +77,6 @@ def test_a_mark_of_windows_at_the_beginning_and_its_ends_of_lines_are_no_part_of
     assert question(monkeypatch, b"\xef\xbb\xbfone\r\ntwo") == "one\ntwo"
 
 
-def test_thoughts_go_to_stderr_cleaned_and_end_before_the_answer(capsys: pytest.CaptureFixture[str]):
-    thoughts = Thoughts()
-    thoughts.feed("Let me \x1b]0;see")
-    thoughts.feed("\x07 now")
-    thoughts.end()
-    thoughts.end()
-    shown = capsys.readouterr()
-    assert (shown.out, shown.err) == ("", "Let me  now\n\n")
-
-
 def test_without_any_question_the_usage_shows_one(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(click.UsageError, match="localmind ask"):
         question(monkeypatch, None)
@@ -129,30 +114,6 @@ def test_a_schema_comes_from_a_file_or_from_the_command_line(tmp_path: Path):
             schema_of(wrong)
     with pytest.raises(LocalmindError, match="cannot be read"):
         schema_of(str(tmp_path / "missing.json"))
-
-
-def test_only_whole_blocks_are_closed_and_a_fence_is_one_block():
-    assert ANSWER[: closed("First.\n\nThen:")] == "First.\n\n"
-    assert closed("First") == closed("First.\nSecond") == 0
-    inside = ANSWER[: ANSWER.index("print('b')")]
-    assert inside[: closed(inside)] == "First.\n\nThen:\n\n"
-    assert closed(ANSWER[: ANSWER.index("and")]) == ANSWER.index("and")
-
-
-@given(st.text(alphabet="a`~\n ", max_size=60), st.integers(0, 60))
-def test_what_is_closed_stays_closed_whatever_comes_after(text: str, cut: int):
-    before = text[:cut]
-    first = closed(before)
-    assert 0 <= first <= len(before)
-    assert closed(text) >= first or not before.endswith("\n")
-
-
-def test_the_first_block_of_code_is_taken_without_its_fence():
-    assert code_of(ANSWER) == "print('a')\n\nprint('b')"
-    assert code_of("no code") is None
-    assert code_of("```sh\nls -l") == "ls -l", "the answer was cut at the limit"
-    assert code_of("````\n```\nx\n```\n````") == "```\nx\n```"
-    assert code_of("```\n```") == ""
 
 
 class FakeClient:

@@ -5,9 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from textual.app import App, ComposeResult
 from textual.theme import BUILTIN_THEMES
-from textual.widgets import TextArea
 
 from localmind.errors import InvalidRequest
 from localmind_tui.clipboard import tools_for
@@ -23,9 +21,7 @@ from localmind_tui.completion import (
 from localmind_tui.keymap import KEYS
 from localmind_tui.preferences import Preferences
 from localmind_tui.themes import DARK, LIGHT, SIXTEEN, SIXTEEN_LIGHT, first_theme, shown_theme
-from localmind_tui.vim import Vim
 from localmind_tui.widgets.stream import FASTEST_S, SHARE, SLOWEST_S, TAIL_LINES, pause, shortened
-from localmind_tui.widgets.turn import code_blocks
 
 COMMANDS = (("model", "Another model"), ("models", "All models"), ("new", "New thread"))
 
@@ -96,7 +92,6 @@ def test_no_text_breaks_completion_or_references(text: str) -> None:
     references(text, ("/x",), Path("/"))
     pasted_path(text)
     folder_completion(text, Path("/nowhere"))
-    code_blocks(text)
 
 
 def test_folders_complete_for_the_folder_field(here: Path) -> None:
@@ -112,67 +107,6 @@ def test_a_typed_path_begins_at_home_or_here_and_a_user_who_is_not_there_is_told
     assert typed_path("~/x", here) == Path.home() / "x"
     with pytest.raises(InvalidRequest, match="no user ~nobody-of-that-name here"):
         typed_path("~nobody-of-that-name/x", here)
-
-
-class Editor(App[None]):
-    def compose(self) -> ComposeResult:
-        yield TextArea()
-
-
-VIM = [
-    ("one two three", "0 d w", "two three", "normal"),
-    ("one two three", "0 2 d w", "three", "normal"),
-    ("one two three", "0 w D", "one ", "normal"),
-    ("one two three", "0 c w", " two three", "insert"),
-    ("a two three", "0 c w", " two three", "insert"),
-    ("one two three", "0 l l c w", "on two three", "insert"),
-    ("one  two", "0 3 l c w", "onetwo", "insert"),
-    ("one two\nthree", "k 0 w d w", "one \nthree", "normal"),
-    ("one two three", "0 f t x", "one wo three", "normal"),
-    ("one two three", "0 f t ; x", "one two hree", "normal"),
-    ("one two three", "0 d t w", "wo three", "normal"),
-    ("one two three", "0 d f w", "o three", "normal"),
-    ("one two three", "$ F t x", "one two hree", "normal"),
-    ("one two three", "$ d T w", "one twe", "normal"),
-    ("one two", "0 f z x", "ne two", "normal"),
-    ("one two three", "0 w l d i w", "one  three", "normal"),
-    ("one two three", "0 w l d a w", "one three", "normal"),
-    ("one two", "0 c i w", " two", "insert"),
-    ("one two", "0 w X", "onetwo", "normal"),
-    ("one\ntwo", "k S", "\ntwo", "insert"),
-    ("one two", "0 2 ~", "ONe two", "normal"),
-    ("one", "Y p", "one\none", "normal"),
-    ("one two", "b x", "one wo", "normal"),
-    ("one two", "0 e x", "on two", "normal"),
-    ("one two", "0 r O", "One two", "normal"),
-    ("one\ntwo\nthree", "g g d d", "two\nthree", "normal"),
-    ("one\ntwo\nthree", "g g d j", "three", "normal"),
-    ("one\ntwo", "g g y y p", "one\none\ntwo", "normal"),
-    ("one\ntwo", "g g d d p", "two\none", "normal"),
-    ("one", "d d", "", "normal"),
-    ("one\ntwo", "g g J", "one two", "normal"),
-    ("one", "d d u", "one", "normal"),
-    ("one", "o", "one\n", "insert"),
-    ("one", "O", "\none", "insert"),
-    ("one", "0 x P", "one", "normal"),
-    ("one two", "0 y w $ p", "one twoone ", "normal"),
-    ("one", "9 9 l x", "on", "normal"),
-    ("one two", "0 $ D a !", "one tw", "insert"),
-    ("", "d d x p J w b e G", "", "normal"),
-]
-
-
-async def test_vim_keys_edit_as_in_vi() -> None:
-    app = Editor()
-    async with app.run_test():
-        area = app.query_one(TextArea)
-        for text, keys, result, mode in VIM:
-            area.load_text(text)
-            area.move_cursor(area.document.end)
-            vim = Vim()
-            for key in ["escape", *keys.split()]:
-                vim.key("dollar_sign" if key == "$" else key, None if len(key) > 1 else key, area)
-            assert (area.text, vim.mode) == (result, mode), keys
 
 
 def test_preferences_say_what_is_wrong_and_keep_the_rest(tmp_path: Path) -> None:
@@ -233,8 +167,3 @@ def test_an_answer_is_drawn_as_often_as_its_share_of_a_core_allows() -> None:
     assert pause(0.0) == FASTEST_S
     assert pause(0.02) * SHARE == pytest.approx(0.02)
     assert pause(9.0) == SLOWEST_S
-
-
-def test_code_blocks_are_found_as_they_were_written() -> None:
-    assert code_blocks("```py\na\n\nb\n```\n~~~~\n~~~\n~~~~\n```\nopen") == ["a\n\nb\n", "~~~\n", "open"]
-    assert code_blocks("no `code` here") == []

@@ -8,17 +8,15 @@ Markdown makes widgets of every item and every cell, 3 ms each, so that the end 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from rich.cells import cell_len
 from textual.content import Content, Span
 from textual.style import Style
 
 from localmind.clean import clean_line
+from localmind.markdown import markdown_parser
 from localmind_tui.table import Table, table_of
 
-MAX_NESTING = 12
-"""Quotes within quotes that are still drawn; a hostile text nests thousands."""
 EMPTY = Content("")
 MUTED = "$foreground-muted"
 MARK = "$text-primary"
@@ -106,11 +104,6 @@ def same(one: Piece, other: Piece) -> bool:
         mine.spans == its.spans
         for mine, its in ((one.text, other.text), (one.first, other.first), (one.hang, other.hang))
     )
-
-
-def markdown_parser() -> MarkdownIt:
-    """The parser of answers, with bounded nesting and no links made of bare words."""
-    return MarkdownIt("gfm-like", {"maxNesting": MAX_NESTING, "linkify": False, "html": False})
 
 
 class Reader:

@@ -14,7 +14,7 @@ from textual.containers import Vertical
 
 from localmind.clean import Cleaner, clean
 from localmind.counted import counted
-from localmind_tui.blocks import closed_length
+from localmind.markdown import closed_length
 from localmind_tui.widgets.lean import Backdrop
 
 if TYPE_CHECKING:

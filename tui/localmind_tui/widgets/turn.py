@@ -4,7 +4,6 @@ It can be focused, and its keys ask the screen for what concerns the daemon by t
 shows it is told; it reaches nothing by itself.
 """
 
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from localmind.clean import clean, clean_line
 from localmind.counted import counted
 from localmind.errors import LocalmindError
 from localmind.events import Done, Passage, Progress
+from localmind.markdown import code_blocks
 from localmind.messages import Usage
 from localmind_tui import format
 from localmind_tui.keymap import bindings
@@ -28,8 +28,6 @@ from localmind_tui.state import Picture
 from localmind_tui.widgets.lean import Backdrop
 from localmind_tui.widgets.sources import SourcesView
 from localmind_tui.widgets.stream import StreamView
-
-_CODE = r"(?ms)^ {0,3}(`{3,}|~{3,})[^\n`]*\n(.*?)(?:^ {0,3}\1[`~]*\s*$|\Z)"
 
 
 class TurnView(Vertical, Backdrop):
@@ -331,8 +329,3 @@ def question_text(question: Said) -> Content:
         lines.append(f"‹ {place}/{count} ›")
     beneath = "".join(f"\n{line}" for line in lines)
     return Content.assemble((clean(question.content), "bold"), (beneath, "$foreground-muted"))
-
-
-def code_blocks(text: str) -> list[str]:
-    """The insides of the fences of a Markdown text."""
-    return [match[2] for match in re.finditer(_CODE, text)]

@@ -1,17 +1,43 @@
-"""The border between what a Markdown widget may have and what is still growing."""
+"""Where a growing Markdown text is cut, and its blocks of code."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it.token import Token
 
-from localmind_tui.blocks import closed_length
-from localmind_tui.prose import markdown_parser
+from localmind.markdown import closed_length, code_blocks, markdown_parser
 
 LINES = st.sampled_from(
     [
-        *("para", "more *text*", "**bold**", "# Title", "", "- item", "- other", "  same item", "  - inner", "1. one"),
-        *("> said", "```", "```py", "~~~", "code()", "| a | b |", "|---|---|", "| 1 | 2 |"),
+        *(
+            "para",
+            "more *text*",
+            "**bold**",
+            "# Title",
+            "",
+            "",
+            "- item",
+            "- other",
+            "  same item",
+            "  - inner",
+            "1. one",
+        ),
+        *(
+            "> said",
+            "> ```",
+            "```",
+            "```py",
+            "~~~",
+            "code()",
+            "| a | b |",
+            "|---|---|",
+            "| 1 | 2 |",
+            "---",
+            "===",
+            "* * *",
+        ),
+        *("10. ten", "2. two", "-", "- - a", "+ x", "- ```", "   three", "    four", "      six", "\ttab", "   > q"),
+        *("   ```", "    ```", "    ```py", "<div>"),
     ]
 )
 DOCUMENTS = st.lists(LINES).map("\n".join)
@@ -52,9 +78,17 @@ def shape(tokens: list[Token]) -> list[tuple[str, str, str]]:
     return [(token.type, token.tag, token.content) for token in tokens]
 
 
-@given(DOCUMENTS)
-def test_the_two_parts_mean_together_what_the_whole_means(text: str) -> None:
+@given(DOCUMENTS, st.integers(0, 200))
+def test_what_is_cut_off_and_what_comes_after_mean_together_what_the_whole_means(text: str, come: int) -> None:
     parser = markdown_parser()
-    border = closed_length(text)
+    border = closed_length(text[:come])
     parts = shape(parser.parse(text[:border])) + shape(parser.parse(text[border:]))
     assert parts == shape(parser.parse(text))
+
+
+def test_code_is_without_its_fence_and_its_list() -> None:
+    assert code_blocks("```py\na\n\nb\n```\n~~~~\n~~~\n~~~~\n```\nopen") == ["a\n\nb\n", "~~~\n", "open"]
+    assert code_blocks("10. Run\n\n    ```sh\n    ls\n      -l\n    ```\n") == ["ls\n  -l\n"]
+    assert code_blocks("no `code` here") == []
+    assert code_blocks("    set by four blanks\n") == ["set by four blanks\n"]
+    assert code_blocks("    set by four blanks\n", ["fence"]) == []
