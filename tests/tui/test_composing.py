@@ -1,5 +1,6 @@
 """Completion, references, vim keys, preferences: what happens between the keys and a question, without an app."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from textual.theme import BUILTIN_THEMES
 
 from localmind.errors import InvalidRequest
+from localmind_tui.attaching import attach
 from localmind_tui.clipboard import tools_for
 from localmind_tui.completion import (
     Completion,
@@ -16,7 +18,6 @@ from localmind_tui.completion import (
     pasted_path,
     reference_to,
     references,
-    typed_path,
 )
 from localmind_tui.keymap import KEYS
 from localmind_tui.preferences import Preferences
@@ -102,13 +103,6 @@ def test_folders_complete_for_the_folder_field(here: Path) -> None:
     assert folder_completion("~nobody-of-that-name/x", here) is None
 
 
-def test_a_typed_path_begins_at_home_or_here_and_a_user_who_is_not_there_is_told(here: Path) -> None:
-    assert typed_path("notes", here) == here / "notes"
-    assert typed_path("~/x", here) == Path.home() / "x"
-    with pytest.raises(InvalidRequest, match="no user ~nobody-of-that-name here"):
-        typed_path("~nobody-of-that-name/x", here)
-
-
 def test_preferences_say_what_is_wrong_and_keep_the_rest(tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     path.write_text(
@@ -167,3 +161,9 @@ def test_an_answer_is_drawn_as_often_as_its_share_of_a_core_allows() -> None:
     assert pause(0.0) == FASTEST_S
     assert pause(0.02) * SHARE == pytest.approx(0.02)
     assert pause(9.0) == SLOWEST_S
+
+
+def test_a_pipe_is_no_file_of_a_question_for_nobody_may_open_its_other_end(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InvalidRequest, match="pipe is no file"):
+        attach([tmp_path / "pipe"], [])

@@ -3,6 +3,7 @@
 from textual.command import CommandList, CommandPalette
 from textual.events import MouseScrollUp
 from textual.widgets import Input, OptionList
+from textual.widgets.text_area import Selection
 from tui_driver import Driver, Start
 
 from localmind.events import Done, Passage, Sources, TextDelta
@@ -154,3 +155,17 @@ async def test_a_letter_jumps_to_an_answer_its_sources_another_thread_and_the_qu
         assert driver.composer.text == ""
         await jump("g")
         await driver.until(lambda: driver.turns and driver.turns[0].question.content == "The first one?")
+
+
+async def test_what_is_marked_in_the_question_is_copied_and_cut_to_every_clipboard(start: Start) -> None:
+    async with start() as driver:
+        driver.type("one two")
+        driver.composer.selection = Selection((0, 0), (0, 3))
+        await driver.press("ctrl+c")
+        await driver.until(lambda: "Copied." in driver.notices)  # which is said when the desktop's tool was asked too
+        assert driver.app.clipboard == "one"
+        driver.app.clear_notifications()
+        driver.composer.selection = Selection((0, 4), (0, 7))
+        await driver.press("ctrl+x")
+        await driver.until(lambda: "Copied." in driver.notices and driver.composer.text == "one ")
+        assert driver.app.clipboard == "two"

@@ -318,8 +318,8 @@ class LocalmindApp(App[None]):
             await self._chat.copy(marked)
             self.screen.clear_selection()
             return
-        if self.screen is self._chat and self._chat.composer.selected_text:
-            await self._chat.copy(self._chat.composer.selected_text)
+        if self.screen is self._chat and self._chat.composer.marked:
+            await self._chat.copy(self._chat.composer.marked)
             return
         if self._chat.answering:
             await self._chat.action_stop()

@@ -132,6 +132,10 @@ class Acting(Picturing):
     async def on_document_copy_wanted(self, event: "Document.CopyWanted") -> None:
         await self.copy(event.code)
 
+    @on(Composer.Copied)
+    async def _copied(self, event: Composer.Copied) -> None:
+        await self.copy(event.text)
+
     # -- keys
 
     async def action_stop(self) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual import events
+from textual.actions import SkipAction
 from textual.message import Message
 from textual.widgets import TextArea
 
@@ -60,6 +61,13 @@ class Composer(TextArea):
 
     class PasteWanted(Message):
         """What is in the desktop's clipboard is wanted: a terminal pastes text by itself, and no images."""
+
+    class Copied(Message):
+        """Text of the question is wanted in the clipboard: the terminal's, and the desktop's own."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
 
     class Wordless(Message):
         """The user sent images without a word."""
@@ -129,15 +137,28 @@ class Composer(TextArea):
         self.pictures = ()
         self._pasted = []
 
+    @property
+    def marked(self) -> str:
+        """The text that is marked in the question."""
+        return self.selected_text if self.vim is None else self.vim.marked(self)
+
     def take_command(self) -> None:
         """The text was a command; images wait for their question."""
+        self._rest()
         self.clear()
         self._place = None
 
     def put(self, text: str) -> None:
         """Another text, with the cursor at its end."""
+        self._rest()
         self.load_text(text)
         self.move_cursor(self.document.end)
+
+    def _rest(self) -> None:
+        """Vim marks nothing in a text that goes away."""
+        if self.vim is not None:
+            self.vim.rest(self)
+            self._show_mode()
 
     async def _on_key(self, event: events.Key) -> None:
         if event.key == "escape" and self.lets_escape_pass:
@@ -204,6 +225,20 @@ class Composer(TextArea):
             self._completions = self._open_completions()
         if self._completions is not None:
             self._completions.show(found)
+
+    def action_copy(self) -> None:
+        if not (text := self.marked):
+            raise SkipAction  # Ctrl+C is about something else then
+        self.post_message(self.Copied(text))
+
+    def action_cut(self) -> None:
+        """What is marked, else the line."""
+        self.post_message(self.Copied(self.marked or self.document.get_line(self.cursor_location[0])))
+        if self.vim is not None and self.vim.marking:
+            self.vim.key("x", "x", self)
+            self._show_mode()
+        else:
+            super().action_cut()
 
     def action_paste(self) -> None:
         self.post_message(self.PasteWanted())
@@ -273,6 +308,6 @@ class Composer(TextArea):
         self._show_mode()
 
     def _show_mode(self) -> None:
-        normal = self.vim is not None and self.vim.mode == "normal"
-        self.set_class(normal, "-normal-mode")
-        self.border_title = f"{self._entitled} · normal mode, i inserts" if normal else self._entitled
+        words = self.vim.words if self.vim is not None else ""
+        self.set_class(bool(words), "-normal-mode")
+        self.border_title = f"{self._entitled} · {words}" if words else self._entitled
