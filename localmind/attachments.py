@@ -7,10 +7,12 @@ format hides (PDF, office documents) is read by the daemon from watched folders;
 import glob
 from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 from localmind.clean import clean_line
 from localmind.errors import InvalidRequest, LocalmindError, NotFound
 from localmind.images import SUFFIXES
+from localmind.plaintext import decode, looks_binary
 
 LARGEST = 1_000_000
 """Bytes of one file: about 250,000 tokens, more than any context here."""
@@ -25,11 +27,10 @@ def expand(patterns: Iterable[str]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for pattern in patterns:
-        path = Path(pattern).expanduser()
-        if path.exists():
-            matches = [path]
-        else:
-            matches = sorted(Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file())
+        try:
+            matches = _matching(pattern)
+        except (OSError, RuntimeError):  # no name of a file, or the home of nobody
+            matches = []
         if not matches:
             raise _missing(clean_line(pattern))
         found.update(dict.fromkeys(matches))
@@ -41,8 +42,15 @@ def expand(patterns: Iterable[str]) -> list[Path]:
     return list(found)
 
 
+def _matching(pattern: str) -> list[Path]:
+    path = Path(pattern).expanduser()
+    if path.exists():
+        return [path]
+    return sorted(Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file())
+
+
 def read_text(path: Path) -> str:
-    """The text of one file. Raises InvalidRequest with what to do instead, or LocalmindError. Blocking."""
+    """The text of a file, pipe or device. Raises InvalidRequest that says what to do, or LocalmindError. Blocking."""
     name = clean_line(path.name)
     suffix = path.suffix.lower()
     if path.is_dir():
@@ -57,37 +65,26 @@ def read_text(path: Path) -> str:
             hint=f"localmind folders add {folder}, then ask without naming the file",
         )
     try:
-        if path.stat().st_size > LARGEST:
-            raise _too_large(name)
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            return text_in(name, file)
     except OSError as problem:
         raise LocalmindError(f"{name} cannot be read: {problem.strerror}") from problem
-    if b"\0" in data[:4096]:
-        raise InvalidRequest(f"{name} is not text", hint="a question takes text files along")
-    return data.decode("utf-8", "replace")
 
 
-def text_of_bytes(name: str, data: bytes) -> str:
-    """What came without a file, within the limit of one. Raises InvalidRequest."""
+def text_in(name: str, stream: BinaryIO) -> str:
+    """The text of what is open, which may have no end: at most LARGEST bytes. Raises InvalidRequest. Blocking."""
+    data = stream.read(LARGEST + 1)
     if len(data) > LARGEST:
-        raise _too_large(name)
-    try:
-        text = data.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:
-        raise InvalidRequest(f"{name} is not text", hint="a question takes UTF-8 text along; an image goes with -a -")
-    return text
+        raise InvalidRequest(
+            f"{name} is larger than {LARGEST // 1000} kB",
+            hint="watch its folder, then every passage is found: localmind folders add DIR",
+        )
+    if looks_binary(data):
+        raise InvalidRequest(f"{name} is not text", hint="a question takes text along; an image goes with -a")
+    return decode(data)
 
 
 def _missing(pattern: str) -> NotFound:
     if glob.has_magic(pattern):
         return NotFound(f"no file fits {pattern}", hint=f"what is there: ls {pattern.rpartition('/')[0] or '.'}")
     return NotFound(f"{pattern} does not exist", hint="name a file, or quote a pattern like '*.md'")
-
-
-def _too_large(name: str) -> InvalidRequest:
-    return InvalidRequest(
-        f"{name} is larger than {LARGEST // 1000} kB",
-        hint="watch its folder, then every passage is found: localmind folders add DIR",
-    )

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from localmind.errors import ConfigInvalid, DiskFull, PermissionRefused
+from localmind.clean import clean_line
+from localmind.errors import ConfigInvalid, DiskFull, InvalidRequest, PermissionRefused
 
 SOCKET_PATH_LIMIT = 100
 """Bytes of a unix socket's path that every system takes (Linux 107, macOS 103)."""
@@ -151,6 +152,20 @@ class Paths:
     @property
     def log_file(self) -> Path:
         return self.logs / "daemon.log"
+
+
+def typed_path(typed: str | Path, here: Path | None = None) -> Path:
+    """The absolute place that somebody typed, whether or not it is there: from home, from `here`, or from the directory
+    we are in. Raises InvalidRequest."""
+    try:
+        path = Path(typed).expanduser()
+    except RuntimeError as problem:
+        user = clean_line(Path(typed).parts[0])
+        raise InvalidRequest(f"there is no user {user} here", hint="type the whole path") from problem
+    try:
+        return (here or Path.cwd()) / path
+    except OSError as problem:
+        raise InvalidRequest("the directory that this shell is in is gone", hint="cd") from problem
 
 
 def private_dir(path: Path) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import localmind_tui
-from localmind.paths import Paths
+from localmind.paths import Paths, typed_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ def open_plain(*, folder: Path | None = None, model: str | None = None, thread: 
 
 
 def _absolute(folder: Path | None) -> str | None:
-    return str(folder.expanduser().absolute()) if folder else None
+    return str(typed_path(folder)) if folder else None
 
 
 def _sound(paths: Paths, path: str, body: dict[str, Any]) -> "Iterator[bytes]":

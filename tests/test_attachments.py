@@ -60,7 +60,20 @@ def test_a_folder_and_a_file_that_went_away_are_said(tmp_path: Path):
         read_text(tmp_path / "gone.txt")
 
 
-def test_text_that_is_not_utf8_is_read_with_marks_in_place_of_what_is_wrong(tmp_path: Path):
+def test_the_same_bytes_are_the_same_text_in_a_file_and_in_a_watched_folder(tmp_path: Path):
     path = tmp_path / "old.txt"
-    path.write_bytes("Grüße".encode("latin-1"))
-    assert read_text(path) == "Gr\ufffd\ufffde"
+    path.write_bytes("Grüße\r\naus Köln".encode("latin-1"))
+    assert read_text(path) == "Grüße\naus Köln"
+    path.write_bytes("Grüße".encode("utf-16"))
+    assert read_text(path) == "Grüße"
+
+
+def test_what_has_no_end_is_not_read_to_it():
+    with pytest.raises(InvalidRequest, match="larger than"):
+        read_text(Path("/dev/zero"))
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "~nobody-of-that-name/x", "[" * 300])
+def test_what_can_be_no_name_of_a_file_does_not_exist(name: str):
+    with pytest.raises(NotFound):
+        expand([name])

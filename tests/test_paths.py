@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from localmind.errors import ConfigInvalid, PermissionRefused
-from localmind.paths import SOCKET_PATH_LIMIT, Paths, private_dir, write_atomic
+from localmind.errors import ConfigInvalid, InvalidRequest, PermissionRefused
+from localmind.paths import SOCKET_PATH_LIMIT, Paths, private_dir, typed_path, write_atomic
 
 
 def test_localmind_home_moves_everything(tmp_path: Path) -> None:
@@ -53,3 +53,19 @@ def test_a_write_that_cannot_be_done_keeps_the_old_file_and_says_why(tmp_path: P
     with pytest.raises(PermissionRefused, match="cannot write"):
         write_atomic(target, b"x")
     assert os.listdir(tmp_path) == ["taken"]
+
+
+def test_a_typed_path_begins_at_home_or_here_and_what_cannot_be_one_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert typed_path("notes", tmp_path) == tmp_path / "notes"
+    assert typed_path("~/x", tmp_path) == Path.home() / "x"
+    with pytest.raises(InvalidRequest, match="no user ~nobody-of-that-name"):
+        typed_path("~nobody-of-that-name/x", tmp_path)
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert typed_path(Path("x")) == here / "x"
+    here.rmdir()
+    with pytest.raises(InvalidRequest, match="is gone"):
+        typed_path("x")

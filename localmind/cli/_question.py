@@ -5,17 +5,16 @@ import json
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
 
 from localmind import templates
-from localmind.attachments import LARGEST as LARGEST_TEXT
-from localmind.attachments import expand, read_text, text_of_bytes
+from localmind.attachments import expand, read_text, text_in
 from localmind.cli._output import note
 from localmind.errors import InvalidRequest
 from localmind.images import LARGEST, check_together, looks, read_image
+from localmind.paths import typed_path
 
 WAIT_TOLD_S = 2.0
 STDIN = "-"
@@ -36,7 +35,7 @@ def text_of(
     """The question: stdin unless `piped` is false, then what was said, in the template if there is one. Raises
     UsageError."""
     said = " ".join([*words, spoken]).strip()
-    before = "" if not piped or sys.stdin.isatty() else _stdin().strip()
+    before = "" if not piped or sys.stdin.isatty() else piped_in().strip()
     text = "\n\n".join(part for part in (before, said) if part)
     if template is None:
         if not text:
@@ -55,16 +54,16 @@ def text_of(
     return filled if templates.INPUT in template.variables or not text else f"{filled}\n\n{text}"
 
 
-def _stdin() -> str:
-    """All of it. A program that starts us may have left its own stdin open: who waits for that is told."""
+def piped_in() -> str:
+    """All of stdin, as text. Who waits for its end is told: a program that starts us may have left its own open. Raises
+    InvalidRequest."""
     waiting = threading.Timer(WAIT_TOLD_S, note, ("reading text from stdin until it ends; without any: < /dev/null",))
     waiting.daemon = True
     waiting.start()
     try:
-        data = sys.stdin.buffer.read(LARGEST_TEXT + 1)  # it may have no end
+        return text_in("stdin", sys.stdin.buffer)
     finally:
         waiting.cancel()
-    return text_of_bytes("stdin", data)
 
 
 def attachments(patterns: Sequence[str]) -> list[dict[str, str]]:
@@ -73,7 +72,7 @@ def attachments(patterns: Sequence[str]) -> list[dict[str, str]]:
     files = [{"path": str(path), "text": read_text(path)} for path in expand(named)]
     if len(named) == len(patterns):
         return files
-    if not (text := _stdin()).strip():
+    if not (text := piped_in()).strip():
         raise InvalidRequest("nothing came through stdin", hint="git diff | localmind ask -f - QUESTION")
     return [{"path": "stdin", "text": text}, *files]
 
@@ -97,10 +96,12 @@ def schema_of(given: str | None) -> dict[str, Any] | None:
     text = given
     if not given.lstrip().startswith(("{", "[")):
         try:
-            text = Path(given).expanduser().read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as problem:
-            why = problem.strerror if isinstance(problem, OSError) else "it is not text"
-            raise InvalidRequest(f"the schema {given} cannot be read: {why}", hint=SCHEMA_HINT) from problem
+            with typed_path(given).open("rb") as file:
+                text = text_in("the schema", file)
+        except OSError as problem:
+            raise InvalidRequest(
+                f"the schema {given} cannot be read: {problem.strerror}", hint=SCHEMA_HINT
+            ) from problem
     try:
         schema = json.loads(text)
     except json.JSONDecodeError as problem:

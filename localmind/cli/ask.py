@@ -23,7 +23,7 @@ from localmind.cli._shown import Hidden, Raw, Rendered, Shown, Thoughts, code_of
 from localmind.cli.recommend import have_a_model
 from localmind.errors import LocalmindError, NotFound
 from localmind.events import Event, Failed, ReasoningDelta, TextDelta, encode
-from localmind.paths import Paths
+from localmind.paths import Paths, typed_path
 
 FILTERS = ("glob", "type", "after", "before")
 """Options that choose among the files of the watched folders, called so in the native API too."""
@@ -160,7 +160,7 @@ def _body(text: str, how: dict[str, Any]) -> dict[str, Any]:
     body = {
         "question": text,
         "mode": "chat" if how["chat"] else None,
-        "folder": str(how["folder"].absolute()) if how["folder"] else None,
+        "folder": str(typed_path(how["folder"])) if how["folder"] else None,
         "model": how["model"],
         "attachments": attachments(how["files"]),
         "images": pictures(how["images"]),

@@ -18,6 +18,7 @@ from localmind.clean import clean_line
 from localmind.cli import _options as options
 from localmind.cli._output import connect, note, print_json, table
 from localmind.errors import InvalidRequest
+from localmind.paths import typed_path
 
 CUT = 10
 """The rank up to which a passage counts: nDCG@10, and what a stage must reach not to have lost it."""
@@ -90,7 +91,7 @@ def evaluate(questions: Path, folder: Path | None, as_json: bool) -> None:
         for one in asked:
             body = {"query": one.question, "limit": CUT, "explain": True}
             if folder is not None:
-                body["folder"] = str(folder.absolute())
+                body["folder"] = str(typed_path(folder))
             outcomes.append(judge(one, client.post("/search", body)))
     figures = {name: score([one for one in outcomes if one.wanted.set == name]) for name in _sets(wanted)}
     if as_json:

@@ -11,6 +11,7 @@ from localmind.cli import _complete as complete
 from localmind.cli._groups import Group
 from localmind.cli._output import connect, duration, note, print_json, show_progress, table
 from localmind.counted import counted
+from localmind.paths import typed_path
 
 FOLLOW_S = 0.5
 
@@ -44,7 +45,7 @@ def add(directory: Path | None, chats: bool) -> None:
         for _ in show_progress(client.events("/folders", wanted)):
             pass
         folders = client.get("/folders")["folders"]
-        place = str(directory.expanduser().resolve()) if directory else ""
+        place = str(typed_path(directory).resolve()) if directory else ""
         found = next((entry for entry in folders if entry["path"] == place or entry["id"] not in before), None)
     if found is not None:
         note(f"{clean_line(found['path'])}: {_amount(found)} indexed")
@@ -55,7 +56,7 @@ def _wanted(directory: Path | None, chats: bool) -> dict[str, Any]:
     """What add and rm are about, as the daemon is asked."""
     if (directory is None) is not chats:
         raise click.UsageError("Name a folder, or --chats.")
-    return {"chats": True} if directory is None else {"path": str(directory.expanduser().absolute())}
+    return {"chats": True} if directory is None else {"path": str(typed_path(directory))}
 
 
 @folders.command("list")
@@ -121,7 +122,7 @@ def rm(directory: Path | None, chats: bool) -> None:
 def why(file: Path) -> None:
     """Say why a file is, or is not, in the index."""
     with connect() as client:
-        click.echo(clean_line(client.get("/folders/why", path=str(file.expanduser().absolute()))["reason"]))
+        click.echo(clean_line(client.get("/folders/why", path=str(typed_path(file)))["reason"]))
 
 
 @folders.command()

@@ -9,6 +9,7 @@ from localmind.clean import clean_line
 from localmind.cli._output import connect, note, print_json, show_progress, table
 from localmind.counted import size
 from localmind.events import TextDelta
+from localmind.paths import typed_path
 
 NOTHING = "nothing found in the caches of Hugging Face, Ollama and LM Studio; name a file or a folder"
 
@@ -32,7 +33,7 @@ def import_(paths: tuple[Path, ...], names: tuple[str, ...], copy: bool, only_li
     localmind models import                    all of it
     localmind models import /media/stick       from a stick
     """
-    body = {"paths": [str(path.absolute()) for path in paths], "names": list(names), "copy": copy}
+    body = {"paths": [str(typed_path(path)) for path in paths], "names": list(names), "copy": copy}
     with connect() as client:
         if only_list or as_json:
             found = client.post("/models/importable", body)["models"]

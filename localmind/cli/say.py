@@ -9,8 +9,10 @@ import click
 
 from localmind.clean import clean_line
 from localmind.cli._output import connect, note, print_json, table
+from localmind.cli._question import piped_in
 from localmind.errors import InvalidRequest
 from localmind.microphone.loudspeaker import RATE, Loudspeaker, whole
+from localmind.paths import write_atomic
 
 FORMATS = {".mp3": "mp3", ".opus": "opus", ".ogg": "opus", ".aac": "aac", ".flac": "flac", ".wav": "wav", ".pcm": "pcm"}
 
@@ -37,24 +39,24 @@ def say(
     localmind ask "What is new in my notes?" | localmind say
     localmind say -o letter.mp3 < letter.txt
     """
-    with connect() as client:
-        if show_voices:
+    if show_voices:
+        with connect() as client:
             _list(client.get("/voices")["voices"], as_json)
-            return
-        words = " ".join(text) if text else "" if sys.stdin.isatty() else sys.stdin.read()
-        if not words.strip():
-            raise InvalidRequest("there is nothing to read", hint='localmind say "Good morning."')
-        body: dict[str, Any] = {"input": words, "voice": voice or "default", "speed": speed, "response_format": "pcm"}
+        return
+    words = " ".join(text) if text else "" if sys.stdin.isatty() else piped_in()
+    if not words.strip():
+        raise InvalidRequest("there is nothing to read", hint='localmind say "Good morning."')
+    form = "pcm" if output is None else FORMATS.get(output.suffix.lower())
+    if form is None:
+        raise click.UsageError(f"{output}: the name must end in one of {', '.join(FORMATS)}.")
+    # A stream of WAV cannot know its length; a file can.
+    body: dict[str, Any] = {"input": words, "voice": voice or "default", "speed": speed}
+    body["response_format"] = "pcm" if form == "wav" else form
+    with connect() as client:
+        sound = client.sound("/speak", body)
         if output is None:
-            Loudspeaker().play(whole(client.sound("/speak", body)))
+            Loudspeaker().play(whole(sound))
             return
-        form = FORMATS.get(output.suffix.lower())
-        if form is None:
-            raise click.UsageError(f"{output.name}: the name must end in one of {', '.join(FORMATS)}.")
-        from localmind.paths import write_atomic
-
-        # A stream of WAV cannot know its length; a file can.
-        sound = client.sound("/speak", body | {"response_format": "pcm" if form == "wav" else form})
         data = b"".join(sound)
         write_atomic(output, *((_wav_head(len(data)),) if form == "wav" else ()), data, mode=0o644)
         note(f"wrote {clean_line(str(output))}")

@@ -8,6 +8,7 @@ import click
 from localmind.clean import clean, clean_line
 from localmind.cli import _options as options
 from localmind.cli._output import connect, note, print_json
+from localmind.paths import typed_path
 from localmind.speech import moment
 
 LINES = 4
@@ -44,7 +45,7 @@ def search(
     body = {
         "query": wanted,
         "limit": limit,
-        "folder": str(folder.absolute()) if folder else None,
+        "folder": str(typed_path(folder)) if folder else None,
         "glob": glob,
         "type": kind,
         "after": after,

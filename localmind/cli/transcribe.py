@@ -14,6 +14,7 @@ from localmind.cli import _options as options
 from localmind.cli._output import connect, note, show_progress
 from localmind.errors import LocalmindError, row
 from localmind.events import Event
+from localmind.paths import typed_path
 from localmind.speech import Segment, Transcript
 from localmind.subtitles import srt, stamp, vtt
 
@@ -62,13 +63,16 @@ def transcribe(
     if several and output is not None:
         if output.exists() and not output.is_dir():
             raise click.UsageError(f"{output} is a file: several recordings need a folder.")
-        output.mkdir(parents=True, exist_ok=True)
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise LocalmindError(f"{output} cannot be made: {problem.strerror}", hint="-o FOLDER") from problem
     worst: LocalmindError | None = None
     whole: list[dict[str, Any]] = []
     with connect() as client:
         for path in files:
             body = {
-                "path": str(path.absolute()),
+                "path": str(typed_path(path)),
                 "language": language,
                 "task": "translate" if translate else "transcribe",
                 "prompt": prompt,

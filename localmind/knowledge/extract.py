@@ -7,17 +7,17 @@ in the extract worker's child, under limits, and never in the daemon. Which suff
 here and nowhere else; the daemon imports only that table.
 """
 
-import codecs
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from localmind.errors import ExtractFailed
+from localmind.plaintext import decode, looks_binary
 from localmind.speech import RECORDINGS
 
 # Part of a file's recipe: raise it when the same bytes would give other text, and everything is read again.
-VERSION = 2
+VERSION = 3
 
 # Bytes; a bigger file is skipped with its reason.
 TEXT_LIMIT = 20 * 1024 * 1024
@@ -118,45 +118,6 @@ class Extracted:
     headings: tuple[Heading, ...] = ()
     pages: tuple[int, ...] | None = None
     """Where page 1, 2, … begin, in characters; None for documents without pages."""
-
-
-# Characters below the blank that text does not hold; form feeds and escape sequences are common in it.
-_CONTROLS = bytes(set(range(32)) - {9, 10, 12, 13, 27})
-
-
-def looks_binary(data: bytes) -> bool:
-    """Whether the first 8 KiB hold NUL bytes or mostly control characters, and no UTF-16 mark."""
-    head = data[:8192]
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return False
-    if b"\0" in head:
-        return True
-    controls = len(head) - len(head.translate(None, _CONTROLS))
-    return controls * 20 > len(head)
-
-
-def decode(data: bytes) -> str:
-    """Text of unknown encoding: a byte order mark decides, else UTF-8, else the likeliest legacy encoding.
-
-    Line ends become "\\n" one for one, so lines keep their numbers; NUL is dropped, SQLite ends a text there.
-    """
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        text = data.decode("utf-16", "replace")
-    else:
-        try:
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            text = data.decode(_legacy_encoding(data), "replace")
-    return text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
-
-
-def _legacy_encoding(data: bytes) -> str:
-    """The likeliest encoding by the first bytes that are not ASCII; Windows-1252 when nothing speaks for another."""
-    from charset_normalizer import from_bytes
-
-    first = next((index for index, byte in enumerate(data) if byte > 127), 0)
-    best = from_bytes(data[max(0, first - 2048) : first + 8192]).best()
-    return best.encoding if best is not None and best.encoding != "ascii" else "cp1252"
 
 
 def extract(data: bytes, kind: str) -> Extracted:

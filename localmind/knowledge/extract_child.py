@@ -24,8 +24,9 @@ import msgspec
 
 from localmind.errors import ExtractFailed, LocalmindError, to_wire
 from localmind.knowledge import chunk as chunking
-from localmind.knowledge.extract import RECORDING, Extracted, extract, looks_binary, size_limit
+from localmind.knowledge.extract import RECORDING, Extracted, extract, size_limit
 from localmind.knowledge.formats.code import GRAMMARS
+from localmind.plaintext import looks_binary
 
 LENGTH = struct.Struct(">I")
 ADDRESS_SPACE = 2 * 1024**3

@@ -58,7 +58,7 @@ def test_a_dash_among_the_files_is_stdin_and_then_the_words_stand_alone(
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"\xff\xfe\0", "stdin is not text"),
+        (b"\x89PNG\0", "stdin is not text"),
         (b"a\0b", "stdin is not text"),
         (b" \n", "nothing came through stdin"),
         (b"", "nothing came through stdin"),
@@ -75,6 +75,7 @@ def test_a_mark_of_windows_at_the_beginning_and_its_ends_of_lines_are_no_part_of
     monkeypatch: pytest.MonkeyPatch,
 ):
     assert question(monkeypatch, b"\xef\xbb\xbfone\r\ntwo") == "one\ntwo"
+    assert question(monkeypatch, "one\r\ntwo".encode("utf-16")) == "one\ntwo"
 
 
 def test_without_any_question_the_usage_shows_one(monkeypatch: pytest.MonkeyPatch):

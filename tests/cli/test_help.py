@@ -1,9 +1,11 @@
 """`--help` of every command as a stranger reads it: on eighty columns, whole, and with something to type."""
 
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -55,6 +57,8 @@ def test_every_command_shows_an_example(path: tuple[str, ...]) -> None:
         ("ask <&-", 2),
         ("completion zsh > /dev/full", 1),
         ("ask --help > /dev/full", 1),
+        ("say < /dev/zero", 2),
+        ("say < /bin/sh", 2),
     ],
 )
 def test_a_stream_that_is_closed_or_full_is_no_traceback(command: str, code: int) -> None:
@@ -63,3 +67,21 @@ def test_a_stream_that_is_closed_or_full_is_no_traceback(command: str, code: int
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     assert ("cannot be written: No space left" in done.stderr) == (code == 1)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('"$0" -m localmind folders add "~nobody-of-that-name/x"', "no user ~nobody-of-that-name"),
+        ('"$0" -m localmind chat --plain --folder "~nobody-of-that-name/x"', "no user ~nobody-of-that-name"),
+        ('mkdir gone && cd gone && rmdir ../gone && "$0" -m localmind folders add x', "is gone"),
+    ],
+)
+def test_a_place_that_cannot_be_is_told_without_a_traceback(line: str, words: str, tmp_path: Path) -> None:
+    environment = os.environ | {"LOCALMIND_HOME": str(tmp_path / "home")}
+    done = subprocess.run(
+        ["sh", "-c", line, sys.executable], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr

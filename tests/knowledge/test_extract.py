@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from localmind.errors import ExtractFailed
-from localmind.knowledge.extract import KINDS, decode, extract, kind_of, looks_binary
+from localmind.knowledge.extract import KINDS, extract, kind_of
+from localmind.plaintext import decode
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 
@@ -32,35 +33,6 @@ def docx_bytes() -> bytes:
     stream = io.BytesIO()
     document.save(stream)
     return stream.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("data", "text"),
-    [
-        (b"a\r\nb\rc\n", "a\nb\nc\n"),
-        (b"\xef\xbb\xbfBOM", "BOM"),
-        ("größe €".encode(), "größe €"),
-        ("größe".encode("utf-16"), "größe"),
-        (b"nul\0 inside", "nul inside"),
-    ],
-)
-def test_text_is_decoded_and_keeps_its_lines(data: bytes, text: str) -> None:
-    assert decode(data) == text
-
-
-def test_a_legacy_encoding_is_recognised() -> None:
-    german = "Die Größe der Wohnung beträgt 84 Quadratmeter, die Küche ist möbliert.\n" * 5
-    assert decode(german.encode("cp1252")) == german
-    russian = "Котёл обслуживали девятого октября, давление полтора бара.\n" * 5
-    assert decode(russian.encode("cp1251")) == russian
-
-
-@given(st.binary(max_size=300))
-def test_any_bytes_decode_to_something_storable(data: bytes) -> None:
-    text = decode(data)
-    assert "\0" not in text
-    assert "\r" not in text
-    text.encode("utf-8")
 
 
 def test_html_keeps_the_lines_of_the_file() -> None:
@@ -158,11 +130,7 @@ def test_entities_of_a_document_are_not_expanded() -> None:
     assert "lol" not in extract(stream.getvalue(), "docx").text
 
 
-def test_binary_is_told_from_text() -> None:
-    assert looks_binary(b"\x7fELF\0\0")
-    assert looks_binary(bytes(range(1, 32)) * 4)
-    assert not looks_binary("größe\tü\n".encode())
-    assert not looks_binary("text".encode("utf-16"))
+def test_what_is_no_text_is_not_read() -> None:
     with pytest.raises(ExtractFailed, match="not text"):
         extract(b"\0\1\2", "text")
 

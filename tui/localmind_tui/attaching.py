@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localmind.attachments import read_text
+from localmind.clean import clean_line
 from localmind.errors import InvalidRequest
 from localmind_tui.pictures import for_daemon, is_picture, picture_at, with_picture
 from localmind_tui.state import Picture
@@ -58,10 +59,12 @@ def attach(paths: Iterable[Path], pasted: Iterable[tuple[str, str]], pictures: t
     for path in paths:
         if is_picture(path):
             pictures = with_picture(pictures, picture_at(path))
-        elif not path.is_dir():
-            files.append({"path": str(path), "text": read_text(path)})
-        elif folder is None:
+        elif path.is_dir():
+            if folder is not None:
+                raise InvalidRequest("a question is about one folder at a time", hint="name one of them with @")
             folder = str(path)
+        elif not path.is_file():  # a pipe may never be opened at its other end
+            raise InvalidRequest(f"{clean_line(path.name)} is no file", hint="name a file with @")
         else:
-            raise InvalidRequest("a question is about one folder at a time", hint="name one of them with @")
+            files.append({"path": str(path), "text": read_text(path)})
     return Attached(tuple(files), tuple(for_daemon(pictures)), folder)

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from localmind.clean import clean_line
 from localmind.errors import InvalidRequest
+from localmind.paths import typed_path
 
 LISTED = 4000
 """Entries of one directory that are looked at."""
@@ -96,15 +96,6 @@ def resolve(typed: str, roots: Sequence[str], here: Path) -> Path | None:
     except (OSError, ValueError, RuntimeError):
         return None
     return None
-
-
-def typed_path(typed: str, here: Path) -> Path:
-    """The place that somebody typed, whether or not it is there, from home or from here. Raises InvalidRequest."""
-    try:
-        return here / Path(typed).expanduser()
-    except RuntimeError as problem:
-        name = typed.partition("/")[0]
-        raise InvalidRequest(f"there is no user {clean_line(name)} here", hint="type the whole path") from problem
 
 
 def pasted_path(text: str) -> Path | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from localmind.clean import clean_line
 from localmind.errors import LocalmindError
-from localmind_tui.completion import typed_path
+from localmind.paths import typed_path
 from localmind_tui.daemon import Daemon
 
 

@@ -7,14 +7,14 @@ one and keeps its text, and leaving ends none.
 import asyncio
 import contextlib
 import sys
-from pathlib import Path
 from typing import Any
 
 from localmind.clean import Cleaner, clean, clean_line
 from localmind.errors import LocalmindError
 from localmind.events import Done, Failed, Passage, Progress, Sources, TextDelta
+from localmind.paths import typed_path
 from localmind_tui import format
-from localmind_tui.completion import pasted_path, typed_path
+from localmind_tui.completion import pasted_path
 from localmind_tui.daemon import Daemon
 from localmind_tui.pictures import for_daemon, picture_at, with_picture
 from localmind_tui.state import Picture
@@ -75,7 +75,7 @@ class Plain:
                 await self._open(rest.strip())
             case "image":
                 given = rest.strip()
-                picture = await asyncio.to_thread(picture_at, pasted_path(given) or typed_path(given, Path.cwd()))
+                picture = await asyncio.to_thread(picture_at, pasted_path(given) or typed_path(given))
                 self._pictures = with_picture(self._pictures, picture)
                 say(f"With the next question: {picture.words}")
             case "again":

@@ -10,10 +10,11 @@ import re
 from urllib.parse import unquote
 
 from localmind.errors import ExtractFailed
-from localmind.knowledge.extract import Extracted, Heading, decode
+from localmind.knowledge.extract import Extracted, Heading
 from localmind.knowledge.formats import html
 from localmind.knowledge.formats.lines import Lines
 from localmind.knowledge.formats.packed import Packed, attribute, local
+from localmind.plaintext import decode
 
 CONTAINER = "META-INF/container.xml"
 _READABLE = ("application/xhtml+xml", "text/html")

@@ -11,10 +11,11 @@ from email.message import EmailMessage
 from typing import cast
 
 from localmind.errors import ExtractFailed
-from localmind.knowledge.extract import DOCUMENTS, Extracted, decode, extract, kind_of
+from localmind.knowledge.extract import DOCUMENTS, Extracted, extract, kind_of
 from localmind.knowledge.formats import html
 from localmind.knowledge.formats.epub import squeezed
 from localmind.knowledge.formats.lines import Lines
+from localmind.plaintext import decode
 
 HEADERS = ("From", "To", "Cc", "Date", "Subject")
 PARTS_LIMIT = 200

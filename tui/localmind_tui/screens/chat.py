@@ -11,6 +11,7 @@ from textual import on, work
 
 from localmind.clean import clean, clean_line
 from localmind.errors import InvalidRequest, LocalmindError
+from localmind.paths import typed_path
 from localmind_tui.screens.acting import Acting
 from localmind_tui.widgets.composer import Composer
 from localmind_tui.widgets.header import Header
@@ -103,8 +104,6 @@ class ChatScreen(Acting):
         self.composer.focus()
 
     async def run_folder(self, rest: str) -> None:
-        from localmind_tui.completion import typed_path
-
         if not rest:
             self.folder = None
         else:

@@ -12,8 +12,9 @@ from textual.widgets import Input
 
 from localmind.errors import DaemonUnreachable, LocalmindError
 from localmind.events import Failed
+from localmind.paths import typed_path
 from localmind_tui import format
-from localmind_tui.completion import folder_completion, typed_path
+from localmind_tui.completion import folder_completion
 from localmind_tui.daemon import Daemon
 from localmind_tui.keymap import bindings
 
