@@ -1,11 +1,10 @@
-"""How threads are read out of their tables: the path to the tip, windows of it, branches, full-text search.
+"""How threads are read out of their tables: the path to the tip, windows of it, branches.
 
 Only SELECTs, over a connection that the store hands in while it holds its lock. A thread of thousands of
 turns is read as numbers first, and only the turns of the window with their texts.
 """
 
 import json
-import re
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,15 +16,12 @@ from localmind.errors import InvalidRequest, NotFound, from_wire
 from localmind.events import Passage
 from localmind.messages import Timings, Usage
 from localmind.store import images
-from localmind.store.transcript import Attachment, Hit, Mode, Options, StoredMessage, Thread, Transcript, Turn
+from localmind.store.transcript import Attachment, Mode, Options, StoredMessage, Thread, Transcript, Turn
 
 THREAD_COLUMNS = (
     "SELECT thread.id, thread.title, thread.folder, thread.created_at, thread.updated_at, thread.options, "
     "(SELECT count(*) FROM turn WHERE thread_id = thread.id) AS turns FROM thread"
 )
-MARK, UNMARK = "\x02", "\x03"
-"""Around what a search found, within SQLite only."""
-SNIPPET_WORDS = 24
 
 
 def as_thread(row: sqlite3.Row) -> Thread:
@@ -127,42 +123,6 @@ def mode_after(db: sqlite3.Connection, message_id: int | None, folder: str | Non
     if turn_id is None or message_id is None:
         return "files"
     return "attached" if turn(db, turn_id, message_id).about_attached else "files"
-
-
-def search(db: sqlite3.Connection, query: str, limit: int) -> list[Hit]:
-    """Messages with all the words, the last one as a beginning, best first; threads by their title before them."""
-    words = re.findall(r"\w+", storable(query))
-    if not words:
-        return []
-    pattern = "%" + "%".join(re.sub(r"([%_~])", r"~\1", word) for word in words) + "%"
-    hits = [
-        Hit(as_thread(row), None, None, row["updated_at"], ((row["title"], False),))
-        for row in db.execute(
-            f"{THREAD_COLUMNS} WHERE title LIKE ? ESCAPE '~' ORDER BY updated_at DESC LIMIT ?", (pattern, limit)
-        )
-    ]
-    terms = " ".join(f'"{word}"' for word in words[:-1]) + f' "{words[-1]}" *'
-    rows = db.execute(
-        f"SELECT message.id, message.role, message.created_at, turn.thread_id, "
-        f"snippet(message_fts, 0, '{MARK}', '{UNMARK}', '…', {SNIPPET_WORDS}) AS snippet "
-        "FROM message_fts JOIN message ON message.id = message_fts.rowid JOIN turn ON turn.id = message.turn_id "
-        "WHERE message_fts MATCH ? ORDER BY rank, message.id DESC LIMIT ?",
-        (terms, limit),
-    ).fetchall()
-    threads = {key: thread(db, key) for key in {row["thread_id"] for row in rows}}
-    hits += [
-        Hit(threads[row["thread_id"]], row["id"], row["role"], row["created_at"], _pieces(row["snippet"]))
-        for row in rows
-    ]
-    return hits[:limit]
-
-
-def _pieces(snippet: str) -> tuple[tuple[str, bool], ...]:
-    pieces: list[tuple[str, bool]] = []
-    for index, part in enumerate(snippet.split(MARK)):
-        marked, _, plain = part.partition(UNMARK) if index else ("", "", part)
-        pieces += [(text, is_marked) for text, is_marked in ((marked, True), (plain, False)) if text]
-    return tuple(pieces)
 
 
 def _turn_of(db: sqlite3.Connection, message_id: int) -> int | None:

@@ -23,7 +23,7 @@ from localmind.errors import InternalError, LocalmindError, NotFound, to_wire
 from localmind.events import Passage
 from localmind.images import Image
 from localmind.messages import Message, Timings, Usage
-from localmind.store import forgetting, images, quotes
+from localmind.store import forgetting, images, quotes, thread_search
 from localmind.store import thread_reading as reading
 from localmind.store.connection import open_database, transaction
 from localmind.store.images import Picture
@@ -286,7 +286,7 @@ class Threads:
     def search(self, query: str, *, limit: int = 50) -> list[Hit]:
         """Full-text search over everything ever said, streaming answers excepted."""
         with self._lock:
-            return reading.search(self._db, query, limit)
+            return thread_search.search(self._db, query, limit)
 
     def delete_branch(self, message_id: int) -> str:
         """Remove a message and everything that was said after it, for good; returns the thread's id."""

@@ -172,6 +172,44 @@ def test_search_finds_words_in_questions_answers_and_titles_and_marks_them(threa
     assert threads.search("serviced nowhere") == []
 
 
+def test_what_is_nearest_to_what_was_typed_is_found_first_however_old_it_is(threads: Threads) -> None:
+    thread = threads.create()
+    said = [
+        "question 42 is about the boiler, its filter and its pump, and whatever else was ever said of it",
+        "of 42 words this is no question",
+        "question 421",
+        "for this question there are 4200 answers",
+        "question 420",
+    ]
+    numbers = [threads.ask(thread.id, text).question.id for text in said]
+    threads.rename(thread.id, "Boiler")
+    other = threads.create()
+    threads.rename(other.id, "Question 421")
+    hits = threads.search("question 42")
+    assert [hit.message_id for hit in hits if hit.thread.id == thread.id] == [
+        *numbers[:2],
+        numbers[4],
+        numbers[2],
+        numbers[3],
+    ]
+    assert [hit.message_id for hit in hits].index(None) == 2  # the title of the other thread is no nearer than its kind
+    assert [text for text, marked in hits[0].snippet if marked] == ["question", "42"]
+
+
+def test_titles_that_have_what_was_typed_come_first_whatever_their_accents(threads: Threads) -> None:
+    wanted = threads.create()
+    threads.rename(wanted.id, "Für Élise, opus 59")
+    near = threads.create()
+    threads.rename(near.id, "Fur Elise and opus 591")
+    threads.ask(near.id, "who wrote für elise, opus 59?")
+    hits = threads.search("FUR elise opus 59")
+    assert [(hit.thread.id, hit.message_id is None) for hit in hits] == [
+        (wanted.id, True),
+        (near.id, False),
+        (near.id, True),
+    ]
+
+
 def test_an_answer_is_found_when_it_has_ended_and_not_when_it_is_deleted(threads: Threads) -> None:
     thread = threads.create()
     message = threads.begin(threads.ask(thread.id, "?").id, model="m")
