@@ -10,7 +10,7 @@ import contextlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -95,6 +95,7 @@ class Running:
         self._engines = engines
         self._threads = threads
         self._runs: OrderedDict[int, Run] = OrderedDict()
+        self._beginning: set[str] = set()  # threads in which a question is being stored
         self._stopping = False
 
     def list(self) -> list[Run]:
@@ -110,16 +111,15 @@ class Running:
 
     async def ask(self, question: Question, spec: ModelSpec | None = None) -> Turn:
         """Store a question and begin its answer, with `spec` or else the thread's own model."""
-        if question.thread is not None:
-            self._refuse_second(question.thread)
-        if question.pictures:  # refused before anything is kept
-            own = await asyncio.to_thread(self._threads.find, question.thread) if question.thread is not None else None
-            options = _over(own.options if own is not None else Options(), question.options)
-            spec = spec or self._engines.resolve(options.model)
-            await self._engines.outside.permit_images(spec, [_asked(question)])
-        turn, options = await asyncio.to_thread(self._store_question, question)
-        options = _over(options, question.options)
-        return await self._begin(turn, spec or self._engines.resolve(options.model), options, question.format)
+        with self._alone(question.thread):
+            if question.pictures:  # refused before anything is kept
+                own = await asyncio.to_thread(self._threads.find, question.thread) if question.thread else None
+                options = _over(own.options if own is not None else Options(), question.options)
+                spec = spec or self._engines.resolve(options.model)
+                await self._engines.outside.permit_images(spec, [_asked(question)])
+            turn, options = await asyncio.to_thread(self._store_question, question)
+            options = _over(options, question.options)
+            return await self._begin(turn, spec or self._engines.resolve(options.model), options, question.format)
 
     def unstored(self, question: Question, spec: ModelSpec | None = None) -> AsyncGenerator[Event, None]:
         """The answer to a question that is kept nowhere; closing the iterator ends it."""
@@ -134,12 +134,12 @@ class Running:
         """Write another answer to the question of this message; the ones before it stay."""
         turn = await asyncio.to_thread(self._threads.turn, message_id)
         thread = await asyncio.to_thread(self._threads.thread_of, message_id)
-        self._refuse_second(thread.id)
-        spec = spec or self._engines.resolve(thread.options.model)
-        if turn.question.images:
-            said = await asyncio.to_thread(self._threads.said_until, turn, seeing=True)
-            await self._engines.outside.permit_images(spec, said[-1:])
-        return await self._begin(turn, spec, thread.options)
+        with self._alone(thread.id):
+            spec = spec or self._engines.resolve(thread.options.model)
+            if turn.question.images:
+                said = await asyncio.to_thread(self._threads.said_until, turn, seeing=True)
+                await self._engines.outside.permit_images(spec, said[-1:])
+            return await self._begin(turn, spec, thread.options)
 
     async def follow(self, message_id: int, after: int = 0) -> AsyncGenerator[tuple[int, Event], None]:
         """Events from position `after` on, each with its position; text that piled up comes in one piece."""
@@ -177,11 +177,21 @@ class Running:
         for run in self.list():
             await self.stop(run.message_id)
 
-    def _refuse_second(self, thread_id: str) -> None:
+    @contextlib.contextmanager
+    def _alone(self, thread_id: str | None) -> Iterator[None]:
+        """While an answer begins, no other begins in its thread. Raises InvalidRequest, ShuttingDown."""
         if self._stopping:
             raise ShuttingDown("localmind is stopping")
-        if any(run.thread_id == thread_id for run in self.list()):
+        if thread_id is None:
+            yield
+            return
+        if thread_id in self._beginning or any(run.thread_id == thread_id for run in self.list()):
             raise InvalidRequest("an answer is still being written in this thread", hint="stop it, or wait for it")
+        self._beginning.add(thread_id)
+        try:
+            yield
+        finally:
+            self._beginning.discard(thread_id)
 
     def _store_question(self, question: Question) -> tuple[Turn, Options]:
         folder = str(question.folder) if question.folder else None

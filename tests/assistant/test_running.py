@@ -209,6 +209,18 @@ async def test_a_thread_has_one_answer_at_a_time_and_different_threads_any_numbe
     assert [run.thread_id for run in running.list()] == [other]
 
 
+async def test_of_questions_that_come_at_the_same_moment_one_is_taken_and_the_others_are_kept_nowhere(
+    running: Running, engines: FakeEngines, threads: Threads
+) -> None:
+    thread, message = await begun(running)
+    await running.stop(message)
+    asked = [running.ask(Question(f"{number}?", thread=thread)) for number in range(3)] + [running.again(message)]
+    came = await asyncio.gather(*asked, return_exceptions=True)
+    assert sorted(type(each).__name__ for each in came) == ["InvalidRequest"] * 3 + ["Turn"]
+    assert len(running.list()) == 1
+    assert len(threads.get(thread).turns) == 2
+
+
 async def test_a_chat_has_what_was_said_before_with_the_threads_own_instructions(
     running: Running, engines: FakeEngines, threads: Threads
 ) -> None:
@@ -273,5 +285,6 @@ async def test_an_unknown_answer_is_not_found_and_nothing_begins_while_stopping(
     thread, message = await begun(running)
     await running.close()
     assert (await read(running, message))[-1] == Done("cancelled", model=SPEC.name)
-    with pytest.raises(ShuttingDown):
-        await running.ask(Question("?", thread=thread))
+    for question in (Question("?", thread=thread), Question("?")):
+        with pytest.raises(ShuttingDown):
+            await running.ask(question)
