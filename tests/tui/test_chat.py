@@ -183,7 +183,7 @@ async def test_enter_pressed_twice_asks_once_and_what_is_typed_meanwhile_stays(s
         await driver.until(lambda: driver.turns)
         await driver.until(lambda: driver.composer.text == "and more")
         driver.daemon.say(TextDelta("1"), DONE)
-        await driver.until(lambda: not driver.chat.answering)
+        await driver.ended()
         assert [turn.question.content for turn in driver.turns] == ["one"]
 
 
@@ -224,11 +224,12 @@ async def test_a_turn_is_deleted_with_what_follows_when_confirmed(start: Start) 
     async with start() as driver:
         await driver.settled("keep", TextDelta("kept"), DONE)
         await driver.settled("drop", TextDelta("dropped"), DONE)
-        await driver.press("ctrl+up", "D", "n")
+        await driver.press("ctrl+up", "D")
+        await driver.confirm("n")
+        await driver.until(lambda: driver.app.screen is driver.chat)
         assert len(driver.daemon.threads.get(driver.chat._key).turns) == 2
         await driver.press("D")
-        await driver.until(lambda: driver.app.screen is not driver.chat)
-        await driver.press("y")
+        await driver.confirm()
         await driver.until(lambda: len(driver.turns) == 1)
         assert driver.daemon.threads.search("dropped") == []
 
@@ -298,7 +299,7 @@ async def test_instructions_and_parameters_can_be_set_before_the_first_question_
         assert driver.daemon.model.asked[0].sampling.temperature == 0.2
         assert driver.daemon.model.asked[0].messages[0].content == "Be brief."
         driver.daemon.say(DONE)
-        await driver.until(lambda: not driver.chat.answering)
+        await driver.ended()
         assert driver.chat.options["system"] == "Be brief."
         await driver.press("ctrl+n")
         await driver.until(lambda: not driver.chat.options)

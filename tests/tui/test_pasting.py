@@ -102,14 +102,16 @@ def test_whatever_a_tool_prints_is_an_image_or_nothing(output: bytes, form: Any)
 
 def test_files_are_private_and_stay_only_while_a_draft_names_them(tmp_path: Path) -> None:
     pasted = Pasted(tmp_path / "pasted")
-    kept, gone = pasted.keep(PNG), pasted.keep(png(8, 8))
+    kept, gone, coming = pasted.keep(PNG), pasted.keep(png(8, 8)), pasted.keep(png(9, 9))
+    pasted.own(kept)
+    pasted.own(gone)
     assert [stat.S_IMODE(each.stat().st_mode) for each in (kept, kept.parent)] == [0o600, 0o700]
     others, old = kept.with_name("of-another-window.png"), kept.with_name("of-a-crash.png")
     for each in (others, old):
         each.write_bytes(PNG)
     os.utime(old, (0, 0))
     pasted.forget_all_but({str(kept)})
-    assert {each.name for each in kept.parent.iterdir()} == {kept.name, others.name}
+    assert {each.name for each in kept.parent.iterdir()} == {kept.name, coming.name, others.name}
     assert not gone.exists()
 
 

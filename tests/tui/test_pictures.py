@@ -57,15 +57,11 @@ async def pictures(driver: Driver, snapshot: SnapshotAssertion) -> None:
 
 
 async def at_rest(driver: Driver) -> None:
-    """Until a look and the next one see the same: on a busy host something may still be on its way to the screen."""
-    seen = [""]
-
-    def same() -> bool:
-        seen.append(driver.app.export_screenshot())
-        return seen[-1] == seen[-2]
-
-    await driver.pilot.pause()
-    await driver.until(same)
+    """Until a look and one after all messages that were under way see the same: on a busy host they take their time."""
+    before = ""
+    while (now := driver.app.export_screenshot()) != before:
+        before = now
+        await driver.heard()
 
 
 async def talk(driver: Driver) -> None:
@@ -105,6 +101,16 @@ async def test_the_threads(start: Start, snapshot: SnapshotAssertion) -> None:
         await driver.press("f2")
         driver.app.screen.query_one(Input).value = "boiler"
         await driver.until(lambda: driver.app.screen.query_one(OptionList).option_count == 3)
+        await pictures(driver, snapshot)
+
+
+async def test_the_themes(start: Start, snapshot: SnapshotAssertion) -> None:
+    async with start() as driver:
+        await talk(driver)
+        await driver.app.run_action("themes")
+        await driver.until(
+            lambda: driver.app.screen.query(OptionList) and driver.app.screen.query_one(OptionList).option_count
+        )
         await pictures(driver, snapshot)
 
 

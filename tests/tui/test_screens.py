@@ -27,6 +27,7 @@ def lines(driver: Driver) -> list[str]:
 async def opened(driver: Driver, key: str, kind: type) -> None:
     await driver.press(key)
     await driver.until(lambda: isinstance(driver.app.screen, kind) and lines(driver))
+    await driver.heard()  # of the list that came, the first line is marked and what can be done with it is offered
 
 
 def said(daemon: FakeDaemon, question: str, answer: str) -> str:
@@ -113,7 +114,7 @@ async def test_a_place_found_in_a_long_thread_can_be_left_both_ways_and_a_new_qu
         await driver.press("i", "enter")
         await driver.until(lambda: shown()[-2:] == ["Question 29", "A new one?"])
         daemon.say(Done())
-        await driver.until(lambda: not daemon.running.list() and not driver.chat.answering)
+        await driver.ended()
     await daemon.stop()
 
 
@@ -142,7 +143,8 @@ async def test_threads_are_renamed_exported_and_deleted_from_the_list(start: Sta
         await driver.press("f7")
         await driver.until(lambda: "Written to" in driver.notices)
         assert (tmp_path / "here" / "bees.md").read_text().startswith("# Bees!")  # the mark stayed on it
-        await driver.press("f8", "y")
+        await driver.press("f8")
+        await driver.confirm()
         await driver.until(lambda: isinstance(driver.app.screen, ThreadsScreen) and len(lines(driver)) == 1)
         assert thread not in [each.id for each in driver.daemon.threads.recent()]
 
@@ -228,7 +230,8 @@ async def test_a_cancelled_download_says_so_and_a_model_can_be_removed(start: St
         await driver.until(lambda: "qwen3:4b" in driver.daemon.pulls)
         await driver.press("x")
         await driver.until(lambda: "cancelled" in driver.notices)
-        await driver.press("k", "D", "y")
+        await driver.press("k", "D")
+        await driver.confirm()
         await driver.until(lambda: isinstance(driver.app.screen, ModelsScreen))
         await driver.until(lambda: not driver.daemon.models[0]["installed"])
 
@@ -249,7 +252,8 @@ async def test_folders_are_added_paused_asked_alone_and_removed(start: Start, tm
         await driver.until(lambda: driver.app.screen is driver.chat)
         assert driver.chat.folder == str(tmp_path)
         await opened(driver, "f4", FoldersScreen)
-        await driver.press("j", "D", "y")
+        await driver.press("j", "D")
+        await driver.confirm()
         await driver.until(lambda: isinstance(driver.app.screen, FoldersScreen) and len(lines(driver)) == 1)
 
 

@@ -105,7 +105,7 @@ async def test_what_was_being_typed_comes_back_when_an_older_question_was_worded
         assert driver.turns[0].question.content == "First?!"
         assert driver.composer.text == "a draft"
         driver.daemon.say(Done())
-        await driver.until(lambda: not driver.chat.answering)
+        await driver.ended()
 
 
 async def test_a_command_that_was_not_done_stays_to_be_corrected_and_the_palette_takes_no_draft(
@@ -172,7 +172,7 @@ async def test_a_long_paste_is_kept_with_its_draft_through_a_closed_terminal(sta
         await driver.until(lambda: daemon.model.asked)
         assert "File pasted-1:\n\na line\na line\n" in daemon.model.asked[0].messages[-1].content
         daemon.say(Done())
-        await driver.until(lambda: not driver.chat.answering)
+        await driver.ended()
         assert driver.app.desk.memory.now.pastes == {}
     await daemon.stop()
 

@@ -12,6 +12,7 @@ from tui_fakes import NOW, FakeDaemon, wait_until
 from localmind_tui.app import LocalmindApp
 from localmind_tui.editor import Launch
 from localmind_tui.room import Room
+from localmind_tui.screens.asking import Confirm
 from localmind_tui.screens.chat import ChatScreen
 from localmind_tui.widgets.composer import Composer
 from localmind_tui.widgets.header import Header
@@ -46,11 +47,30 @@ class Driver:
         await self.until(lambda: turn.state != "streaming" and not self.daemon.running.list())
         return turn
 
+    async def ended(self) -> None:
+        """Until all that was asked has been answered, and the app knows."""
+        await self.until(lambda: not self.chat._sending and not self.daemon.running.list())
+        await self.until(lambda: not self.chat.answering and not self.chat._showing.locked())
+
+    async def confirm(self, key: str = "y") -> None:
+        """Answer the question that a key led to."""
+        await self.until(lambda: isinstance(self.app.screen, Confirm) and self.app.screen.is_current)
+        await self.press(key)
+
     def type(self, text: str) -> None:
         self.composer.insert(text)
 
     async def press(self, *keys: str) -> None:
-        await self.pilot.press(*keys)
+        """Each key when the one before has been heard, which Textual's own pilot guesses by how idle the process is."""
+        for key in keys:
+            await self.pilot.press(key)
+            await self.heard()
+
+    async def heard(self) -> None:
+        """A key goes from the app to what has the focus and from there up to the app: each pause is a step at least."""
+        focused = self.app.focused
+        for _ in range(2 + len(list(focused.ancestors_with_self) if focused is not None else ())):
+            await self.pilot.pause(0)
 
     async def until(self, condition: Callable[[], object]) -> None:
         await wait_until(self.pilot, condition)
@@ -65,7 +85,8 @@ class Driver:
 
     @property
     def turns(self) -> list[TurnView]:
-        return self.chat.query_one(Transcript).turns
+        """Those that show what they have: one that is being mounted is there, and is empty."""
+        return [turn for turn in self.chat.query_one(Transcript).turns if turn.is_mounted]
 
     @property
     def header(self) -> Header:

@@ -44,6 +44,7 @@ class Link:
     async def changes(self) -> AsyncIterator[None]:
         failures = 0
         while True:
+            self._wake.clear()  # whoever asks from here on may mean what this look is too early for
             try:
                 self.status = await self.daemon.status()
                 self.problem, self.connected, failures = None, True, 0
@@ -61,7 +62,6 @@ class Link:
                 failures += 1
             yield
             pause = EVERY_S if self.connected else PAUSES_S[min(failures, len(PAUSES_S)) - 1]
-            self._wake.clear()
             try:
                 await asyncio.wait_for(self._wake.wait(), pause)
             except TimeoutError:

@@ -126,12 +126,19 @@ class Pasted:
         self._own: set[Path] = set()
 
     def keep(self, data: bytes) -> Path:
-        """A file with the image, readable by this user alone. Raises LocalmindError. Blocking."""
+        """A file with the image, readable by this user alone; `own` says when it has come where it shall be.
+
+        Raises LocalmindError. Blocking.
+        """
         kind = looks(data).media_type.rpartition("/")[2]
         path = private_dir(self._directory) / f"clipboard-{hashlib.sha256(data).hexdigest()[:8]}.{kind}"
         write_atomic(path, data)
-        self._own.add(path)
+        self._own.discard(path)  # also one that is there already is on its way again
         return path
+
+    def own(self, path: Path) -> None:
+        """It has come to its draft, or to none: from now on it is forgotten when no draft names it."""
+        self._own.add(path)
 
     def forget_all_but(self, named: Collection[str]) -> None:
         """Remove the files of this window that no draft names, and those that nobody can want any more. Blocking."""

@@ -13,8 +13,8 @@ from textual import on, work
 from textual.geometry import Offset
 
 from localmind.errors import LocalmindError
-from localmind_tui.screens.conversation import Middle
 from localmind_tui.screens.picturing import Picturing
+from localmind_tui.widgets.column import Middle
 from localmind_tui.widgets.composer import Composer
 from localmind_tui.widgets.mic import MicChip
 from localmind_tui.widgets.sidebar import Sidebar
@@ -44,7 +44,7 @@ class Acting(Picturing):
 
     @work(group="asking")
     async def on_turn_view_asked(self, event: "TurnView.Asked") -> None:
-        turn = event.turn
+        turn, key, wish = event.turn, self._key, self._wish
         try:
             match event.what:
                 case "copy":
@@ -55,29 +55,38 @@ class Acting(Picturing):
                     await self.desk.aloud.read(event.text)
                 case "edit":
                     before = await self._before(turn.question)
+                    if wish is not self._wish:
+                        return  # the user is elsewhere by now; so below
                     if self._beside is None:
                         self._aside = self.composer.text, self.composer.pastes, self.composer.pictures
                     self._beside, self._beside_files = turn.question.turn, before.files
                     self.composer.pastes = before.pastes
                     self.composer.put(turn.question.content)
                     self.composer.pictures = turn.question.pictures
+                    self.set_focus(self.composer)  # at once: keys can be quicker than what is drawn
                     await self.show_pictures()
-                    self.composer.focus()
                     self._show_composer()
                 case "again":
                     begun = await self.desk.daemon.post(
                         f"/messages/{(turn.said or turn.question).id}/again", {"model": self.model}
                     )
-                    await self.open(begun["thread"]["id"])
+                    await self._open_still(wish, begun["thread"]["id"])
                 case "choose":
                     await self.desk.daemon.post(f"/messages/{event.message}/choose")
-                    await self.open(self._key, around=event.message)
+                    await self._open_still(wish, key, around=event.message)
                 case "delete":
                     if await self.confirm("Delete this question and all that follows it, for good?"):
                         await self.desk.daemon.delete(f"/messages/{turn.question.id}")
-                        await self.open(self._key)
+                        await self._open_still(wish, key)
         except LocalmindError as problem:
             self.complain(problem)
+
+    async def _open_still(self, wish: object, thread: str, around: int | None = None) -> None:
+        """Show a thread that was changed, unless the user has gone to another one since."""
+        if wish is self._wish:
+            await self.open(thread, around=around)
+        else:
+            self.desk.link.ask()
 
     async def _before(self, question: "Said") -> "Before":
         """What it took along. Raises LocalmindError."""
@@ -98,6 +107,8 @@ class Acting(Picturing):
                 turns[0 if event.where == "first" else -1].focus()
             return
         turns = self.transcript.turns
+        if event.turn not in turns:
+            return  # a key was quicker than what it was pressed on
         place = turns.index(event.turn)
         wanted = {"next": place + 1, "previous": place - 1, "first": 0, "last": len(turns) - 1}.get(event.where)
         if wanted is not None and wanted >= len(turns) and transcript.below:
@@ -149,13 +160,14 @@ class Acting(Picturing):
             with contextlib.suppress(LocalmindError):
                 await self.desk.daemon.post(f"/messages/{self._view.said.id}/stop")
             return
-        if self._beside is not None and self.composer.has_focus:
+        worded_anew = self._beside is not None and self.composer.has_focus
+        self.set_focus(self.composer)
+        if worded_anew:
             self._beside = None
             self.composer.drop()
             self._take_up()
             await self.show_pictures()
             self._show_composer()
-        self.composer.focus()
 
     def action_switch_mode(self) -> None:
         """What is attached, where something is; your files; the model alone."""
@@ -167,8 +179,8 @@ class Acting(Picturing):
             self.mode = "chat" if self.mode == "files" else "files"
 
     async def action_new(self) -> None:
+        self.set_focus(self.composer)
         await self.open(None)
-        self.composer.focus()
 
     async def action_neighbour(self, step: int) -> None:
         threads = self.query_one(Sidebar).threads

@@ -148,14 +148,15 @@ class ChatScreen(Acting):
         if title is None:
             title = await self._ask("Title", str(self.thread["title"]))
         if title is not None:
-            self.thread = (await self.desk.daemon.patch(f"/threads/{self._key}", {"title": title}))["thread"]
-            self.query_one(Header).thread = clean_line(str(self.thread["title"]))
+            await self._change_thread({"title": title})
             self.desk.link.ask()
 
     async def run_delete(self, rest: str) -> None:
         if self.thread is not None and await self.confirm("Delete this thread for good? No copy stays."):
-            await self.desk.daemon.delete(f"/threads/{self._key}")
-            await self.open(None)
+            key = self._key
+            await self.desk.daemon.delete(f"/threads/{key}")
+            if self._key == key:
+                await self.open(None)
 
     async def run_export(self, rest: str) -> None:
         if self.thread is None:
@@ -205,7 +206,15 @@ class ChatScreen(Acting):
         if self.thread is None:
             self.first_options = options
         else:
-            self.thread = (await self.desk.daemon.patch(f"/threads/{self._key}", {"options": options}))["thread"]
+            await self._change_thread({"options": options})
+
+    async def _change_thread(self, change: dict[str, Any]) -> None:
+        """The thread that is open now, which may be another one when the daemon answers."""
+        key = self._key
+        changed = (await self.desk.daemon.patch(f"/threads/{key}", change))["thread"]
+        if self._key == key:
+            self.thread = changed
+            self.query_one(Header).thread = clean_line(str(changed["title"]))
 
     async def run_template(self, rest: str) -> None:
         from localmind import templates
@@ -235,7 +244,7 @@ class ChatScreen(Acting):
         if rest:
             self.app.theme = rest
         else:
-            self.app.search_themes()
+            self.app.action_themes()  # type: ignore[attr-defined]
 
     async def run_vim(self, rest: str) -> None:
         self.composer.use_vim(self.composer.vim is None)

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
-from textual.widget import AwaitMount, Widget
+from textual.containers import Horizontal
 from textual.widgets import TextArea
 
 from localmind.clean import clean_line
@@ -20,10 +19,10 @@ from localmind_tui.desk import Desk
 from localmind_tui.keymap import bindings
 from localmind_tui.preferences import Preferences
 from localmind_tui.screens.frame import Frame
+from localmind_tui.widgets.column import Column, Middle
 from localmind_tui.widgets.composer import Composer
 from localmind_tui.widgets.header import NARROW, Header
 from localmind_tui.widgets.keys import KeyLine
-from localmind_tui.widgets.lean import Backdrop
 from localmind_tui.widgets.mic import MicChip
 from localmind_tui.widgets.sidebar import Sidebar
 from localmind_tui.widgets.transcript import Transcript
@@ -44,21 +43,6 @@ DRAFT_PAUSE_S = 0.5
 NOTHING: "tuple[str, tuple[str, ...], tuple[Picture, ...]]" = ("", (), ())
 
 
-class Middle(Horizontal, Backdrop):
-    """Threads, conversation and passages, side by side."""
-
-
-class Column(Vertical, Backdrop):
-    """The conversation over the question. What stands between them at times is mounted when it is first wanted."""
-
-    ORDER = ("Transcript", "Dictation", "Pictures", "Completions", "Composer")
-
-    def hold(self, widget: Widget) -> AwaitMount:
-        """Mount one of those between, in its place."""
-        below = self.ORDER[self.ORDER.index(type(widget).__name__) + 1 :]
-        return self.mount(widget, before=next(each for each in self.children if type(each).__name__ in below))
-
-
 class Conversation(Frame):
     """One thread at a time, of any number that are being answered."""
 
@@ -72,7 +56,9 @@ class Conversation(Frame):
         self._styled_as: Set[str] = frozenset()
         self._reader: asyncio.Task[None] | None = None
         self._draft_timer: Any = None
-        self._sending = False
+        self._wish = object()  # another one for each thread that is opened
+        self._showing = asyncio.Lock()  # what is in the transcript changes by one at a time
+        self._sending: set[str] = set()  # drafts whose question is on its way
         self._aside: tuple[str, tuple[str, ...], tuple[Picture, ...]] = NOTHING
         """What was being typed when an older question was taken up: words, long pastes, images."""
         self._dictation: Dictation | None = None
@@ -140,13 +126,15 @@ class Conversation(Frame):
     async def open(self, thread: str | None, around: int | None = None, start: int | None = None) -> None:
         """Show the end of a thread, or the place `around` a message or from a turn on, or begin a new one.
 
-        A running answer is followed where it is.
+        A running answer is followed where it is. The last wish counts: one that waits for the daemon gives way to it.
         """
+        self._wish = wish = object()
         self._keep_draft()
         self._opening = True  # between two threads what is in the composer belongs to neither
-        await self._drop_reader()
+        before = self.composer.text
         self._view, self._beside, self.queued, self.first_options = None, None, None, {}
         self.searching = False
+        await self._drop_reader()
         found: dict[str, Any] = {"thread": None, "messages": [], "start": 0, "total": 0}
         if thread:
             try:
@@ -154,20 +142,24 @@ class Conversation(Frame):
                 found = await self.desk.daemon.get(f"/threads/{thread}", limit=limit, around=around, start=start)
             except LocalmindError as problem:
                 self.complain(problem)
-        self.thread = found["thread"]
-        self._key = self.thread["id"] if self.thread else ""
-        self.desk.memory.now.thread = self._key
-        self.composer.put(self.desk.memory.now.drafts.get(self._key, ""))
-        self.composer.pictures = self.desk.memory.now.pictures.get(self._key, ())
-        self.composer.pastes = self.desk.memory.now.pastes.get(self._key, ())
-        self._opening = False
-        await self.show_pictures()
-        shown = _exchanges(found["messages"])
-        below = found["total"] - found["start"] - len(shown)
-        await self.transcript.show(shown, self._roots, above=found["start"], below=below)
-        if not self.here:
+        async with self._showing:
+            if wish is not self._wish or not self.here:
+                return
+            self.thread = found["thread"]
+            self._key = self.thread["id"] if self.thread else ""
+            self.desk.memory.now.thread = self._key
+            meanwhile = self.composer.text[len(before) :] if self.composer.text.startswith(before) else ""
+            self.composer.put(self.desk.memory.now.drafts.get(self._key, "") + meanwhile)
+            self.composer.pictures = self.desk.memory.now.pictures.get(self._key, ())
+            self.composer.pastes = self.desk.memory.now.pastes.get(self._key, ())
+            self._opening = False
+            self.query_one(Header).thread = clean_line(self.thread["title"]) if self.thread else ""
+            await self.show_pictures()
+            shown = _exchanges(found["messages"])
+            below = found["total"] - found["start"] - len(shown)
+            await self.transcript.show(shown, self._roots, above=found["start"], below=below)
+        if wish is not self._wish or not self.here:
             return
-        self.query_one(Header).thread = clean_line(self.thread["title"]) if self.thread else ""
         turns = self.transcript.turns
         if around is not None:
             for turn in turns:
@@ -186,21 +178,25 @@ class Conversation(Frame):
 
     @on(Transcript.MoreWanted)
     async def _more(self, event: Transcript.MoreWanted) -> None:
-        if self.thread is None:
+        if self.thread is None or event.shown != self.transcript.shown:
             return
         try:
             path = f"/threads/{self.thread['id']}"
             found = await self.desk.daemon.get(path, start=event.start, limit=event.count)
         except LocalmindError as problem:
             self.complain(problem)
+            self.transcript.refused()
             return
         more = _exchanges(found["messages"])
-        if event.start < self.transcript.above:
-            await self.transcript.prepend(more, self._roots, above=found["start"])
-        else:
-            below = found["total"] - found["start"] - len(more)
-            await self.transcript.append(more, self._roots, below=below)
-            self._follow_last()
+        async with self._showing:
+            if not self.here or event.shown != self.transcript.shown:
+                return
+            if event.start < self.transcript.above:
+                await self.transcript.prepend(more, self._roots, above=found["start"])
+            else:
+                below = found["total"] - found["start"] - len(more)
+                await self.transcript.append(more, self._roots, below=below)
+                self._follow_last()
 
     @on(Sidebar.Chosen)
     async def _chosen(self, event: Sidebar.Chosen) -> None:
@@ -210,65 +206,81 @@ class Conversation(Frame):
 
     async def submit(self, text: str) -> None:
         """Have a question answered. Until the daemon has it, it stays where it was typed."""
-        if self._sending:
+        key = self._key
+        if key in self._sending:
             return  # Enter was pressed twice
-        self._sending = True
+        self._sending.add(key)
         try:
             await self._submit(text)
         finally:
-            self._sending = False
+            self._sending.discard(key)
 
     async def _submit(self, text: str) -> None:
         from localmind_tui.attaching import attach
         from localmind_tui.completion import references
 
-        key = self._key
+        # All that it is asked with is taken now: the user may be in another thread before it is on its way.
+        key, wish, mode, asks, folder, model = self._key, self._wish, self.mode, self.asks, self.folder, self.model
+        beside, options, pasted, pictures = (
+            self._beside,
+            self.first_options,
+            self.composer.pasted,
+            self.composer.pictures,
+        )
+        files = self._beside_files if beside is not None else ()
         try:
             named = await asyncio.to_thread(references, text, self._roots, self.desk.here)
-            attached = await asyncio.to_thread(attach, named, self.composer.pasted, self.composer.pictures)
+            attached = await asyncio.to_thread(attach, named, pasted, pictures)
             begun = await self.desk.daemon.begin(
                 text,
-                thread=self._key or None,
-                mode="files" if attached.folder and self.mode == "files" else self.asks,
-                folder=attached.folder or self.folder,
-                model=self.model,
-                attachments=(*attached.files, *(self._beside_files if self._beside is not None else ())),
+                thread=key or None,
+                mode="files" if attached.folder and mode == "files" else asks,
+                folder=attached.folder or folder,
+                model=model,
+                attachments=(*attached.files, *files),
                 images=attached.images,
-                beside=self._beside,
-                options=self.first_options or None,
+                beside=beside,
+                options=options or None,
             )
         except LocalmindError as problem:
             self.complain(problem)
             self.desk.link.ask()
             return
-        await self._keep_first_options(begun)
+        await self._keep_first_options(begun, options)
         self.desk.memory.asked(text)
         self.desk.memory.draft(key, "")
         self.desk.memory.pictured(key, ())
         self.desk.memory.pasted(key, ())
-        if not self.here or self._key != key:  # the user is elsewhere by now
+        been_away = wish is not self._wish
+        if (
+            not self.here or self._opening or self._key != key or (been_away and not key)
+        ):  # the user is elsewhere by now
             self.desk.link.ask()
             return
-        beside, self._beside = self._beside, None
-        self.searching = False
+        self._beside, self.searching = None, False
+        later = tuple(each for each in self.composer.pictures if each not in pictures)
         self.composer.take(text)
         self._take_up()
-        await self.show_pictures()
+        self.composer.pictures += later
         self.thread = begun["thread"]
         self._key = begun["thread"]["id"]
         self.desk.memory.now.thread = self._key
         self.query_one(Header).thread = clean_line(begun["thread"]["title"])
-        if beside is not None or self.transcript.below:  # it stands at the end of the thread
-            await self.open(self._key)
+        wish = self._wish
+        await self.show_pictures()
+        if wish is not self._wish:
             return
-        await self._begin(_exchanges(begun["messages"])[-1])
+        if beside is not None or been_away or self.transcript.below:  # it stands at the end of the thread
+            await self.open(self._key)
+        else:
+            await self._begin(_exchanges(begun["messages"])[-1])
 
-    async def _keep_first_options(self, begun: dict[str, Any]) -> None:
+    async def _keep_first_options(self, begun: dict[str, Any], options: dict[str, Any]) -> None:
         """What was set before the first question counts for those after it as well."""
-        if not self.first_options:
+        if not options:
             return
         try:
-            begun |= await self.desk.daemon.patch(f"/threads/{begun['thread']['id']}", {"options": self.first_options})
+            begun |= await self.desk.daemon.patch(f"/threads/{begun['thread']['id']}", {"options": options})
         except LocalmindError as problem:
             self.complain(problem)
 
@@ -281,8 +293,12 @@ class Conversation(Frame):
             self.composer.pictures = pictures
 
     async def _begin(self, exchange: "Exchange") -> None:
-        turn = await self.transcript.begin(exchange, self._roots)
-        if not self.here:
+        wish = self._wish
+        async with self._showing:
+            if wish is not self._wish or not self.here:
+                return
+            turn = await self.transcript.begin(exchange, self._roots)
+        if wish is not self._wish or not self.here:
             return
         if exchange.answer is not None:
             self._read(turn, exchange.answer.id)
@@ -313,10 +329,10 @@ class Conversation(Frame):
             await self.submit(queued)
 
     async def _drop_reader(self) -> None:
-        if self._reader is not None:
-            self._reader.cancel()
-            await asyncio.gather(self._reader, return_exceptions=True)
-            self._reader = None
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
 
     # -- what is typed
 

@@ -22,6 +22,7 @@ from localmind_tui.desk import Desk
 from localmind_tui.keymap import bindings
 from localmind_tui.models import Model, best, embedder_to_fetch, models_of, sentence
 from localmind_tui.pulling import Pulling
+from localmind_tui.screens.looking import keep_looking
 from localmind_tui.widgets.folder_field import FolderField
 
 EVERY_S = 0.4
@@ -65,8 +66,7 @@ class FirstRun(ModalScreen[str | None]):
 
     def on_mount(self) -> None:
         self.query_one(".window").border_title = "localmind"
-        self._look()
-        self.set_interval(EVERY_S, self._look)
+        keep_looking(self, EVERY_S, self._look)
 
     @work(exclusive=True, group="first")
     async def _look(self) -> None:

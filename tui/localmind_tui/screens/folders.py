@@ -18,6 +18,7 @@ from localmind_tui.desk import Desk
 from localmind_tui.keymap import bindings
 from localmind_tui.screens.asking import Confirm
 from localmind_tui.screens.listed import Listed
+from localmind_tui.screens.looking import keep_looking
 from localmind_tui.widgets.folder_field import FolderField
 from localmind_tui.widgets.keys import KeyLine
 
@@ -48,8 +49,7 @@ class FoldersScreen(Listed[Mapping[str, Any], str]):
 
     def on_mount(self) -> None:
         self.query_one(FolderField).display = False
-        self.look()
-        self.set_interval(EVERY_S, self.look)
+        keep_looking(self, EVERY_S, self.look)
 
     @work(exclusive=True, group="folders")
     async def look(self) -> None:

@@ -23,6 +23,7 @@ from localmind_tui.models import Model, elsewhere, models_of, sentence
 from localmind_tui.pulling import Pulling
 from localmind_tui.screens.asking import Confirm
 from localmind_tui.screens.listed import Listed
+from localmind_tui.screens.looking import keep_looking
 from localmind_tui.widgets.keys import KeyLine
 
 EVERY_S = 0.5
@@ -57,8 +58,7 @@ class ModelsScreen(Listed[Model, str]):
             yield KeyLine()
 
     def on_mount(self) -> None:
-        self.look()
-        self.set_interval(EVERY_S, self.look)
+        keep_looking(self, EVERY_S, self.look)
 
     @work(exclusive=True, group="models")
     async def look(self) -> None:

@@ -35,6 +35,7 @@ class Picturing(Conversation):
     async def run_image(self, rest: str) -> None:
         from localmind_tui.completion import pasted_path, resolve
 
+        self.composer.focus()
         if not rest:
             await self._take_from_clipboard()
             return
@@ -44,6 +45,7 @@ class Picturing(Conversation):
     @on(Composer.Pictured)
     @work(group="picture")
     async def _pictured(self, event: Composer.Pictured) -> None:
+        self.composer.focus()  # not later, when the user may be elsewhere
         for path in event.paths:
             try:
                 await self._take(path)
@@ -79,7 +81,11 @@ class Picturing(Conversation):
         data = await image_in_clipboard(tool_for(self.desk.environ))
         if self._pasted is None:
             self._pasted = Pasted(self.desk.pasted)
-        await self._take(await asyncio.to_thread(self._pasted.keep, data))
+        path = await asyncio.to_thread(self._pasted.keep, data)
+        try:
+            await self._take(path)
+        finally:
+            self._pasted.own(path)  # from here on it is some draft's or nobody's
 
     async def show_pictures(self) -> None:
         await super().show_pictures()
@@ -114,12 +120,14 @@ class Picturing(Conversation):
     async def on_picture_line_removed(self, event: "PictureLine.Removed") -> None:
         async with self._in_turn:
             self.composer.pictures = tuple(each for each in self.composer.pictures if each != event.picture)
+            if not self.composer.pictures:
+                self.set_focus(self.composer)  # at once, so that no key goes to what Textual would choose
             await self.show_pictures()
-        if not self.composer.pictures:
-            self.composer.focus()
 
     def on_picture_line_left(self, event: "PictureLine.Left") -> None:
-        lines = list(self.query("PictureLine"))
+        lines = [line for each in self.query("Pictures") for line in each.lines]  # type: ignore[attr-defined]
+        if event.line not in lines:
+            return  # it was taken away just now
         place = lines.index(event.line) + event.step
         if event.step and place < len(lines):
             lines[max(place, 0)].focus()
@@ -130,11 +138,14 @@ class Picturing(Conversation):
         """Raises LocalmindError when it is no image."""
         from localmind_tui.pictures import blindness, picture_at, with_picture
 
+        key, wish, drafts = self._key, self._wish, self.desk.memory.now.pictures
         async with self._in_turn:  # those dropped one after the other stand in that order
             picture = await asyncio.to_thread(picture_at, path)
+            if wish is not self._wish and self._key != key:  # it waits with the draft that it was meant for
+                self.desk.memory.pictured(key, with_picture(drafts.get(key, ()), picture))
+                return
             self.composer.pictures = with_picture(self.composer.pictures, picture)
             await self.show_pictures()
-        self.composer.focus()
         with contextlib.suppress(LocalmindError):  # the daemon says it too, when the question comes
             listed = await self.desk.daemon.get("/models")
             if (words := blindness(listed, self.model_name)) is not None:

@@ -52,7 +52,8 @@ class ThreadsScreen(Listed[Found, Wanted]):
     def __init__(self, desk: Desk) -> None:
         super().__init__()
         self._desk = desk
-        self._anew = True
+        self._anew = True  # what is listed is not yet what is typed
+        self._choosing = False  # Enter was quicker than the search
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="window") as box:
@@ -69,6 +70,7 @@ class ThreadsScreen(Listed[Found, Wanted]):
     @on(Input.Changed)
     def _typed(self) -> None:
         self._anew = True  # of another search the best hit is marked
+        self._choosing = False
         self.look()
 
     @work(exclusive=True, group="search")
@@ -96,6 +98,16 @@ class ThreadsScreen(Listed[Found, Wanted]):
         empty = self.query_one(".empty", Static)
         empty.display = not lines
         empty.update("Nothing was said about that." if query.strip() else "No thread yet. Ask something.")
+        if self._choosing:
+            self._choosing = False
+            self.action_choose()
+
+    def action_choose(self) -> None:
+        """What is typed is what is meant, also before it has been found."""
+        if self._anew:
+            self._choosing = True
+        else:
+            super().action_choose()
 
     def _thread(self, thread: Mapping[str, Any]) -> Content:
         title = clean_line(str(thread["title"])) or "Untitled"

@@ -1,11 +1,14 @@
 """The images that go with the next question, one a line above it. Made when there is one: most questions have none."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from textual.await_remove import AwaitRemove
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.events import Click
 from textual.message import Message
+from textual.widget import AwaitMount
 from textual.widgets import Static
 
 from localmind_tui.keymap import bindings
@@ -76,15 +79,43 @@ class Pictures(VerticalScroll):
     """
     can_focus = False
 
-    async def show(self, pictures: tuple[Picture, ...]) -> None:
-        """In place of those before. The focus stays at its place in the list."""
-        lines = list(self.query(PictureLine))
-        if [line.picture for line in lines] == list(pictures):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[PictureLine] = []
+        """As they are shown, or will be as soon as they are drawn."""
+
+    async def show(self, pictures: Sequence[Picture]) -> None:
+        """These and no others. Lines that stay are left alone; the focus stays at its place in the list."""
+        stay = _staying(self.lines, pictures)
+        lines = [stay.get(at) or PictureLine(picture) for at, picture in enumerate(pictures)]
+        gone = [line for line in self.lines if line not in lines]
+        if not gone and len(lines) == len(self.lines):
             return
-        place = next((at for at, line in enumerate(lines) if line.has_focus), None)
+        focused = next((at for at, line in enumerate(self.lines) if line is self.screen.focused and line in gone), None)
+        target = lines[min(focused, len(lines) - 1)] if focused is not None and lines else None
+        if target is not None and target.is_attached:
+            self.screen.set_focus(target)  # before the other goes, so that no key falls between them
+        # Nothing is awaited before all is told to Textual: whoever shows others meanwhile finds this done.
+        self.lines = lines
+        self.display = bool(lines)  # first: a line that is there can be reached by key
         with self.app.batch_update():
-            self.display = bool(pictures)  # first: a line that is there can be reached by key
-            await self.remove_children()
-            await self.mount_all(PictureLine(each) for each in pictures)
-        if place is not None and pictures:
-            self.query(PictureLine)[min(place, len(pictures) - 1)].focus()
+            changes: list[AwaitMount | AwaitRemove] = [self.remove_children(gone)]
+            below: PictureLine | None = None
+            for line in reversed(lines):
+                if not line.is_attached:
+                    changes.append(self.mount(line, before=below))
+                below = line
+            for change in changes:
+                await change
+        if target is not None and target in self.lines:
+            self.screen.set_focus(target)
+
+
+def _staying(lines: Sequence[PictureLine], pictures: Sequence[Picture]) -> dict[int, PictureLine]:
+    """The lines that stand in the same order among `pictures`, by their places there."""
+    found, after = dict[int, PictureLine](), 0
+    for line in lines:
+        if line.picture in pictures[after:]:
+            at = pictures.index(line.picture, after)
+            found[at], after = line, at + 1
+    return found

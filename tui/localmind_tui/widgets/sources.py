@@ -71,11 +71,13 @@ class SourcesView(OptionList):
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         event.stop()
-        self.post_message(self.Opened(self.passages[event.option_index]))
+        if event.option_index < len(self.passages):  # else others came meanwhile; so below
+            self.post_message(self.Opened(self.passages[event.option_index]))
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         event.stop()
-        self.post_message(self.Marked(self.passages[event.option_index], self))
+        if event.option_index < len(self.passages):
+            self.post_message(self.Marked(self.passages[event.option_index], self))
 
     def action_copy_place(self) -> None:
         if self.highlighted is not None:

@@ -42,13 +42,17 @@ class Transcript(VerticalScroll, Backdrop):
     class MoreWanted(Message):
         """The user has come to an end of what is here; these turns of the thread are the next."""
 
-        def __init__(self, start: int, count: int) -> None:
+        def __init__(self, start: int, count: int, shown: int) -> None:
             super().__init__()
             self.start, self.count = start, count
+            self.shown = shown
+            """The transcript's count when they were wanted: others may be shown when they come."""
 
     def __init__(self) -> None:
         super().__init__()
         self.above = self.below = 0
+        self.shown = 0
+        """How often other turns were shown in place of those before."""
         self._asking = False
 
     def compose(self) -> ComposeResult:
@@ -67,6 +71,7 @@ class Transcript(VerticalScroll, Backdrop):
         self, exchanges: "Sequence[Exchange]", roots: Sequence[str], *, above: int = 0, below: int = 0
     ) -> None:
         """These turns and no others, with the last one in view, or the first one while there are more below."""
+        self.shown += 1
         with self.app.batch_update():
             await self.query("TurnView").remove()
             self.query_one("#welcome").display = not exchanges
@@ -121,13 +126,17 @@ class Transcript(VerticalScroll, Backdrop):
         if self.above and not self._asking:
             self._asking = True
             start = max(0, self.above - MORE)
-            self.post_message(self.MoreWanted(start, self.above - start))
+            self.post_message(self.MoreWanted(start, self.above - start, self.shown))
 
     def ask_later(self) -> None:
         """Ask for later turns, once at a time."""
         if self.below and not self._asking:
             self._asking = True
-            self.post_message(self.MoreWanted(self.above + len(self.turns), min(MORE, self.below)))
+            self.post_message(self.MoreWanted(self.above + len(self.turns), min(MORE, self.below), self.shown))
+
+    def refused(self) -> None:
+        """What was asked for does not come; it may be asked for again."""
+        self._asking = False
 
     def watch_scroll_y(self, old: float, new: float) -> None:
         super().watch_scroll_y(old, new)

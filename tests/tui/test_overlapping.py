@@ -1,0 +1,346 @@
+"""What is wanted while something is still under way: the last wish counts, and nothing lands where it was not meant."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from images_made import png
+from textual.screen import Screen
+from textual.widgets import Input
+from textual.widgets.option_list import Option
+from tui_driver import Driver, Start
+from tui_fakes import FakeDaemon
+
+from localmind.events import Done, Passage, TextDelta
+from localmind_tui.link import Link
+from localmind_tui.screens.looking import keep_looking
+from localmind_tui.screens.threads import ThreadsScreen
+from localmind_tui.state import Picture
+from localmind_tui.widgets.pictures import PictureLine, Pictures
+from localmind_tui.widgets.sources import SourcesView
+from localmind_tui.widgets.turn import TurnView
+
+
+class Gate:
+    """Holds up calls of the daemon until it is let go, and knows who waits."""
+
+    def __init__(self, daemon: FakeDaemon, name: str, held: Callable[..., bool] = lambda *_: True) -> None:
+        self.waiting = 0
+        self._open = asyncio.Event()
+        call = getattr(daemon, name)
+
+        async def slow(*what: Any, **how: Any) -> Any:
+            if held(*what):
+                self.waiting += 1
+                await self._open.wait()
+            return await call(*what, **how)
+
+        setattr(daemon, name, slow)
+
+    def let_go(self) -> None:
+        self._open.set()
+
+
+@contextmanager
+def threads_held() -> Iterator[threading.Event]:
+    """Nothing is done in a thread until the event is set."""
+    let_go = threading.Event()
+    one = ThreadPoolExecutor(1)
+    one.submit(let_go.wait)
+    asyncio.get_running_loop().set_default_executor(one)
+    try:
+        yield let_go
+    finally:
+        let_go.set()
+
+
+def asked(driver: Driver) -> list[str]:
+    return [turn.question.content for turn in driver.turns]
+
+
+def said(daemon: FakeDaemon, question: str, *more: str) -> str:
+    thread = daemon.threads.create()
+    for each in (question, *more):
+        message = daemon.threads.begin(daemon.threads.ask(thread.id, each).id, model="m")
+        daemon.threads.extend(message, "x")
+        daemon.threads.finish(message)
+    return thread.id
+
+
+@asynccontextmanager
+async def opening(driver: Driver, thread: str | None, **where: Any) -> AsyncIterator[None]:
+    """A thread is being opened all the while, and is there in the end."""
+    task = asyncio.create_task(driver.chat.open(thread, **where))
+    try:
+        yield
+    finally:
+        await task
+
+
+async def test_of_two_threads_that_are_wanted_the_last_one_is_shown_however_late_the_first_one_comes(
+    start: Start,
+) -> None:
+    async with start() as driver:
+        first, second = said(driver.daemon, "in the first"), said(driver.daemon, "in the second")
+        gate = Gate(driver.daemon, "get", lambda path: path == f"/threads/{first}")
+        async with opening(driver, first):
+            await driver.until(lambda: gate.waiting)
+            driver.type("typed for ")
+            await driver.chat.open(second)
+            assert asked(driver) == ["in the second"]
+            driver.type("the second")
+            gate.let_go()
+        assert (driver.chat._key, asked(driver)) == (second, ["in the second"])
+        assert driver.composer.text.endswith("the second")
+
+
+async def test_what_is_typed_before_a_thread_has_come_is_there_behind_its_draft(start: Start) -> None:
+    async with start() as driver:
+        thread = said(driver.daemon, "old")
+        driver.app.desk.memory.draft(thread, "half a ")
+        gate = Gate(driver.daemon, "get", lambda path: path == f"/threads/{thread}")
+        driver.type("for a new one")
+        async with opening(driver, thread):
+            await driver.until(lambda: gate.waiting)
+            driver.type("thought")
+            gate.let_go()
+        assert driver.composer.text == "half a thought"
+        assert driver.app.desk.memory.now.drafts[""] == "for a new one"
+
+
+async def test_earlier_turns_that_come_late_are_not_put_into_another_thread(start: Start) -> None:
+    async with start() as driver:
+        long, other = said(driver.daemon, *map(str, range(30))), said(driver.daemon, "elsewhere")
+        await driver.chat.open(long, around=driver.daemon.threads.get(long).turns[20].question.id)
+        gate = Gate(driver.daemon, "get", lambda path: path == f"/threads/{long}")
+        view = driver.chat.transcript
+        more = asyncio.create_task(driver.chat._more(view.MoreWanted(view.above - 4, 4, view.shown)))
+        await driver.until(lambda: gate.waiting)
+        await driver.chat.open(other)
+        gate.let_go()
+        await more
+        await driver.chat._more(view.MoreWanted(14, 4, view.shown - 1))  # as the window was filled just before
+        assert asked(driver) == ["elsewhere"]
+
+
+async def test_turns_that_could_not_be_had_are_asked_for_again(start: Start) -> None:
+    async with start() as driver:
+        long = said(driver.daemon, *map(str, range(30)))
+        view = driver.chat.transcript
+        await driver.chat.open(long)
+        await driver.until(lambda: view.virtual_size.height > view.size.height and not view._asking)
+        driver.daemon.away = True
+        view.ask_more()
+        await driver.until(lambda: "no daemon answers" in driver.notices)
+        driver.daemon.away = False
+        before = view.above
+        view.ask_more()
+        await driver.until(lambda: view.above < before)
+
+
+async def test_a_question_goes_to_the_thread_that_it_was_typed_in(start: Start) -> None:
+    async with start() as driver:
+        here, elsewhere = said(driver.daemon, "here"), said(driver.daemon, "elsewhere")
+        await driver.chat.open(here)
+        driver.type("of here")
+        with threads_held() as let_go:
+            await driver.press("enter")
+            await driver.until(lambda: driver.chat._sending)
+            await driver.chat.open(elsewhere)
+            let_go.set()
+            await driver.until(lambda: driver.daemon.running.list() and not driver.chat._sending)
+        assert [run.thread_id for run in driver.daemon.running.list()] == [here]
+        assert (asked(driver), driver.chat.answering) == (["elsewhere"], False)
+        driver.daemon.say(Done())
+        await driver.chat.open(here)
+        assert (asked(driver), driver.composer.text) == (["here", "of here"], "")
+
+
+async def test_a_question_that_is_on_its_way_holds_up_none_of_another_thread(start: Start) -> None:
+    async with start() as driver:
+        elsewhere = said(driver.daemon, "elsewhere")
+        gate = Gate(driver.daemon, "begin", lambda question: question == "slow")
+        driver.type("slow")
+        await driver.press("enter")
+        await driver.until(lambda: gate.waiting)
+        await driver.chat.open(elsewhere)
+        driver.type("quick")
+        await driver.press("enter")
+        await driver.until(lambda: asked(driver) == ["elsewhere", "quick"])
+        gate.let_go()
+        await driver.until(lambda: len(driver.daemon.running.list()) == 2)
+        assert asked(driver) == ["elsewhere", "quick"]
+        driver.daemon.say(Done(), Done())
+
+
+async def test_a_thread_that_was_changed_is_not_shown_to_whoever_has_left_it(start: Start) -> None:
+    async with start() as driver:
+        elsewhere = said(driver.daemon, "elsewhere")
+        await driver.settled("question", TextDelta("first"), Done())
+        changed = driver.chat._key
+        gate = Gate(driver.daemon, "post")
+        driver.turns[0].action_again()
+        await driver.until(lambda: gate.waiting)
+        await driver.chat.open(elsewhere)
+        gate.let_go()
+        await driver.until(lambda: driver.daemon.running.list())
+        driver.daemon.say(Done())
+        await driver.until(lambda: not driver.daemon.running.list())
+        assert (driver.chat._key, asked(driver)) == (elsewhere, ["elsewhere"])
+
+        titled = Gate(driver.daemon, "patch")
+        async with asyncio.timeout(30):
+            await driver.chat.open(changed)
+            renaming = asyncio.create_task(driver.chat.run_rename("Another"))
+            await driver.until(lambda: titled.waiting)
+            await driver.chat.open(elsewhere)
+            titled.let_go()
+            await renaming
+        assert driver.chat.thread is not None
+        assert (driver.chat.thread["id"], driver.header.thread) == (elsewhere, "elsewhere")
+        assert driver.daemon.threads.find(changed).title == "Another"
+
+
+def picture(name: str) -> Picture:
+    return Picture(name, "image/png", 8, 8, 100, path=f"/nowhere/{name}")
+
+
+def shown(driver: Driver) -> list[str]:
+    return [line.picture.name for line in driver.chat.query(PictureLine)]
+
+
+async def test_rows_of_images_that_are_wanted_at_once_do_not_mix_and_a_line_that_stays_is_the_same(
+    start: Start,
+) -> None:
+    async with start() as driver:
+        one, two, three = (picture(name) for name in ("1.png", "2.png", "3.png"))
+        driver.composer.pictures = (one,)
+        await driver.chat.show_pictures()
+        row = driver.chat.query_one(Pictures)
+        first = row.lines[0]
+        await asyncio.gather(row.show((one, two)), row.show((one, two, three)), row.show((three, one)))
+        assert shown(driver) == [line.picture.name for line in row.lines] == ["3.png", "1.png"]
+        assert row.lines[1] is first
+        await asyncio.gather(row.show(()), row.show((two, three)), row.show((two,)))
+        assert (shown(driver), row.display) == (["2.png"], True)
+
+
+async def test_keys_that_follow_at_once_find_their_place_among_the_images(start: Start) -> None:
+    async with start() as driver:
+        driver.composer.pictures = tuple(picture(name) for name in ("1.png", "2.png", "3.png"))
+        await driver.chat.show_pictures()
+        row = driver.chat.query_one(Pictures)
+        driver.chat.set_focus(row.lines[1])
+        gone = row.lines[1]
+        showing = asyncio.create_task(row.show(driver.composer.pictures[::2]))
+        await asyncio.sleep(0)
+        assert driver.app.focused is row.lines[1]  # before anything was taken away or drawn
+        driver.chat.on_picture_line_left(PictureLine.Left(1, gone))  # of a key that was pressed just before
+        await showing
+        assert driver.app.focused is row.lines[1]
+
+
+async def test_an_image_that_comes_late_leaves_the_focus_alone_and_stays_with_its_draft(
+    start: Start, tmp_path: Path
+) -> None:
+    for name in ("1.png", "2.png"):
+        (tmp_path / name).write_bytes(png(noise=name.encode()))
+    async with start() as driver:
+        elsewhere = said(driver.daemon, "elsewhere")
+        await driver.chat._take(tmp_path / "1.png")
+        line = driver.chat.query_one(PictureLine)
+        with threads_held() as let_go:
+            taking = asyncio.create_task(driver.chat._take(tmp_path / "2.png"))
+            driver.chat.set_focus(line)
+            let_go.set()
+            await taking
+        await driver.pilot.pause()
+        assert driver.app.focused is line
+        with threads_held() as let_go:
+            taking = asyncio.create_task(driver.chat._take(tmp_path / "1.png"))
+            await asyncio.sleep(0)
+            await driver.chat.open(elsewhere)
+            let_go.set()
+            await taking
+        assert shown(driver) == []
+        await driver.chat.open(None)
+        assert shown(driver) == ["2.png", "1.png"]
+
+
+async def test_a_key_on_a_turn_that_is_gone_by_now_does_nothing(start: Start) -> None:
+    async with start() as driver:
+        turn = await driver.settled("question", TextDelta("first"), Done())
+        await driver.chat.open(None)
+        await driver.chat.on_turn_view_move(TurnView.Move(turn, "next"))
+        assert driver.composer.has_focus
+
+
+async def test_a_mark_on_a_source_that_is_gone_by_now_does_nothing(start: Start) -> None:
+    passage = Passage(1, "/home/ines/note.md", 1, 2, None, None, "x", 0.7)
+    async with start() as driver:
+        turn = await driver.settled("question", TextDelta("first"), Done())
+        turn.cite((passage, passage))
+        turn.cite(())  # before the mark of the first ones was told
+        await driver.pilot.pause()
+        turn.sources.post_message(SourcesView.OptionSelected(turn.sources, Option("gone"), 1))
+        await driver.pilot.pause()
+        assert driver.app._exception is None
+
+
+async def test_enter_that_is_quicker_than_the_search_goes_to_what_was_typed(start: Start) -> None:
+    async with start() as driver:
+        bees = said(driver.daemon, "About bees")
+        driver.daemon.now += 60
+        said(driver.daemon, "About the boiler")
+        await driver.press("f2")
+        window = driver.app.screen
+        assert isinstance(window, ThreadsScreen)
+        await driver.until(lambda: window.marked)
+        gate = Gate(driver.daemon, "get", lambda path: path == "/threads/search")
+        window.query_one(Input).value = "bees"
+        await driver.until(lambda: gate.waiting)
+        await driver.press("enter")
+        gate.let_go()
+        await driver.until(lambda: driver.app.screen is driver.chat)
+        await driver.until(lambda: driver.turns)
+        assert driver.chat._key == bees
+
+
+class FakeLook:
+    is_finished = False
+
+
+def test_a_daemon_that_is_slower_than_a_window_looks_is_heard_out() -> None:
+    looks, ticks = list[FakeLook](), list[Callable[[], None]]()
+
+    class FakeScreen:
+        def set_interval(self, every_s: float, again: Callable[[], None]) -> None:
+            ticks.append(again)
+
+    def look() -> FakeLook:
+        looks.append(FakeLook())
+        return looks[-1]
+
+    keep_looking(cast(Screen[None], FakeScreen()), 0.5, cast(Any, look))
+    ticks[0]()
+    ticks[0]()
+    assert len(looks) == 1
+    looks[0].is_finished = True
+    ticks[0]()
+    assert len(looks) == 2
+
+
+async def test_who_asks_for_news_while_they_are_being_told_gets_newer_ones_at_once(tmp_path: Path) -> None:
+    daemon = FakeDaemon(tmp_path / "threads.db")
+    link = Link(daemon)
+    changes = link.changes()
+    await anext(changes)
+    link.ask()  # an answer ended while the screen was still showing what the daemon said before
+    async with asyncio.timeout(2):  # and not EVERY_S
+        await anext(changes)
+    await cast(Any, changes).aclose()
+    await daemon.stop()
