@@ -9,6 +9,14 @@ import sys
 
 def main() -> None:
     """Run the command line."""
+    try:
+        _run()
+    except KeyboardInterrupt:  # while modules are loaded: what comes later a command reports itself
+        sys.stderr.write("\ninterrupted\n")
+        sys.exit(130)
+
+
+def _run() -> None:
     _open_closed_streams()
     if sys.argv[1:] == ["chat"] and sys.stdin.isatty() and sys.stdout.isatty():
         from localmind.window import open_window

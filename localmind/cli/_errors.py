@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Iterator
 
+from click.exceptions import Abort
+
 from localmind.errors import DiskFull, LocalmindError, row
 
 INTERRUPTED = 130
@@ -14,7 +16,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 @contextlib.contextmanager
 def reporting() -> Iterator[None]:
-    """Report what the block raises, and exit. A closed pipe (`| head`) is a quiet end, a full disk is told."""
+    """Report what the block raises, and exit. A closed pipe (`| head`) is a quiet end, a full disk is told, and who
+    leaves a prompt has interrupted."""
     try:
         yield
         sys.stdout.flush()
@@ -23,7 +26,7 @@ def reporting() -> Iterator[None]:
         if problem.hint:
             sys.stderr.write(f"hint: {problem.hint}\n")
         sys.exit(row(problem).exit)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Abort):
         sys.stderr.write("\ninterrupted\n")
         sys.exit(INTERRUPTED)
     except BrokenPipeError:

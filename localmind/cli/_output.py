@@ -3,7 +3,9 @@
 rich is imported only when something is drawn with it, since a piped `ask` or `search` needs none of it.
 """
 
+import contextlib
 import json
+import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,6 +34,30 @@ def print_line(value: Any) -> None:
     """One line of JSON, at once: somebody reads it while it comes."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
     sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def interrupted_later() -> Iterator[None]:
+    """Ctrl-C counts when the block is done: what it asks of the daemon is known then, and can be taken back. A second
+    one counts at once."""
+    came: list[int] = []
+
+    def hold(number: int, frame: Any) -> None:
+        if came:
+            raise KeyboardInterrupt
+        came.append(number)
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:  # a shell's background job does not hear it
+        yield
+        return
+    signal.signal(signal.SIGINT, hold)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

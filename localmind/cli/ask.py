@@ -17,7 +17,7 @@ from localmind.clean import clean, clean_line
 from localmind.cli import _complete as complete
 from localmind.cli import _options as options
 from localmind.cli._answer import Answer, short_place
-from localmind.cli._output import connect, note, print_json, print_line, show_progress
+from localmind.cli._output import connect, interrupted_later, note, print_json, print_line, show_progress
 from localmind.cli._question import STDIN, attachments, pictures, schema_of, text_of
 from localmind.cli._shown import Hidden, Raw, Rendered, Shown, Thoughts, code_of
 from localmind.cli.recommend import have_a_model
@@ -188,13 +188,14 @@ def _answer(client: Any, body: dict[str, Any], how: dict[str, Any]) -> None:
     answer = Answer()
     thread: str | None = None
     message: int | None = None
-    if how["no_log"]:
-        events = client.events("/ask", body)
-    else:
-        begun = client.post("/turns", body)
-        thread, message = begun["thread"]["id"], begun["messages"][-1]["id"]
-        events = client.follow(f"/messages/{message}/events")
     try:
+        if how["no_log"]:
+            events = client.events("/ask", body)
+        else:
+            with interrupted_later():
+                begun = client.post("/turns", body)
+                thread, message = begun["thread"]["id"], begun["messages"][-1]["id"]
+            events = client.follow(f"/messages/{message}/events")
         for event in _seen(events, how):
             answer.take(event)
             if isinstance(event, ReasoningDelta):
