@@ -186,7 +186,10 @@ class Running:
             yield
             return
         if thread_id in self._beginning or any(run.thread_id == thread_id for run in self.list()):
-            raise InvalidRequest("an answer is still being written in this thread", hint="stop it, or wait for it")
+            raise InvalidRequest(
+                "an answer is still being written in this thread",
+                hint=f"wait for it, or stop it: localmind chat --thread {thread_id}",
+            )
         self._beginning.add(thread_id)
         try:
             yield

@@ -5,11 +5,12 @@ rich is imported only when something is drawn with it, since a piped `ask` or `s
 
 import contextlib
 import json
+import os
 import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from localmind.clean import clean_line
 from localmind.counted import size
@@ -18,6 +19,11 @@ from localmind.paths import Paths
 
 LINE_EVERY_S = 20.0
 """Where no terminal is, a long stage says this often how far it is."""
+
+
+def draws(stream: TextIO) -> bool:
+    """Whether it is a terminal that can be drawn on: one that calls itself dumb gets lines, as a file does."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def note(text: str) -> None:
@@ -78,7 +84,7 @@ def connect(paths: Paths | None = None) -> Any:
 def show_progress(events: Iterable[Event]) -> Iterator[Event]:
     """Draw Progress events (bars on a terminal, a line a stage elsewhere) and pass the other events on."""
     events = _told(events)
-    if not sys.stderr.isatty():
+    if not draws(sys.stderr):
         yield from _progress_lines(events)
         return
     from rich.console import Console
@@ -116,6 +122,7 @@ def show_progress(events: Iterable[Event]) -> Iterator[Event]:
                 )
                 bars = Bars(TextColumn("{task.description}"), BarColumn(), *counters, console=console)
                 bars.start()
+                console.show_cursor()  # whoever kills us meanwhile has one
                 tasks.clear()
             if event.stage not in tasks:
                 for task in bars.tasks:  # progress is thinned: the last step of a stage may not have been told

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from localmind.clean import Cleaner
+from localmind.cli._output import draws
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -80,7 +81,7 @@ class Thoughts:
         self._began = False
 
     def _style(self, code: str) -> None:
-        if sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
+        if draws(sys.stderr) and not os.environ.get("NO_COLOR"):
             sys.stderr.write(f"\x1b[{code}m")
 
 
@@ -97,9 +98,7 @@ class Rendered:
         self._console = console or Console()
         self._every_s = every_s
         # Who sends stderr elsewhere wants it there, also while an answer is drawn.
-        self._live = Live(
-            console=self._console, auto_refresh=False, transient=True, redirect_stderr=sys.stderr.isatty()
-        )
+        self._live = Live(console=self._console, auto_refresh=False, transient=True, redirect_stderr=draws(sys.stderr))
         self._parser = markdown_parser()
         self._named: dict[str, Any] = {}  # addresses that links are given by name
         self._safe = Cleaner()
@@ -169,13 +168,16 @@ def _outermost(tokens: "Sequence[Token]") -> "Iterator[list[Token]]":
 
 
 def _trimmed(rows: "list[list[Segment]]") -> "list[list[Segment]]":
-    """Without the empty rows around it; those that a ground makes visible stay."""
-    seen = [
-        number
-        for number, row in enumerate(rows)
-        if any(piece.text.strip() or (piece.style and piece.style.bgcolor) for piece in row)
+    """Without the blanks at the ends of rows and the empty rows around them; what a ground makes visible stays."""
+    ends = [
+        max(
+            (at for at, each in enumerate(row, 1) if each.text.strip() or (each.style and each.style.bgcolor)),
+            default=0,
+        )
+        for row in rows
     ]
-    return rows[seen[0] : seen[-1] + 1] if seen else []
+    seen = [number for number, end in enumerate(ends) if end]
+    return [rows[number][: ends[number]] for number in range(seen[0], seen[-1] + 1)] if seen else []
 
 
 def code_of(text: str) -> str | None:

@@ -17,7 +17,7 @@ from localmind.clean import clean, clean_line
 from localmind.cli import _complete as complete
 from localmind.cli import _options as options
 from localmind.cli._answer import Answer, short_place
-from localmind.cli._output import connect, interrupted_later, note, print_json, print_line, show_progress
+from localmind.cli._output import connect, draws, interrupted_later, note, print_json, print_line, show_progress
 from localmind.cli._question import STDIN, attachments, pictures, schema_of, text_of
 from localmind.cli._shown import Hidden, Raw, Rendered, Shown, Thoughts, code_of
 from localmind.cli.recommend import have_a_model
@@ -255,7 +255,7 @@ def _shown(how: dict[str, Any]) -> Shown:
 
 
 def _drawn(how: dict[str, Any]) -> Shown:
-    return Rendered() if sys.stdout.isatty() and not how["raw"] and not how["schema"] else Raw()
+    return Rendered() if draws(sys.stdout) and not how["raw"] and not how["schema"] else Raw()
 
 
 def _print_end(answer: Answer, thread: str | None, how: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ import click
 
 from localmind.clean import clean_line
 from localmind.cli import _options as options
-from localmind.cli._output import connect, note, print_json, table
+from localmind.cli._output import connect, draws, note, print_json, table
 from localmind.errors import InvalidRequest
 from localmind.events import Event, Progress
 from localmind.microphone import Capture, FileCapture, devices, meter, open_capture
@@ -99,7 +99,7 @@ def hear(client: Any, capture: Capture, how: dict[str, Any]) -> Iterator[Transcr
     """
     from localmind.client.listening import listen as stream
 
-    screen = Screen(sys.stderr.isatty(), capture.name)
+    screen = Screen(draws(sys.stderr), capture.name)
     with contextlib.ExitStack() as open_things:
         open_things.callback(screen.clear)
         open_things.enter_context(capture)

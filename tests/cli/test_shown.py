@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from localmind.cli._output import draws
 from localmind.cli._shown import Rendered, Thoughts, code_of
 
 LINES = st.sampled_from(
@@ -84,6 +85,24 @@ def test_pieces_are_rendered_like_the_whole_wherever_they_are_cut(text: str, cut
     places = [0, *sorted(cut for cut in cuts if cut <= len(text)), len(text)]
     pieces = [text[first:last] for first, last in itertools.pairwise(places)]
     assert rendered(*pieces, width=width) == rendered(text, width=width)
+
+
+def test_rows_end_with_their_words() -> None:
+    out = io.StringIO()
+    shown = Rendered(Console(file=out, width=40))
+    shown.feed("# Title\n\n- one\n- two\n\n> said")
+    shown.end()
+    assert [line for line in out.getvalue().split("\n") if line != line.rstrip()] == []
+
+
+def test_a_terminal_that_calls_itself_dumb_is_not_drawn_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setenv("TERM", "xterm")
+    assert draws(terminal)
+    assert not draws(io.StringIO())
+    monkeypatch.setenv("TERM", "dumb")
+    assert not draws(terminal)
 
 
 def test_the_end_of_what_is_still_open_is_in_view_and_the_cursor_stays() -> None:
