@@ -12,6 +12,7 @@ from localmind_tui.screens.first_run import FirstRun
 from localmind_tui.screens.folders import FoldersScreen
 from localmind_tui.screens.help import HelpScreen
 from localmind_tui.screens.models import ModelsScreen
+from localmind_tui.screens.themes import ThemesScreen
 from localmind_tui.screens.threads import ThreadsScreen
 from localmind_tui.widgets.composer import Composer
 from localmind_tui.widgets.folder_field import FolderField
@@ -53,11 +54,12 @@ def test_every_key_does_something_where_it_is_bound() -> None:
         "turn": (TurnView,),
         "sources": (SourcesView,),
         "threads": (ThreadsScreen,),
+        "themes": (ThemesScreen,),
         "models": (ModelsScreen,),
         "folders": (FoldersScreen,),
         "folder_field": (FolderField,),
         "list": (ModelsScreen, FoldersScreen, HelpScreen),
-        "window": (ThreadsScreen, ModelsScreen, FoldersScreen, HelpScreen, FirstRun, Confirm, Prompt),
+        "window": (ThreadsScreen, ThemesScreen, ModelsScreen, FoldersScreen, HelpScreen, FirstRun, Confirm, Prompt),
         "confirm": (Confirm,),
     }
     assert set(places) == set(PLACES)

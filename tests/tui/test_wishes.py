@@ -9,6 +9,7 @@ from tui_driver import Driver, Start
 
 from localmind.errors import InvalidRequest
 from localmind_tui.own_themes import read_theme
+from localmind_tui.screens.themes import ThemesScreen
 from localmind_tui.themes import DARK, LIGHT
 
 KNOWN = {theme.name: theme for theme in (DARK, LIGHT)}
@@ -79,3 +80,42 @@ async def test_saved_settings_and_themes_count_while_the_app_is_open(start: Star
         save(settings, "[tui]\nvim = 1")
         await driver.until(lambda: "tui.vim is true or false" in driver.notices)
         assert driver.composer.vim is None
+
+
+async def test_a_theme_that_is_marked_is_shown_and_only_enter_keeps_it(start: Start) -> None:
+    async with start() as driver:
+        before = driver.app.theme
+        driver.type("/theme")
+        await driver.press("enter")
+        await driver.until(lambda: isinstance(driver.app.screen, ThemesScreen) and driver.app.screen.marked)
+        listed = driver.app.screen
+        assert isinstance(listed, ThemesScreen)
+        assert listed.marked is not None
+        assert listed.marked.name == before  # the one in use is marked, wherever it stands
+        await driver.press("down")
+        wanted = listed.marked.name
+        assert wanted != before
+        await driver.until(lambda: driver.app.theme == wanted)
+        await driver.press("escape")
+        await driver.until(lambda: driver.app.screen is driver.chat)
+        assert (driver.app.theme, driver.app.desk.memory.now.theme) == (before, "")
+        await driver.app.run_action("themes")
+        await driver.until(lambda: isinstance(driver.app.screen, ThemesScreen))
+        await driver.press(*"gruv")
+        await driver.until(lambda: driver.app.theme == "gruvbox")
+        await driver.press("enter")
+        await driver.until(lambda: driver.app.screen is driver.chat)
+        assert (driver.app.theme, driver.app.desk.memory.now.theme) == ("gruvbox", "gruvbox")
+
+
+async def test_a_terminal_of_16_colours_is_offered_no_theme_that_needs_more(start: Start) -> None:
+    async with start(environ={"TERM": "linux", "SSH_TTY": "none"}) as driver:
+        await driver.app.run_action("themes")
+        await driver.until(lambda: isinstance(driver.app.screen, ThemesScreen) and driver.app.screen.items)
+        assert isinstance(driver.app.screen, ThemesScreen)
+        assert [theme.name for theme in driver.app.screen.items] == ["ansi-dark", "ansi-light"]
+        await driver.press(*"nord")
+        await driver.until(lambda: not driver.app.screen.items)
+        await driver.press("enter", "escape")
+        await driver.until(lambda: driver.app.screen is driver.chat)
+        assert driver.app.theme == "ansi-dark"

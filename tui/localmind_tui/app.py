@@ -67,6 +67,7 @@ class LocalmindApp(App[None]):
     COMMAND_PALETTE_BINDING = "f12"  # ours is in the keymap
     NOTIFICATION_TIMEOUT = 4
     _chosen = False  # the theme
+    _trying_themes = False
 
     def __init__(
         self,
@@ -221,7 +222,7 @@ class LocalmindApp(App[None]):
         await self.desk.daemon.close()
 
     def watch_theme(self, theme: str) -> None:
-        if self._chat.is_mounted and theme != self.desk.preferences.theme:
+        if self._chat.is_mounted and theme != self.desk.preferences.theme and not self._trying_themes:
             self.desk.memory.now.theme = theme
 
     def on_frame_linked(self) -> None:
@@ -310,6 +311,21 @@ class LocalmindApp(App[None]):
         if chosen is not None:
             self._chat.folder = chosen or None
         self.desk.link.ask()
+
+    @work(group="window")
+    async def action_themes(self) -> None:
+        """One that is only looked at is not remembered."""
+        if self._busy:
+            return
+        from localmind_tui.screens.themes import ThemesScreen
+
+        self._trying_themes = True
+        try:
+            kept = await self.push_screen_wait(ThemesScreen(self.desk.environ))
+        finally:
+            self._trying_themes = False
+        if kept is not None:
+            self.watch_theme(kept)
 
     async def action_interrupt(self) -> None:
         """Ctrl+C: copy what is marked, else stop the answer, else leave when pressed twice."""
