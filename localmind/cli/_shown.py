@@ -169,15 +169,17 @@ def _outermost(tokens: "Sequence[Token]") -> "Iterator[list[Token]]":
 
 def _trimmed(rows: "list[list[Segment]]") -> "list[list[Segment]]":
     """Without the blanks at the ends of rows and the empty rows around them; what a ground makes visible stays."""
-    ends = [
-        max(
-            (at for at, each in enumerate(row, 1) if each.text.strip() or (each.style and each.style.bgcolor)),
-            default=0,
-        )
-        for row in rows
-    ]
-    seen = [number for number, end in enumerate(ends) if end]
-    return [rows[number][: ends[number]] for number in range(seen[0], seen[-1] + 1)] if seen else []
+    kept = [_stripped(row) for row in rows]
+    seen = [number for number, row in enumerate(kept) if row]
+    return kept[seen[0] : seen[-1] + 1] if seen else []
+
+
+def _stripped(row: "list[Segment]") -> "list[Segment]":
+    while row and not (row[-1].style and row[-1].style.bgcolor):
+        *row, last = row
+        if words := last.text.rstrip():
+            return [*row, last._replace(text=words)]
+    return row
 
 
 def code_of(text: str) -> str | None:
