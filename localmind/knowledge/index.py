@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,16 @@ def text_hash(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).digest()
 
 
+def _prepare(db: sqlite3.Connection, *, new: bool) -> None:
+    if ERASES_WORDS:
+        db.execute("INSERT INTO chunk_fts (chunk_fts, rank) VALUES ('secure-delete', 1)")
+    db.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
+    if new:
+        # So that the file can shrink in small steps. It takes effect at a VACUUM, which is free while it is empty.
+        db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        db.execute("VACUUM")
+
+
 class Index:
     """An open knowledge database. `clock` gives Unix time in seconds."""
 
@@ -73,14 +84,7 @@ class Index:
         self.path = path
         new = not path.exists()
         # NORMAL may lose the last commits at a power cut, never consistency: a scan brings them back.
-        self.db = open_database(path, MIGRATIONS, synchronous="NORMAL")
-        if ERASES_WORDS:
-            self.db.execute("INSERT INTO chunk_fts (chunk_fts, rank) VALUES ('secure-delete', 1)")
-        self.db.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
-        if new:
-            # So that the file can shrink in small steps. It takes effect at a VACUUM, which is free while it is empty.
-            self.db.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            self.db.execute("VACUUM")
+        self.db = open_database(path, MIGRATIONS, synchronous="NORMAL", prepare=partial(_prepare, new=new))
 
     @classmethod
     def reader(cls, path: Path, *, cache_kib: int = READER_CACHE) -> "Index":

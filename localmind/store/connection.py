@@ -6,8 +6,9 @@ each migration, because losing what a user typed is the one thing we may not do.
 """
 
 import contextlib
+import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,8 @@ from localmind.paths import private_dir
 
 BUSY_TIMEOUT_MS = 5000
 BACKUPS_KEPT = 3
+LEAST_ROOM = 1 << 20
+"""Bytes; on a disk that has less left, nothing is the database's fault."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -29,9 +32,13 @@ class Migration:
 
 
 def open_database(
-    path: Path, migrations: Sequence[Migration], *, synchronous: Literal["FULL", "NORMAL"] = "FULL"
+    path: Path,
+    migrations: Sequence[Migration],
+    *,
+    synchronous: Literal["FULL", "NORMAL"] = "FULL",
+    prepare: Callable[[sqlite3.Connection], object] = lambda db: None,
 ) -> sqlite3.Connection:
-    """Open `path`, bring its schema up to date, and return a connection in autocommit mode.
+    """Open `path`, bring its schema up to date, `prepare` it, and return a connection in autocommit mode.
 
     Use `transaction` to write. WAL mode; `secure_delete` overwrites what is deleted. Raises
     StoreTooNew, StoreBroken, PermissionRefused or DiskFull.
@@ -52,6 +59,7 @@ def open_database(
         if unclean:
             _check(db, path)
         _migrate(db, path, migrations)
+        prepare(db)
     except sqlite3.DatabaseError as problem:
         db.close()
         raise _explain(problem, path) from problem
@@ -127,7 +135,8 @@ def _backup(db: sqlite3.Connection, path: Path, version: int) -> None:
 
 def _explain(problem: sqlite3.DatabaseError, path: Path) -> StoreBroken | DiskFull | PermissionRefused:
     text = str(problem)
-    if "full" in text:
+    # Where the memory beside a database finds no room SQLite says "disk I/O error", and its file is whole.
+    if "full" in text or ("disk I/O" in text and shutil.disk_usage(path.parent).free < LEAST_ROOM):
         return DiskFull(f"no room left on the disk for {path}", hint=f"df -h {path.parent}")
     if "readonly" in text or "unable to open" in text:
         return PermissionRefused(f"cannot write {path}: {text}", hint=f"ls -l {path.parent}")

@@ -1,5 +1,6 @@
 """Opening and migrating a database: nothing is lost, nothing newer is touched, damage is named."""
 
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -83,6 +84,25 @@ def test_a_full_disk_is_a_typed_error_and_keeps_what_was_there(tmp_path: Path) -
         db.execute("INSERT INTO note VALUES (?)", ("too much " * 10_000,))
     assert [row["text"] for row in db.execute("SELECT text FROM note")] == ["kept"]
     db.close()
+
+
+@pytest.mark.parametrize("says", ["database or disk is full", "disk I/O error"])
+def test_a_disk_that_is_full_when_a_database_is_opened_is_not_the_databases_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=4096))
+
+    def fail(db: sqlite3.Connection) -> None:
+        raise sqlite3.OperationalError(says)
+
+    with pytest.raises(DiskFull, match="no room left") as told:
+        open_database(tmp_path / "a.db", [ONE], prepare=fail)
+    assert told.value.hint == f"df -h {tmp_path}"
+    monkeypatch.undo()
+    if "I/O" in says:
+        with pytest.raises(StoreBroken):
+            open_database(tmp_path / "a.db", [ONE], prepare=fail)
 
 
 def test_deleted_text_is_not_left_in_the_file(tmp_path: Path) -> None:
