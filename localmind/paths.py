@@ -199,6 +199,17 @@ def write_atomic(path: Path, *parts: bytes | memoryview, mode: int = 0o600) -> N
         raise _explain(problem, path) from problem
 
 
+def write_new(path: Path, text: str) -> None:
+    """A file that is not there yet; none stays of one that cannot be written whole. Raises OSError. Blocking."""
+    file = path.open("xb")
+    try:
+        with file:
+            file.write(text.encode("utf-8", "replace"))
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
 def sync_directory(path: Path) -> None:
     """Make a rename in `path` survive a power cut (Windows has no such call and needs none)."""
     if os.name != "posix":

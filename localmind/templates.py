@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localmind.errors import InvalidRequest, LocalmindError, NotFound
+from localmind.paths import write_new
 
 SUFFIXES = (".md", ".txt")
 LONGEST = 200_000
@@ -87,8 +88,7 @@ def write(directory: Path, name: str, text: str) -> Path:
     path = directory / f"{name}.md"
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        with open(path, "x", encoding="utf-8") as file:
-            file.write(text.rstrip("\n") + "\n")
+        write_new(path, text.rstrip("\n") + "\n")
     except FileExistsError:
         raise InvalidRequest(f"there is a template {name!r} already", hint=f"edit or remove {path}") from None
     except OSError as problem:

@@ -1,13 +1,14 @@
 """Where files go, and that writing them is all or nothing."""
 
 import os
+import resource
 import stat
 from pathlib import Path
 
 import pytest
 
 from localmind.errors import ConfigInvalid, InvalidRequest, PermissionRefused
-from localmind.paths import SOCKET_PATH_LIMIT, Paths, private_dir, typed_path, write_atomic
+from localmind.paths import SOCKET_PATH_LIMIT, Paths, private_dir, typed_path, write_atomic, write_new
 
 
 def test_localmind_home_moves_everything(tmp_path: Path) -> None:
@@ -69,3 +70,19 @@ def test_a_typed_path_begins_at_home_or_here_and_what_cannot_be_one_is_told(
     here.rmdir()
     with pytest.raises(InvalidRequest, match="is gone"):
         typed_path("x")
+
+
+def test_a_new_file_is_whole_or_not_there_and_nothing_is_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "export.md"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            write_new(path, "a" * 100_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not path.exists()
+    write_new(path, "kept \udcff")
+    with pytest.raises(FileExistsError):
+        write_new(path, "new")
+    assert path.read_text("utf-8") == "kept ?"

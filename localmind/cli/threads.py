@@ -14,6 +14,7 @@ from localmind.cli._output import connect, note, print_json, table
 from localmind.cli.search import place_of
 from localmind.errors import LocalmindError
 from localmind.images import Looks
+from localmind.paths import write_new
 
 LIMIT = click.IntRange(1, 500)
 NOTHING = "nothing has been asked yet\nhint: localmind ask QUESTION"
@@ -94,8 +95,7 @@ def export(thread: str, as_json: bool, output: Path | None) -> None:
         sys.stdout.write(text)
         return
     try:
-        with open(output, "x", encoding="utf-8") as file:
-            file.write(text)
+        write_new(output, text)
     except OSError as problem:
         raise LocalmindError(f"{output} cannot be written: {problem.strerror}", hint="name a new file") from problem
     note(f"written to {output}")

@@ -8,7 +8,7 @@ from typing import Any
 
 from localmind.clean import clean_line
 from localmind.errors import LocalmindError
-from localmind.paths import typed_path
+from localmind.paths import typed_path, write_new
 from localmind_tui.daemon import Daemon
 
 
@@ -21,15 +21,10 @@ async def export(daemon: Daemon, thread: Mapping[str, Any], wanted: str, here: P
     for count in range(1000):
         free = path if not count else path.with_stem(f"{path.stem}-{count}")
         try:
-            await asyncio.to_thread(_write_new, free, text)
+            await asyncio.to_thread(write_new, free, text)
         except FileExistsError:
             continue
         except OSError as problem:
             raise LocalmindError(f"{free} cannot be written: {problem.strerror}", hint="/export FILE") from problem
         return free
     raise LocalmindError(f"{path} is there already", hint="/export ANOTHER-NAME.md")
-
-
-def _write_new(path: Path, text: str) -> None:
-    with open(path, "x", encoding="utf-8") as file:
-        file.write(text)
