@@ -1,5 +1,6 @@
 """The application over an engine that says what its script says."""
 
+import atexit
 import dataclasses
 import functools
 import json
@@ -146,6 +147,8 @@ def app_with(engines: FakeEngines, port: int = 1, origins: frozenset[str] = froz
 @functools.cache
 def _app(engines: "FakeEngines | FakeEnginesInTurn", port: int, origins: frozenset[str]) -> App:
     missing = cast(Any, None)
+    responses = Responses(Path(os.environ["LOCALMIND_HOME"]) / "responses.db")
+    atexit.register(responses.close)  # the application is there for all tests
     backend = Backend(
         paths=missing,
         port=port,
@@ -159,7 +162,7 @@ def _app(engines: "FakeEngines | FakeEnginesInTurn", port: int, origins: frozens
         grounded=missing,
         threads=missing,
         chats=missing,
-        responses=Responses(Path(os.environ["LOCALMIND_HOME"]) / "responses.db"),
+        responses=responses,
         made=MadeModels(Path("/nowhere/made_models.json")),
         running=missing,
         read_aloud=missing,

@@ -127,6 +127,23 @@ async def test_earlier_turns_that_come_late_are_not_put_into_another_thread(star
         assert asked(driver) == ["elsewhere"]
 
 
+async def test_a_thread_can_be_left_while_its_earlier_turns_are_being_drawn(start: Start) -> None:
+    async with start() as driver:
+        long, other = said(driver.daemon, *map(str, range(30))), said(driver.daemon, "elsewhere")
+        view = driver.chat.transcript
+        for _ in range(2):
+            await driver.chat.open(long, around=driver.daemon.threads.get(long).turns[20].question.id)
+            before = len(view.turns)
+            more = asyncio.create_task(driver.chat._more(view.MoreWanted(view.above - 4, 4, view.shown)))
+            for _ in range(1000):  # up to the moment when they are there, and not yet drawn
+                if len(view.turns) > before:
+                    break
+                await asyncio.sleep(0)
+            await driver.chat.open(other)
+            await more
+            assert asked(driver) == ["elsewhere"]
+
+
 async def test_turns_that_could_not_be_had_are_asked_for_again(start: Start) -> None:
     async with start() as driver:
         long = said(driver.daemon, *map(str, range(30)))

@@ -101,13 +101,17 @@ Start = Callable[..., AbstractAsyncContextManager[Driver]]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Start:
+async def start(tmp_path: Path) -> AsyncIterator[Start]:
+    """Starts an app, also one after another on the same daemon; all daemons end with the test, however it ends."""
+    daemons: set[FakeDaemon] = set()
+
     @asynccontextmanager
     async def started(
         daemon: FakeDaemon | None = None, size: tuple[int, int] = (100, 32), *, greeted: bool = True, **more: Any
     ) -> AsyncIterator[Driver]:
         own = daemon is None
         daemon = daemon or FakeDaemon(tmp_path / "threads.db")
+        daemons.add(daemon)
         launched: list[Launch] = []
 
         async def launch(wanted: Launch) -> None:
@@ -131,4 +135,6 @@ def start(tmp_path: Path) -> Start:
         if own:
             await daemon.stop()
 
-    return started
+    yield started
+    for each in daemons:
+        await each.stop()

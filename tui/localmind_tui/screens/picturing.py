@@ -9,7 +9,7 @@ from textual import on, work
 
 from localmind.errors import LocalmindError
 from localmind_tui.desk import Desk
-from localmind_tui.screens.conversation import Conversation
+from localmind_tui.screens.returning import Returning
 from localmind_tui.widgets.composer import Composer
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from localmind_tui.widgets.turn import TurnView
 
 
-class Picturing(Conversation):
+class Picturing(Returning):
     """The conversation, taking images."""
 
-    def __init__(self, desk: Desk, *, folder: str | None, model: str | None, thread: str | None) -> None:
-        super().__init__(desk, folder=folder, model=model, thread=thread)
+    def __init__(self, desk: Desk, *, folder: str | None, model: str | None, thread: str | None, goes_on: bool) -> None:
+        super().__init__(desk, folder=folder, model=model, thread=thread, goes_on=goes_on)
         self._in_turn = asyncio.Lock()
         self._pasted: Pasted | None = None
         self._viewing: Viewing | None = None
@@ -81,11 +81,7 @@ class Picturing(Conversation):
         data = await image_in_clipboard(tool_for(self.desk.environ))
         if self._pasted is None:
             self._pasted = Pasted(self.desk.pasted)
-        path = await asyncio.to_thread(self._pasted.keep, data)
-        try:
-            await self._take(path)
-        finally:
-            self._pasted.own(path)  # from here on it is some draft's or nobody's
+        await self._take(await asyncio.to_thread(self._pasted.keep, data), self._pasted)
 
     async def show_pictures(self) -> None:
         await super().show_pictures()
@@ -134,17 +130,21 @@ class Picturing(Conversation):
         else:
             self.composer.focus()
 
-    async def _take(self, path: Path) -> None:
-        """Raises LocalmindError when it is no image."""
+    async def _take(self, path: Path, pasted: "Pasted | None" = None) -> None:
+        """Raises LocalmindError when it is no image. `pasted` is whose file it is, where nobody else has it."""
         from localmind_tui.pictures import blindness, picture_at, with_picture
 
         key, wish, drafts = self._key, self._wish, self.desk.memory.now.pictures
         async with self._in_turn:  # those dropped one after the other stand in that order
-            picture = await asyncio.to_thread(picture_at, path)
-            if wish is not self._wish and self._key != key:  # it waits with the draft that it was meant for
-                self.desk.memory.pictured(key, with_picture(drafts.get(key, ()), picture))
-                return
-            self.composer.pictures = with_picture(self.composer.pictures, picture)
+            try:
+                picture = await asyncio.to_thread(picture_at, path)
+                if wish is not self._wish and self._key != key:  # it waits with the draft that it was meant for
+                    self.desk.memory.pictured(key, with_picture(drafts.get(key, ()), picture))
+                    return
+                self.composer.pictures = with_picture(self.composer.pictures, picture)
+            finally:
+                if pasted is not None:
+                    pasted.own(path)  # from here on it is some draft's or nobody's
             await self.show_pictures()
         with contextlib.suppress(LocalmindError):  # the daemon says it too, when the question comes
             listed = await self.desk.daemon.get("/models")
