@@ -15,7 +15,7 @@ from textual.widgets.text_area import Selection
 from tui_driver import Start
 
 from localmind.events import Done
-from localmind_tui.vim import Vim
+from localmind_tui.vim.modes import Vim
 
 MOTIONS = [
     ("one two three", "0 w x", "one |wo three"),

@@ -20,7 +20,7 @@ from localmind_tui.keymap import bindings
 if TYPE_CHECKING:
     from localmind_tui.completion import Completion
     from localmind_tui.state import Picture
-    from localmind_tui.vim import Vim
+    from localmind_tui.vim.modes import Vim
     from localmind_tui.widgets.completions import Completions
 
 PASTE_LIMIT = 4000
@@ -116,7 +116,7 @@ class Composer(TextArea):
     def use_vim(self, wanted: bool) -> None:
         """Vim's keys, or those of the terminal."""
         if wanted:
-            from localmind_tui.vim import Vim
+            from localmind_tui.vim.modes import Vim
 
             self.vim = Vim()
         else:

@@ -6,7 +6,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from localmind_tui.vim_motions import INCLUSIVE, Lines, Place, find, indent, moves, paragraph, word_end
+from localmind_tui.vim.motions import INCLUSIVE, Lines, Place, find, indent, moves, paragraph, word_end
 
 VERTICAL = {"j": 1, "k": -1}
 PARAGRAPHS = {"}": 1, "{": -1}

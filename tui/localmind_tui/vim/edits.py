@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from textual.widgets import TextArea
 
-from localmind_tui.vim_motions import Place, indent
+from localmind_tui.vim.motions import Place, indent
 
 INDENT = 4
 """Columns of `>` and `<`."""

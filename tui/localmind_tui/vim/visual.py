@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from textual.widgets import TextArea
 from textual.widgets.text_area import Selection
 
-from localmind_tui.vim_edits import Span
-from localmind_tui.vim_motions import Lines, Place
+from localmind_tui.vim.edits import Span
+from localmind_tui.vim.motions import Lines, Place
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 A small, exact part of vi: counts; h j k l w W b B e E 0 ^ $ gg G { } f F t T ; , alone, behind d c y > < and in
 visual mode; iw aw iW aW ip ap; x X s S D C Y J ~ r p P u Ctrl+R i I a A o O; v V gv. What is typed is never sent by it;
-Enter does that in every mode. Where keys go is in vim_motions, what operators do in vim_edits.
+Enter does that in every mode. Where keys go is in motions, what operators do in edits.
 """
 
 from dataclasses import dataclass, field
@@ -10,10 +10,10 @@ from typing import Literal
 
 from textual.widgets import TextArea
 
-from localmind_tui.vim_edits import Edits, Span
-from localmind_tui.vim_going import KEYS, Goal, Going
-from localmind_tui.vim_motions import FINDS, LINEWISE, Place, indent, paragraph_object, word_object
-from localmind_tui.vim_visual import Visual
+from localmind_tui.vim.edits import Edits, Span
+from localmind_tui.vim.going import KEYS, Goal, Going
+from localmind_tui.vim.motions import FINDS, LINEWISE, Place, indent, paragraph_object, word_object
+from localmind_tui.vim.visual import Visual
 
 NAMED = {
     "left": "h",

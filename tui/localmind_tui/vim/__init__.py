@@ -1,0 +1,1 @@
+"""The vim mode of the composer."""
