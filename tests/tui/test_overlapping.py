@@ -17,6 +17,7 @@ from tui_fakes import FakeDaemon
 
 from localmind.events import Done, Passage, TextDelta
 from localmind_tui.link import Link
+from localmind_tui.pasting import Pasted
 from localmind_tui.screens.looking import keep_looking
 from localmind_tui.screens.threads import ThreadsScreen
 from localmind_tui.state import Picture
@@ -286,6 +287,31 @@ async def test_an_image_that_comes_late_leaves_the_focus_alone_and_stays_with_it
         assert shown(driver) == []
         await driver.chat.open(None)
         assert shown(driver) == ["2.png", "1.png"]
+
+
+async def test_a_pasted_image_that_is_taken_away_while_the_daemon_is_asked_about_it_leaves_no_file(
+    start: Start, tmp_path: Path
+) -> None:
+    async with start() as driver:
+        pasted = driver.chat._pasted = Pasted(tmp_path / "pasted")
+        gate = Gate(driver.daemon, "get", lambda path: path == "/models")
+        taking = asyncio.create_task(driver.chat._take(pasted.keep(png()), pasted))
+        await driver.until(lambda: gate.waiting)
+        driver.chat.query_one(PictureLine).action_remove()
+        await driver.until(lambda: not list((tmp_path / "pasted").iterdir()))
+        gate.let_go()
+        await taking
+
+
+async def test_what_comes_while_the_window_is_being_closed_breaks_nothing(start: Start) -> None:
+    async with start() as driver:
+        await driver.settled("question", TextDelta("first"), Done())
+        await driver.chat.remove_children()
+        await driver.chat.show_pictures()
+        await driver.chat.run_rename("Another")
+        driver.chat.use_model("smollm2:135m")
+        await driver.chat.open(driver.chat._key)
+        assert driver.app._exception is None
 
 
 async def test_a_key_on_a_turn_that_is_gone_by_now_does_nothing(start: Start) -> None:

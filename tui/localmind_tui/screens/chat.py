@@ -133,7 +133,8 @@ class ChatScreen(Acting):
         """Answer with this model from now on."""
         self.model = name
         self.desk.memory.now.model = name
-        self.query_one(Header).model = clean_line(name)
+        if self.here:
+            self.query_one(Header).model = clean_line(name)
 
     async def _ask(self, what: str, before: str) -> str | None:
         from localmind_tui.screens.asking import Prompt
@@ -212,7 +213,7 @@ class ChatScreen(Acting):
         """The thread that is open now, which may be another one when the daemon answers."""
         key = self._key
         changed = (await self.desk.daemon.patch(f"/threads/{key}", change))["thread"]
-        if self._key == key:
+        if self._key == key and self.here:
             self.thread = changed
             self.query_one(Header).thread = clean_line(str(changed["title"]))
 

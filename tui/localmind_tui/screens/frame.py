@@ -6,6 +6,7 @@ of threads and for nothing else. Asking and answering are the conversation's.
 
 import asyncio
 import importlib
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from textual import work
@@ -64,7 +65,7 @@ class Frame(Screen[None], Backdrop):
         if self._drawn:
             super().update_node_styles(animate)
 
-    @property
+    @cached_property  # the same one to the end: what still works while the window is being closed finds it
     def composer(self) -> Composer:
         return self.query_one(Composer)
 
@@ -73,7 +74,7 @@ class Frame(Screen[None], Backdrop):
         """Whether there is still something to show anything on: the app may be closing around a worker."""
         return bool(self.query(Composer)) and bool(self.query(Header))
 
-    @property
+    @cached_property
     def transcript(self) -> Transcript:
         return self.query_one(Transcript)
 
