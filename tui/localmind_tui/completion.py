@@ -18,9 +18,11 @@ LISTED = 4000
 """Entries of one directory that are looked at."""
 OFFERED = 50
 MOST_DROPPED = 20
+LONGEST_PATH = 4096
 TEMPLATE = "/template "
-_AT = re.compile(r"(?:^|(?<=\s))@(\"[^\"\n]*|[^\s\"]*)\Z")
-_REFERENCE = re.compile(r"(?:^|(?<=\s))@(?:\"([^\"\n]+)\"|(\S+))")
+_QUOTED = r'"(?:[^"\n]|(?<=\\)")*'
+_AT = re.compile(rf"(?:^|(?<=\s))@({_QUOTED}|[^\s\"]*)\Z")
+_REFERENCE = re.compile(rf"(?:^|(?<=\s))@(?:({_QUOTED})(?<!\\)\"|(\S+))")
 
 
 @dataclass(slots=True, frozen=True)
@@ -57,7 +59,7 @@ def complete(
         found.sort(key=lambda candidate: (not candidate.shown[1:].startswith(word), candidate.shown))
         return Completion(0, tuple(found[:OFFERED])) if found else None
     if match := _AT.search(before):
-        candidates = _paths(match[1].removeprefix('"'), roots, here)
+        candidates = _paths(_unquoted(match[1]), roots, here)
         return Completion(match.start(), tuple(candidates)) if candidates else None
     return None
 
@@ -77,7 +79,7 @@ def references(text: str, roots: Sequence[str], here: Path) -> list[Path]:
     """The files and folders that a question names by `@`, each once. What does not exist is no reference."""
     found: list[Path] = []
     for match in _REFERENCE.finditer(text):
-        typed = match[1] or match[2]
+        typed = _unquoted(match[1] or match[2])
         for form in (typed, typed.rstrip(".,;:!?)")):
             path = resolve(form, roots, here)
             if path is not None:
@@ -101,40 +103,65 @@ def resolve(typed: str, roots: Sequence[str], here: Path) -> Path | None:
 def pasted_path(text: str) -> Path | None:
     """The file that a terminal pastes when one is dropped on it: a path, quoted, escaped or as an address."""
     line = text.strip()
-    if not line or "\n" in line or len(line) > 4096:
+    if not line or "\n" in line or len(line) > LONGEST_PATH:
         return None
-    if line.startswith("file://"):
-        import urllib.parse
-
-        line = urllib.parse.unquote(line.removeprefix("file://"))
-    elif line[0] == line[-1] and line[0] in "'\"" and len(line) > 2:
-        line = line[1:-1]
-    else:
-        line = re.sub(r"\\(.)", r"\1", line)
-    path = Path(line).expanduser() if line.startswith(("/", "~/")) else None
-    try:
-        return path if path is not None and path.exists() else None
-    except (OSError, ValueError):
-        return None
+    return next((path for form in _forms(line) if (path := _existing(form)) is not None), None)
 
 
 def pasted_paths(text: str) -> list[Path]:
     """The files of which a terminal pastes the paths when several are dropped; empty when it is any other text."""
     if (only := pasted_path(text)) is not None:
         return [only]
-    try:
-        words = shlex.split(text) if len(text) <= 4096 * 4 else []
-    except ValueError:
-        return []
-    found = [pasted_path(word) for word in words[: MOST_DROPPED + 1]]
+    words = _words(text)
+    found = [_existing(word) for word in words[: MOST_DROPPED + 1]]
     paths = [path for path in found if path is not None]
     return paths if len(paths) == len(words) and 1 < len(paths) <= MOST_DROPPED else []
 
 
-def reference_to(path: Path) -> str:
-    """`@path`, quoted when it has a space."""
+def _forms(line: str) -> Iterable[str]:
+    """What a pasted line may stand for, the likeliest first."""
+    yield line
+    if len(words := _words(line)) == 1:
+        yield words[0]
+    if line[0] == line[-1] and line[0] in "'\"":
+        yield line[1:-1]
+    yield re.sub(r"\\(.)", r"\1", line)
+
+
+def _words(text: str) -> list[str]:
+    """As a shell takes them apart."""
+    try:
+        return shlex.split(text) if len(text) <= 4 * LONGEST_PATH else []
+    except ValueError:
+        return []
+
+
+def _existing(name: str) -> Path | None:
+    """The file of a whole path or an address; None for all else."""
+    if name.startswith("file://"):
+        import urllib.parse
+
+        name = urllib.parse.unquote(name.removeprefix("file://"))
+    if not name.startswith(("/", "~/")):
+        return None
+    try:
+        path = Path(name).expanduser()
+        return path if path.exists() else None
+    except (OSError, ValueError, RuntimeError):
+        return None
+
+
+def reference_to(path: Path | str) -> str:
+    """`@path`, in quotes when it has a space; `\\"` in them is a quotation mark of the name."""
     shown = str(path)
-    return f'@"{shown}"' if re.search(r"\s", shown) else f"@{shown}"
+    if not re.search(r"[\s\"]", shown):
+        return f"@{shown}"
+    inside = shown.replace('"', '\\"')
+    return f'@"{inside}"'
+
+
+def _unquoted(typed: str) -> str:
+    return typed[1:].replace('\\"', '"') if typed.startswith('"') else typed
 
 
 def _bases(typed: str, roots: Sequence[str], here: Path) -> Iterable[Path]:
@@ -161,7 +188,7 @@ def _paths(typed: str, roots: Sequence[str], here: Path) -> list[Candidate]:
         for root in roots:
             name = Path(root).name
             if name.lower().startswith(beginning.lower()):
-                found[name] = Candidate(_quoted(f"{name}/"), f"{name}/", "watched folder", True)
+                found[name] = Candidate(_taken(f"{name}/"), f"{name}/", "watched folder", True)
     for place in places:
         for name, is_dir in _entries(place):
             if name in found or not name.lower().startswith(beginning.lower()):
@@ -169,14 +196,15 @@ def _paths(typed: str, roots: Sequence[str], here: Path) -> list[Candidate]:
             if name.startswith(".") and not beginning.startswith("."):
                 continue
             shown = prefix + name + ("/" if is_dir else "")
-            found[name] = Candidate(_quoted(shown), shown, "folder" if is_dir else "", is_dir)
+            found[name] = Candidate(_taken(shown), shown, "folder" if is_dir else "", is_dir)
     order = sorted(found.values(), key=lambda candidate: (not candidate.hint, candidate.shown.lower()))
     return order[:OFFERED]
 
 
-def _quoted(path: str) -> str:
-    quoted = f'@"{path}"' if re.search(r"\s", path) else f"@{path}"
-    return quoted.removesuffix('"') if path.endswith("/") else quoted + " "
+def _taken(path: str) -> str:
+    """What is put for a completed path: a folder's may go on."""
+    reference = reference_to(f"./{path}" if path.startswith("~") and "/" not in path.rstrip("/") else path)
+    return reference.removesuffix('"') if path.endswith("/") else reference + " "
 
 
 def _entries(place: Path) -> list[tuple[str, bool]]:
@@ -187,10 +215,17 @@ def _entries(place: Path) -> list[tuple[str, bool]]:
                 if len(found) >= LISTED:
                     break
                 if entry.name.isprintable():
-                    found.append((entry.name, entry.is_dir()))
+                    found.append((entry.name, _is_dir(entry)))
     except OSError:
         return []
     return found
+
+
+def _is_dir(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def folder_completion(value: str, here: Path) -> str | None:

@@ -28,7 +28,7 @@ def read_theme(path: Path, known: Mapping[str, Theme]) -> Theme:
 
     try:
         table = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+    except (OSError, ValueError, RecursionError) as problem:  # no text, no TOML, or a number of a thousand digits
         raise InvalidRequest(f"{path.name}: {problem}") from problem
     base = str(table.pop("base", DARK.name))
     if base not in known:

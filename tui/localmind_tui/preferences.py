@@ -34,7 +34,7 @@ class Preferences:
 
         try:
             table = tomllib.loads(path.read_text("utf-8")).get("tui", {})
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        except (OSError, ValueError, RecursionError) as problem:  # no text, no TOML, or a number of a thousand digits
             return cls(problems=(f"{path}: {problem}",))
         return cls.of(table)
 

@@ -56,6 +56,9 @@ class Remembered(msgspec.Struct):
     """Questions, oldest first."""
     theme: str = ""
     thread: str = ""
+    """The one that was open last."""
+    unread: list[str] = []
+    """Threads that were being answered, or had been while nobody looked."""
     mode: str = "files"
     model: str = ""
     greeted: bool = False
@@ -118,7 +121,7 @@ class Memory:
             return msgspec.json.decode(self._path.read_bytes(), type=Remembered)
         except FileNotFoundError:
             return Remembered()
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             with contextlib.suppress(OSError):
                 self._path.replace(self._path.with_suffix(".broken"))
             return Remembered()

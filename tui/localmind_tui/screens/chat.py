@@ -100,7 +100,9 @@ class ChatScreen(Acting):
             self.action_switch_mode()
 
     async def run_file(self, rest: str) -> None:
-        self.composer.insert(f'@"{rest}" ' if " " in rest else f"@{rest}")
+        from localmind_tui.completion import reference_to
+
+        self.composer.insert(reference_to(rest))
         self.composer.focus()
 
     async def run_folder(self, rest: str) -> None:
