@@ -18,17 +18,20 @@ if TYPE_CHECKING:
     from localmind.client import AsyncClient
 
 
-def open_window(*, folder: Path | None = None, model: str | None = None, thread: str | None = None) -> int:
+def open_window(
+    *, folder: Path | None = None, model: str | None = None, thread: str | None = None, goes_on: bool = False
+) -> int:
     """The app, until the user leaves it; the value is an exit code. A terminal that cannot be drawn on gets lines."""
     if os.environ.get("TERM", "") == "dumb":
         sys.stderr.write("Lines of text, as with --plain: this terminal cannot be drawn on (TERM=dumb).\n")
-        return open_plain(folder=folder, model=model, thread=thread)
+        return open_plain(folder=folder, model=model, thread=thread, goes_on=goes_on)
     paths = Paths.find()
     return localmind_tui.run(
         lambda: _client(paths),
         folder=_absolute(folder),
         model=model,
         thread=thread,
+        goes_on=goes_on,
         memory=paths.data / "tui.json",
         settings=paths.settings_file,
         templates=paths.config / "templates",
@@ -36,9 +39,12 @@ def open_window(*, folder: Path | None = None, model: str | None = None, thread:
     )
 
 
-def open_plain(*, folder: Path | None = None, model: str | None = None, thread: str | None = None) -> int:
+def open_plain(
+    *, folder: Path | None = None, model: str | None = None, thread: str | None = None, goes_on: bool = False
+) -> int:
     """The conversation as lines of text."""
-    return localmind_tui.run_plain(_client(Paths.find()), folder=_absolute(folder), model=model, thread=thread)
+    client = _client(Paths.find())
+    return localmind_tui.run_plain(client, folder=_absolute(folder), model=model, thread=thread, goes_on=goes_on)
 
 
 def _absolute(folder: Path | None) -> str | None:

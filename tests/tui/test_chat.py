@@ -136,7 +136,7 @@ async def test_several_threads_are_answered_at_once_and_the_list_says_which(star
         second = driver.chat._key
         assert {run.thread_id for run in driver.daemon.running.list()} == {first, second}
         sidebar = driver.chat.query_one(Sidebar)
-        await driver.until(lambda: sidebar.busy == 2)
+        await driver.until(lambda: len(sidebar.answering) == 2)
         await driver.press("alt+down")
         await driver.until(lambda: driver.chat._key == first)
         assert [turn.question.content for turn in driver.turns] == ["First thread"]

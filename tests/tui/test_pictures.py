@@ -14,6 +14,7 @@ from tui_fakes import STATUS, FakeDaemon
 
 from localmind.events import Done, Passage, Progress, ReasoningDelta, Sources, TextDelta
 from localmind.messages import Timings, Usage
+from localmind_tui.screens.themes import ThemesScreen
 from localmind_tui.widgets.document import Document
 
 DARK, LIGHT = "localmind-dark", "localmind-light"
@@ -108,9 +109,8 @@ async def test_the_themes(start: Start, snapshot: SnapshotAssertion) -> None:
     async with start() as driver:
         await talk(driver)
         await driver.app.run_action("themes")
-        await driver.until(
-            lambda: driver.app.screen.query(OptionList) and driver.app.screen.query_one(OptionList).option_count
-        )
+        await driver.until(lambda: isinstance(driver.app.screen, ThemesScreen) and driver.app.screen.items)
+        await driver.until(lambda: driver.app.screen.query_one(Input).has_focus)
         await pictures(driver, snapshot)
 
 

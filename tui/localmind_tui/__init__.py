@@ -22,6 +22,7 @@ def run(
     folder: str | None = None,
     model: str | None = None,
     thread: str | None = None,
+    goes_on: bool = False,
     memory: Path | None = None,
     settings: Path | None = None,
     templates: Path | None = None,
@@ -30,7 +31,8 @@ def run(
     """Open the app and return when the user leaves it; the value is an exit code.
 
     `connect` gives the client, and is called when the app has drawn itself.
-    `folder` limits answers to one watched folder, `model` names the model, `thread` opens one. `memory` is
+    `folder` limits answers to one watched folder, `model` names the model, `thread` opens one, `goes_on` the
+    one that was used last. `memory` is
     the file that drafts are kept in, `settings` the user's settings.toml, `templates` the directory of templates.
     `sound` is what reads answers aloud.
     """
@@ -46,6 +48,7 @@ def run(
         folder=folder,
         model=model,
         thread=thread,
+        goes_on=goes_on,
         memory=memory,
         settings=settings,
         templates=templates,
@@ -56,11 +59,16 @@ def run(
 
 
 def run_plain(
-    client: "Daemon", *, folder: str | None = None, model: str | None = None, thread: str | None = None
+    client: "Daemon",
+    *,
+    folder: str | None = None,
+    model: str | None = None,
+    thread: str | None = None,
+    goes_on: bool = False,
 ) -> int:
     """The same conversation as lines of text, for screen readers and terminals that can do nothing else."""
     import asyncio
 
     from localmind_tui.plain import converse
 
-    return asyncio.run(converse(client, folder=folder, model=model, thread=thread))
+    return asyncio.run(converse(client, folder=folder, model=model, thread=thread, goes_on=goes_on))

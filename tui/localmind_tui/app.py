@@ -76,6 +76,7 @@ class LocalmindApp(App[None]):
         folder: str | None = None,
         model: str | None = None,
         thread: str | None = None,
+        goes_on: bool = False,
         memory: Path | None = None,
         settings: Path | None = None,
         templates: Path | None = None,
@@ -119,7 +120,7 @@ class LocalmindApp(App[None]):
         self._chosen = True
         self._variables = self.get_css_variables()
         self.stylesheet.set_variables(self._variables)
-        self._chat = ChatScreen(self.desk, folder=folder, model=model, thread=thread)
+        self._chat = ChatScreen(self.desk, folder=folder, model=model, thread=thread, goes_on=goes_on)
         self._interrupted_at = 0.0
         self._first_status = True
         self._colourless: LineFilter | None = None

@@ -163,12 +163,13 @@ def context(usage: "Usage", room: int) -> str:
     return f"context {gauge(used / room)} {used:,} of {room:,}" if room else f"{used:,} tokens of context"
 
 
-def welcome(roots: Sequence[str]) -> str:
-    """What an empty thread says."""
+def welcome(roots: Sequence[str], news: str = "") -> str:
+    """What an empty thread says; `news` of other threads first."""
+    above = f"{clean_line(news)}\n\n" if news else ""
     if not roots:
         return (
-            "No folder is watched yet, so there is nothing to answer from.\n"
+            f"{above}No folder is watched yet, so there is nothing to answer from.\n"
             "F4 adds one. Ctrl+T switches to a chat without files."
         )
     listed = "\n".join(f"  {clean_line(root)}" for root in roots[:8])
-    return f"Ask about what is in\n\n{listed}\n\n@ names a file, / a command. F1 shows every key."
+    return f"{above}Ask about what is in\n\n{listed}\n\n@ names a file, / a command. F1 shows every key."

@@ -69,6 +69,14 @@ KEYS = (
     Key("conversation.new", "ctrl+n", "new", "new", "Begin a new thread", footer=True),
     Key("thread.previous", "alt+up", "neighbour(-1)", "previous", "Go to the thread above in the list", priority=True),
     Key("thread.next", "alt+down", "neighbour(1)", "next", "Go to the thread below in the list", priority=True),
+    Key(
+        "thread.back",
+        "f6",
+        "back",
+        "back",
+        "Go to an answer that came meanwhile, else to the thread before",
+        priority=True,
+    ),
     Key("sidebar", "ctrl+b", "sidebar", "threads", "Show or hide the list of threads", priority=True),
     Key("sources.focus", "ctrl+o", "sources", "sources", "Go to the sources of the answer", priority=True),
     Key("sources.panel", "f5", "sources_panel", "passages", "Show or hide the passages behind the answer"),
@@ -171,6 +179,11 @@ KEYS = (
     Key("confirm.yes", "y,enter", "answer(True)", "yes", "Yes", "confirm"),
     Key("confirm.no", "n,q", "answer(False)", "no", "No", "confirm"),
 )
+
+
+def shown(key_id: str, chosen: Mapping[str, str]) -> str:
+    """The key of an id, for people."""
+    return next(key for key in KEYS if key.id == key_id).shown(chosen)
 
 
 def bindings(where: str) -> list[BindingType]:

@@ -33,9 +33,12 @@ Ctrl+C stops an answer and keeps its text. A line that ends with \\ goes on."""
 class Plain:
     """One conversation on stdin and stdout."""
 
-    def __init__(self, daemon: Daemon, *, folder: str | None, model: str | None, thread: str | None) -> None:
+    def __init__(
+        self, daemon: Daemon, *, folder: str | None, model: str | None, thread: str | None, goes_on: bool = False
+    ) -> None:
         self._daemon = daemon
         self._folder, self._model, self._thread = folder, model, thread
+        self._goes_on = goes_on
         self._mode: str | None = None
         self._answer: int | None = None
         self._listed: list[str] = []
@@ -44,6 +47,7 @@ class Plain:
     async def run(self) -> int:
         await self._daemon.ensure()
         say("localmind. Ask your files; /help says what else can be done.")
+        await self._open_first()
         while (line := await asyncio.to_thread(read)) is not None:
             if not line.strip():
                 continue
@@ -55,6 +59,14 @@ class Plain:
             except LocalmindError as problem:
                 say(format.failure(problem))
         return 0
+
+    async def _open_first(self) -> None:
+        """What was said in the thread that somebody asked for."""
+        if self._goes_on:
+            newest = (await self._daemon.get("/threads", limit=1))["threads"]
+            self._thread = newest[0]["id"] if newest else None
+        if self._thread is not None:
+            await self._open(self._thread)
 
     async def _command(self, name: str, rest: str = "") -> bool:
         match name:
@@ -147,10 +159,12 @@ class Plain:
             say("Nothing.")
 
 
-async def converse(daemon: Daemon, *, folder: str | None, model: str | None, thread: str | None) -> int:
+async def converse(
+    daemon: Daemon, *, folder: str | None, model: str | None, thread: str | None, goes_on: bool = False
+) -> int:
     """Run until the user leaves."""
     try:
-        return await Plain(daemon, folder=folder, model=model, thread=thread).run()
+        return await Plain(daemon, folder=folder, model=model, thread=thread, goes_on=goes_on).run()
     except KeyboardInterrupt:
         return 130
     finally:

@@ -49,10 +49,9 @@ class Conversation(Frame):
     BINDINGS = bindings("chat")
     AUTO_FOCUS: ClassVar[str | None] = "Composer"
 
-    def __init__(self, desk: Desk, *, folder: str | None, model: str | None, thread: str | None) -> None:
+    def __init__(self, desk: Desk, *, folder: str | None, model: str | None) -> None:
         super().__init__(desk, folder=folder, model=model)
         self.HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (NARROW, "-normal"), (120, "-wide")]
-        self._first_thread = thread
         self._styled_as: Set[str] = frozenset()
         self._reader: asyncio.Task[None] | None = None
         self._draft_timer: Any = None
@@ -84,7 +83,6 @@ class Conversation(Frame):
         self.watch_mode(self.mode)
         self.composer.asked = memory.history
         self.call_after_refresh(self._first_drawn)
-        self.call_later(self.open, self._first_thread or None)
 
     def _first_drawn(self) -> None:
         self._drawn = True
@@ -146,8 +144,7 @@ class Conversation(Frame):
             if wish is not self._wish or not self.here:
                 return
             self.thread = found["thread"]
-            self._key = self.thread["id"] if self.thread else ""
-            self.desk.memory.now.thread = self._key
+            self._now_in(self.thread["id"] if self.thread else "")
             meanwhile = self.composer.text[len(before) :] if self.composer.text.startswith(before) else ""
             self.composer.put(self.desk.memory.now.drafts.get(self._key, "") + meanwhile)
             self.composer.pictures = self.desk.memory.now.pictures.get(self._key, ())
@@ -263,8 +260,7 @@ class Conversation(Frame):
         self._take_up()
         self.composer.pictures += later
         self.thread = begun["thread"]
-        self._key = begun["thread"]["id"]
-        self.desk.memory.now.thread = self._key
+        self._now_in(begun["thread"]["id"])
         self.query_one(Header).thread = clean_line(begun["thread"]["title"])
         wish = self._wish
         await self.show_pictures()
@@ -364,6 +360,8 @@ class Conversation(Frame):
 
     def remember(self) -> None:
         """Write the drafts and the rest of the memory to the disk."""
+        if self.answering:
+            self.desk.memory.now.unread = sorted({*self.desk.memory.now.unread, self._key})
         if self._draft_timer is not None:
             self._draft_timer.stop()
             self._draft_timer = None

@@ -19,6 +19,7 @@ from localmind.counted import counted
 from localmind.errors import LocalmindError
 from localmind_tui import format
 from localmind_tui.desk import Desk
+from localmind_tui.keymap import shown
 from localmind_tui.widgets.composer import Composer
 from localmind_tui.widgets.header import Header
 from localmind_tui.widgets.lean import Backdrop
@@ -47,6 +48,7 @@ class Frame(Screen[None], Backdrop):
         self.folder = folder
         self.model = model
         self._key = ""  # of the draft: the thread's id, "" before it has one
+        self._trail: list[str] = []  # threads that were open, this one last
         self.searching = False
         """The folders are asked for in a thread that is about what was attached to it."""
         self._beside: int | None = None  # the turn that the next question is another wording of
@@ -122,18 +124,64 @@ class Frame(Screen[None], Backdrop):
             return  # the next status says why
         if not self.here:
             return
-        sidebar = self.query_one(Sidebar)
-        sidebar.show(threads, self._key)
-        elsewhere = sidebar.busy - (1 if self.answering else 0)
+        self.sidebar.show(threads, self._key)
+        self.desk.memory.now.unread = sorted(self.sidebar.waiting)
         header.state = "answering" if self.answering else "ready"
         self._roots = format.roots(link.status)
         self._tell_version(str(link.status.get("version") or ""))
         folders = f"only {clean_line(self.folder)}" if self.folder else format.folders(link.status)
-        header.folders = f"◐ {elsewhere} more answering" if elsewhere > 0 else folders
+        header.folders = self._elsewhere() or folders
         header.model = format.model_in_use(link.status, self.model_name)
-        self.transcript.welcome(format.welcome(self._roots))
+        self.transcript.welcome(format.welcome(self._roots, self._news()))
         self._show_composer()
         self.post_message(self.Linked())
+
+    @property
+    def sidebar(self) -> Sidebar:
+        return self.query_one(Sidebar)
+
+    def _now_in(self, thread: str) -> None:
+        """Another thread is shown, or one that has not begun, which is nowhere to come back to."""
+        self._key = thread
+        if thread:
+            self._trail = [*(each for each in self._trail if each != thread), thread]
+            self.desk.memory.now.thread = thread
+
+    @property
+    def waiting(self) -> list[str]:
+        """Other threads with an answer that was not looked at, then those that are being answered; newest first."""
+        sidebar = self.sidebar
+        return [each for each in (*sidebar.unread, *sidebar.answering) if each != self._key]
+
+    @property
+    def before(self) -> str | None:
+        """The thread that was open before this one, of those that are still there."""
+        listed = self.sidebar.titles
+        return next((each for each in reversed(self._trail) if each != self._key and each in listed), None)
+
+    def _elsewhere(self) -> str:
+        """What happens in other threads, for the first line; empty where nothing does."""
+        busy = [each for each in self.sidebar.answering if each != self._key]
+        new = [each for each in self.sidebar.unread if each != self._key]
+        if not busy and not new:
+            return ""
+        told = [f"● {counted(len(new), 'new answer')}"] if new else []
+        told += [f"◐ {len(busy)} more answering"] if busy else []
+        return f"{', '.join(told)}, {self._back_key}" if new else told[0]
+
+    def _news(self) -> str:
+        """Where to go on from an empty thread, in words."""
+        title, waiting = self.sidebar.titles, self.waiting
+        if waiting:
+            came = waiting[0] in self.sidebar.unread
+            more = f" There is more in {counted(len(waiting) - 1, 'other thread')}." if len(waiting) > 1 else ""
+            told = "● “{}” has been answered." if came else "◐ “{}” is being answered."
+            return f"{told.format(title[waiting[0]])} {self._back_key} goes there.{more}"
+        return f"{self._back_key} goes back to “{title[self.before]}”." if self.before else ""
+
+    @property
+    def _back_key(self) -> str:
+        return shown("thread.back", self.desk.preferences.keys)
 
     def _tell_version(self, version: str) -> None:
         """An upgrade under the app changes nothing of what is here; that this app is older is worth a word."""

@@ -9,7 +9,7 @@ from textual import on, work
 
 from localmind.errors import LocalmindError
 from localmind_tui.desk import Desk
-from localmind_tui.screens.conversation import Conversation
+from localmind_tui.screens.returning import Returning
 from localmind_tui.widgets.composer import Composer
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from localmind_tui.widgets.turn import TurnView
 
 
-class Picturing(Conversation):
+class Picturing(Returning):
     """The conversation, taking images."""
 
-    def __init__(self, desk: Desk, *, folder: str | None, model: str | None, thread: str | None) -> None:
-        super().__init__(desk, folder=folder, model=model, thread=thread)
+    def __init__(self, desk: Desk, *, folder: str | None, model: str | None, thread: str | None, goes_on: bool) -> None:
+        super().__init__(desk, folder=folder, model=model, thread=thread, goes_on=goes_on)
         self._in_turn = asyncio.Lock()
         self._pasted: Pasted | None = None
         self._viewing: Viewing | None = None

@@ -4,7 +4,7 @@ The place is there from the beginning, so that nothing moves; the list in it com
 costs more than all else of the first picture but the question.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.cells import cell_len, set_cell_size
@@ -47,10 +47,33 @@ class Sidebar(Vertical, Backdrop):
     def __init__(self) -> None:
         super().__init__()
         self.list: ThreadList | None = None
-        self.threads: tuple[str, ...] = ()
+        self.titles: dict[str, str] = {}
+        """Of the threads that are listed, by their ids, newest first."""
         self._answering: frozenset[str] = frozenset()
         self._unread: set[str] = set()
         self._shown: object = None
+
+    def recall(self, waiting: Iterable[str]) -> None:
+        """What was being answered, or not looked at, when another window was closed."""
+        self._answering = frozenset(waiting)
+
+    @property
+    def threads(self) -> tuple[str, ...]:
+        return tuple(self.titles)
+
+    @property
+    def answering(self) -> list[str]:
+        return [each for each in self.titles if each in self._answering]
+
+    @property
+    def unread(self) -> list[str]:
+        """With an answer that came while nobody looked."""
+        return [each for each in self.titles if each in self._unread]
+
+    @property
+    def waiting(self) -> set[str]:
+        """What another window would have to recall."""
+        return {*self.answering, *self.unread}
 
     def show(self, threads: Sequence[Mapping[str, Any]], current: str | None) -> None:
         """List them; one that was answering and is not any more has something new."""
@@ -63,7 +86,7 @@ class Sidebar(Vertical, Backdrop):
         if state == self._shown:
             return
         self._shown = state
-        self.threads = tuple(key for key, _ in lines)
+        self.titles = dict(lines)
         if self.list is None:
             self.list = ThreadList(markup=False)
             self.mount(self.list)
@@ -85,11 +108,6 @@ class Sidebar(Vertical, Backdrop):
         first = inside.offset - Offset(1, round(self.list.scroll_y))
         rows = [(thread, first + Offset(0, at)) for at, thread in enumerate(self.threads)]  # no title wraps
         return [(thread, row) for thread, row in rows if inside.y <= row.y < inside.bottom]
-
-    @property
-    def busy(self) -> int:
-        """Threads that are being answered."""
-        return len(self._answering)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         event.stop()
