@@ -96,6 +96,23 @@ async def test_thoughts_are_folded_counted_and_shown_on_demand(start: Start) -> 
         assert str(thoughts.content) == "Let me see"
 
 
+async def test_thoughts_that_are_looked_at_are_drawn_now_and_then_and_are_whole_in_the_end(start: Start) -> None:
+    async with start() as driver:
+        turn = await driver.ask("Think")
+        driver.daemon.say(ReasoningDelta("Let me "))
+        await driver.until(lambda: turn.query(".thoughts"))
+        thoughts = turn.query_one(".thoughts", Static)
+        turn.action_fold()
+        for number in range(200):
+            turn.think(f"{number} ")
+        assert str(thoughts.content) == "Let me ", "laying out all of them for each word takes half a core"
+        await driver.until(lambda: str(thoughts.content).endswith(" 198 199 "))
+        turn.think("done")
+        driver.daemon.say(TextDelta("42"), DONE)
+        await driver.until(lambda: turn.state == "done")
+        assert str(thoughts.content).endswith(" 199 done")
+
+
 async def test_a_closed_app_leaves_the_answer_to_the_daemon_and_finds_it_finished(start: Start, tmp_path: Path) -> None:
     daemon = FakeDaemon(tmp_path / "threads.db")
     memory = tmp_path / "tui.json"

@@ -16,7 +16,6 @@ from textual.message import Message
 from textual.widgets import Static
 
 from localmind.clean import clean, clean_line
-from localmind.counted import counted
 from localmind.errors import LocalmindError
 from localmind.events import Done, Passage, Progress
 from localmind.markdown import code_blocks
@@ -28,6 +27,7 @@ from localmind_tui.state import Picture
 from localmind_tui.widgets.lean import Backdrop
 from localmind_tui.widgets.sources import SourcesView
 from localmind_tui.widgets.stream import StreamView
+from localmind_tui.widgets.thoughts import ThoughtsView
 
 
 class TurnView(Vertical, Backdrop):
@@ -46,8 +46,6 @@ class TurnView(Vertical, Backdrop):
         padding: 0 1;
         margin: 0 0 1 0;
     }
-    TurnView .thinking { padding: 0 2; margin: 0 0 1 0; color: $text-muted; text-style: italic; }
-    TurnView .thoughts { padding: 0 4; margin: 0 0 1 0; color: $text-muted; }
     TurnView .note { padding: 0 2; margin: 1 0 0 0; color: $text-muted; }
     TurnView.failed .note { color: $text-error; }
     """
@@ -93,10 +91,8 @@ class TurnView(Vertical, Backdrop):
         self.usage = exchange.answer.usage if exchange.answer else Usage()
         self.pieces = 0
         self._first_at: float | None = None
-        self._thought_from: float | None = None
-        self._thoughts = exchange.answer.reasoning if exchange.answer else ""
-        self._thinking = Static(classes="thinking", markup=False)
-        self._thoughts_view = Static(classes="thoughts", markup=False)
+        thoughts = exchange.answer.reasoning if exchange.answer else ""
+        self._thoughts = ThoughtsView(thoughts) if thoughts else None  # most models have none
         self._note = Static("…", classes="note", markup=False)
         self._question = Static(classes="question", markup=False)
         self._coding = self._looking = -1
@@ -105,9 +101,8 @@ class TurnView(Vertical, Backdrop):
     def compose(self) -> ComposeResult:
         # What most turns lack is mounted when it comes: each widget costs 3 ms of opening a thread.
         yield self._question
-        if self._thoughts:
-            yield self._thinking
-            yield self._thoughts_view
+        if self._thoughts is not None:
+            yield self._thoughts
         yield self.stream
         yield self._note
         if self.said is not None and self.said.sources:
@@ -115,8 +110,6 @@ class TurnView(Vertical, Backdrop):
 
     def on_mount(self) -> None:
         self._question.update(question_text(self.question))
-        self._thoughts_view.display = False
-        self._show_thinking()
         if self.said is not None and self.state != "streaming":
             self.settle_note(self.said)
             if self.said.sources:
@@ -149,7 +142,7 @@ class TurnView(Vertical, Backdrop):
     def feed(self, text: str) -> None:
         if self._first_at is None:
             self._first_at = time.monotonic()
-            self._end_thinking()
+            self._end_thoughts()
         self.pieces += 1
         self.stream.feed(text)
         if self.note:
@@ -157,13 +150,7 @@ class TurnView(Vertical, Backdrop):
 
     def think(self, text: str) -> None:
         """A piece of reasoning: counted and folded, drawn only when asked for."""
-        if self._thought_from is None:
-            self._thought_from = time.monotonic()
-        self._thoughts += text
-        self._mount_thoughts()
-        self._show_thinking()
-        if self._thoughts_view.display:
-            self._thoughts_view.update(clean(self._thoughts))
+        self._begin_thoughts().feed(text)
 
     def cite(self, passages: Sequence[Passage]) -> None:
         if not passages and self._sources is None:
@@ -192,8 +179,8 @@ class TurnView(Vertical, Backdrop):
     async def settle(self, said: Said) -> None:
         """The answer as the daemon stored it, in place of what was followed."""
         self.said, self.usage = said, said.usage
-        self._thoughts = said.reasoning
-        self._mount_thoughts()
+        if said.reasoning:
+            self._begin_thoughts().replace(said.reasoning)
         await self.stream.replace(said.content)
         self.cite(said.sources)
         self.state = said.state
@@ -201,7 +188,7 @@ class TurnView(Vertical, Backdrop):
 
     def settle_note(self, said: Said) -> None:
         self.set_class(said.state == "failed", "failed")
-        self._end_thinking()
+        self._end_thoughts()
         if said.state == "failed":
             self._say(clean(said.error or "failed") + (f"\nhint: {clean_line(said.hint)}" if said.hint else ""))
         elif said.state == "stopped":
@@ -213,7 +200,7 @@ class TurnView(Vertical, Backdrop):
 
     async def _end(self, state: State, note: str) -> None:
         await self.stream.end()
-        self._end_thinking()
+        self._end_thoughts()
         self.set_class(state == "failed", "failed")
         self.state = state
         self._say(note)
@@ -226,35 +213,23 @@ class TurnView(Vertical, Backdrop):
         self._note.update(shown)
         self._note.display = bool(shown)
 
-    def _mount_thoughts(self) -> None:
-        if self._thoughts and not self._thinking.is_attached and self.is_attached:
-            self.mount(self._thinking, self._thoughts_view, before=self.stream)
+    def _begin_thoughts(self) -> ThoughtsView:
+        if self._thoughts is None:
+            self._thoughts = ThoughtsView()
+            if self.is_attached:
+                self.mount(self._thoughts, before=self.stream)
+        return self._thoughts
 
-    def _show_thinking(self) -> None:
-        self._thinking.display = bool(self._thoughts)
-        if not self._thoughts:
-            return
-        arrow = "▾" if self._thoughts_view.display else "▸"
-        if self._thought_from is None:
-            self._thinking.update(f"{arrow} Thoughts, {counted(len(self._thoughts.split()), 'word')}")
-        else:
-            self._thinking.update(f"{arrow} Thinking, {time.monotonic() - self._thought_from:.0f} s")
-
-    def _end_thinking(self) -> None:
-        if self._thought_from is not None:
-            took = time.monotonic() - self._thought_from
-            self._thought_from = None
-            arrow = "▾" if self._thoughts_view.display else "▸"
-            self._thinking.update(f"{arrow} Thought for {took:.0f} s" if took >= 1 else f"{arrow} Thought")
+    def _end_thoughts(self) -> None:
+        if self._thoughts is not None:
+            self._thoughts.end()
 
     def on_click(self) -> None:
         self.focus()
 
     def action_fold(self) -> None:
-        if self._thoughts:
-            self._thoughts_view.display = not self._thoughts_view.display
-            self._thoughts_view.update(clean(self._thoughts))
-            self._show_thinking()
+        if self._thoughts is not None:
+            self._thoughts.fold()
 
     def action_copy(self) -> None:
         self.post_message(self.Asked(self, "copy", text=self.answer))
