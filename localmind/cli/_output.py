@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 from localmind.clean import clean_line
 from localmind.counted import size
+from localmind.durations import words as lasting
 from localmind.events import Event, Progress
 from localmind.paths import Paths
 
@@ -151,21 +152,11 @@ def _label(event: Progress) -> str:
 
 
 def pace(event: Progress) -> str:
-    """Rate and time left, as far as they are known: "12.3 MB/s, 2 min 5 s left"."""
+    """Rate and time left, as far as they are known: "12.3 MB/s, 2 min left"."""
     words = [f"{size(event.rate)}/s"] if event.rate is not None and event.unit == "B" else []
     if event.eta_s is not None and event.done < (event.total or 0):
-        words.append(f"{duration(event.eta_s)} left")
+        words.append(f"{lasting(event.eta_s)} left")
     return ", ".join(words)
-
-
-def duration(seconds: float) -> str:
-    """For people: 45 s, 2 min 5 s, 3 h 20 min."""
-    whole = max(1, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def _progress_lines(events: Iterable[Event]) -> Iterator[Event]:

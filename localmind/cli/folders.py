@@ -9,8 +9,9 @@ import click
 from localmind.clean import clean_line
 from localmind.cli import _complete as complete
 from localmind.cli._groups import Group
-from localmind.cli._output import connect, duration, note, print_json, show_progress, table
+from localmind.cli._output import connect, note, print_json, show_progress, table
 from localmind.counted import counted
+from localmind.durations import words
 from localmind.paths import typed_path
 
 FOLLOW_S = 0.5
@@ -176,7 +177,7 @@ def _line(entry: dict[str, Any]) -> str:
     if entry["rate"]:
         parts.append(f"{entry['rate']} a second")
     if entry["eta_s"]:
-        parts.append(f"{duration(entry['eta_s'])} left")
+        parts.append(f"{words(entry['eta_s'])} left")
     line = f"{clean_line(entry['path'])}: {', '.join(parts)}"
     if entry["current"]:
         line += f"\n  now: {clean_line(entry['current'])}"

@@ -5,6 +5,7 @@ import click
 from localmind.cli import _complete as complete
 from localmind.cli._output import connect, note, print_json, table
 from localmind.counted import size
+from localmind.durations import words
 
 
 @click.command()
@@ -23,7 +24,7 @@ def pulls(as_json: bool) -> None:
             f"{size(step['done'])} of {size(step['total'])}" if step.get("unit") == "B" and step.get("total") else "-"
         )
         rate = f"{size(step['rate'])}/s" if step.get("rate") and step.get("stage") != "paused" else "-"
-        left = f"{step['eta_s']:.0f} s" if step.get("eta_s") is not None and step.get("stage") != "paused" else "-"
+        left = words(step["eta_s"]) if step.get("eta_s") is not None and step.get("stage") != "paused" else "-"
         rows.append((one["model"], step.get("stage", "find"), done, rate, left))
     table(("MODEL", "STAGE", "DONE", "RATE", "LEFT"), rows)
 

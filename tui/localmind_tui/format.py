@@ -96,13 +96,6 @@ def model_in_use(status: Mapping[str, Any], wanted: str | None) -> str:
     return clean_line(wanted or (str(entries[0]["model"]) if entries else "no model loaded"))
 
 
-def seconds(count: float) -> str:
-    """`40 s`, `3 min`, `2 h`."""
-    if count < 90:
-        return f"{count:.0f} s"
-    return f"{count / 60:.0f} min" if count < 5400 else f"{count / 3600:.1f} h"
-
-
 def gauge(share: float, width: int = 8) -> str:
     """`▓▓▓░░░░░`, filled to `share` of it."""
     filled = round(max(0.0, min(share, 1.0)) * width)
@@ -123,6 +116,8 @@ def when(then: float, now: float) -> str:
 
 def download(step: Mapping[str, Any]) -> str:
     """`▓▓▓░░░░░ 38 % of 98.4 MB · 12.1 MB/s · 5 s left`."""
+    from localmind.durations import words as lasting  # its patterns take a millisecond, which the first picture saves
+
     done, total = float(step.get("done") or 0), float(step.get("total") or 0)
     words = []
     if total > 0:
@@ -134,7 +129,7 @@ def download(step: Mapping[str, Any]) -> str:
     if step.get("rate"):
         words.append(f"{size(float(step['rate']))}/s")
     if step.get("eta_s"):
-        words.append(f"{seconds(float(step['eta_s']))} left")
+        words.append(f"{lasting(float(step['eta_s']))} left")
     return " · ".join(words)
 
 
