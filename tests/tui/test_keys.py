@@ -2,6 +2,7 @@
 
 from textual.command import CommandList, CommandPalette
 from textual.events import MouseScrollUp
+from textual.selection import SELECT_ALL
 from textual.widgets import Input, OptionList
 from textual.widgets.text_area import Selection
 from tui_driver import Driver, Start
@@ -10,6 +11,7 @@ from localmind.events import Done, Passage, Sources, TextDelta
 from localmind_tui.commands import COMMANDS, entries
 from localmind_tui.keymap import KEYS
 from localmind_tui.screens.jumping import Jump
+from localmind_tui.widgets.document import Document
 from localmind_tui.widgets.sidebar import Sidebar
 from localmind_tui.widgets.transcript import Transcript
 
@@ -169,3 +171,13 @@ async def test_what_is_marked_in_the_question_is_copied_and_cut_to_every_clipboa
         await driver.press("ctrl+x")
         await driver.until(lambda: "Copied." in driver.notices and driver.composer.text == "one ")
         assert driver.app.clipboard == "two"
+
+
+async def test_what_the_mouse_marks_in_an_answer_is_copied_to_every_clipboard(start: Start) -> None:
+    async with start() as driver:
+        turn = await driver.settled("What?", TextDelta("The guest house is by the lake."), Done())
+        driver.chat.selections = {turn.query_one(Document): SELECT_ALL}  # as a drag over it does
+        await driver.press("ctrl+c")
+        await driver.until(lambda: "Copied." in driver.notices)
+        assert driver.app.clipboard == "The guest house is by the lake."
+        assert driver.app.screen.get_selected_text() is None

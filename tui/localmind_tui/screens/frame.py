@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from textual import work
+from textual.actions import SkipAction
 from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
@@ -88,6 +89,10 @@ class Frame(Screen[None], Backdrop):
     def last_turn(self) -> "TurnView | None":
         turns = self.transcript.turns
         return turns[-1] if turns else None
+
+    def action_copy_text(self) -> None:
+        """Textual's own Ctrl+C knows the terminal's clipboard alone, and says nothing: the app's is meant."""
+        raise SkipAction
 
     def watch_mode(self, mode: str) -> None:
         self.desk.memory.now.mode = mode
