@@ -357,11 +357,10 @@ async def test_after_a_file_the_next_question_is_about_it_until_the_folders_are_
 
 async def test_help_is_for_where_the_focus_is(start: Start) -> None:
     async with start() as driver:
-        await driver.press("f1")
-        assert isinstance(driver.app.screen, HelpScreen)
+        await driver.opened("f1", HelpScreen)
         assert "in the question" in str(driver.app.screen.query_one("#help").border_title)
         await driver.press("f1")
-        assert driver.app.screen is driver.chat
+        await driver.until(lambda: driver.app.screen is driver.chat)
 
 
 async def test_an_empty_home_says_how_to_begin(start: Start, tmp_path: Path) -> None:

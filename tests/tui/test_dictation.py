@@ -20,7 +20,7 @@ from localmind.microphone import Capture, FileCapture
 from localmind.speech import Heard, Listening, Transcript
 from localmind_tui.aloud import Aloud, spoken
 from localmind_tui.preferences import Preferences
-from localmind_tui.widgets.mic import MicChip
+from localmind_tui.widgets.mic import HELD_S, MicChip
 
 
 class FakeEars(FakeDaemon):
@@ -125,11 +125,12 @@ async def test_what_is_said_settles_over_the_question_and_goes_to_its_cursor_uns
 async def test_a_held_button_speaks_until_it_is_let_go_and_a_click_until_a_pause(
     start: Start, tmp_path: Path, tone: Path
 ) -> None:
-    daemon, microphone = FakeEars(tmp_path / "t.db"), Microphone(tone)
-    async with start(daemon, microphone=microphone) as driver:
+    daemon, microphone, now = FakeEars(tmp_path / "t.db"), Microphone(tone), [1.0]
+    async with start(daemon, microphone=microphone, clock=lambda: now[0]) as driver:
         chip, dictation = driver.chat.query_one(MicChip), driver.chat.dictation
         await driver.pilot.mouse_down(chip)
-        await driver.until(lambda: len(daemon.sound) > 16_000)  # half a second has been said
+        await driver.until(lambda: daemon.sound)
+        now[0] += HELD_S
         assert daemon.asked[0]["silence_s"] is None
         await driver.pilot.mouse_up(chip)
         await driver.until(lambda: daemon.ended)

@@ -16,6 +16,7 @@ from localmind.events import Done, TextDelta
 from localmind.images import Image
 from localmind_tui.completion import pasted_paths
 from localmind_tui.pictures import is_picture
+from localmind_tui.screens.models import ModelsScreen
 from localmind_tui.state import Memory
 from localmind_tui.widgets.pictures import Pictures
 
@@ -188,7 +189,7 @@ async def test_an_edited_question_keeps_its_images_even_when_their_files_are_gon
 async def test_models_elsewhere_can_be_chosen_and_say_that_they_see(start: Start) -> None:
     async with start() as driver:
         driver.daemon.remote = [EYE, EYE | {"name": "box/embed", "role": "embed"}]
-        await driver.press("f3")
+        await driver.opened("f3", ModelsScreen)
         listed = driver.app.screen.query_one(OptionList)
         await driver.until(lambda: listed.option_count == 5)
         shown = str(listed.get_option_at_index(1).prompt)

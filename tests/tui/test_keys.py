@@ -10,7 +10,9 @@ from tui_driver import Driver, Start
 from localmind.events import Done, Passage, Sources, TextDelta
 from localmind_tui.commands import COMMANDS, entries
 from localmind_tui.keymap import KEYS
+from localmind_tui.screens.help import HelpScreen
 from localmind_tui.screens.jumping import Jump
+from localmind_tui.screens.models import ModelsScreen
 from localmind_tui.widgets.document import Document
 from localmind_tui.widgets.sidebar import Sidebar
 from localmind_tui.widgets.transcript import Transcript
@@ -110,16 +112,14 @@ async def test_the_palette_runs_what_only_a_key_does(start: Start) -> None:
 
 async def test_letters_move_in_lists_and_in_help_and_q_closes_them(start: Start) -> None:
     async with start() as driver:
-        await driver.press("f3")
-        await driver.until(lambda: driver.app.screen.query(OptionList) and driver.app.screen is not driver.chat)
+        await driver.opened("f3", ModelsScreen)
         listed = driver.app.screen.query_one(OptionList)
         await driver.until(lambda: listed.highlighted == 0)
         await driver.press("j")
         assert listed.highlighted == 1
         await driver.press("q")
         await driver.until(lambda: driver.app.screen is driver.chat)
-        await driver.press("f1")
-        await driver.until(lambda: driver.app.screen.query("#help"))
+        await driver.opened("f1", HelpScreen)
         box = driver.app.screen.query_one("#help")
         await driver.press("j", "j", "k")
         await driver.until(lambda: box.scroll_y == 1)

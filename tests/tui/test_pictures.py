@@ -14,7 +14,11 @@ from tui_fakes import STATUS, FakeDaemon
 
 from localmind.events import Done, Passage, Progress, ReasoningDelta, Sources, TextDelta
 from localmind.messages import Timings, Usage
+from localmind_tui.screens.folders import FoldersScreen
+from localmind_tui.screens.help import HelpScreen
+from localmind_tui.screens.models import ModelsScreen
 from localmind_tui.screens.themes import ThemesScreen
+from localmind_tui.screens.threads import ThreadsScreen
 from localmind_tui.widgets.document import Document
 
 DARK, LIGHT = "localmind-dark", "localmind-light"
@@ -47,6 +51,9 @@ async def pictures(driver: Driver, snapshot: SnapshotAssertion) -> None:
         each.cursor_blink = False
     driver.app.clear_notifications()
     await driver.until(lambda: not any(each.colouring for each in driver.chat.query(Document)))
+    await driver.heard()
+    if (window := driver.app.screen) is not driver.chat:  # what it began by itself, as showing the marked theme
+        await driver.until(lambda: all(each.is_finished for each in driver.app.workers if each.node is window))
     for theme in (DARK, LIGHT):
         driver.app.theme = theme
         for width, height in SIZES:
@@ -99,7 +106,7 @@ async def test_an_answer_in_focus_with_its_passages_beside(start: Start, snapsho
 async def test_the_threads(start: Start, snapshot: SnapshotAssertion) -> None:
     async with start() as driver:
         await talk(driver)
-        await driver.press("f2")
+        await driver.opened("f2", ThreadsScreen)
         driver.app.screen.query_one(Input).value = "boiler"
         await driver.until(lambda: driver.app.screen.query_one(OptionList).option_count == 3)
         await pictures(driver, snapshot)
@@ -109,14 +116,14 @@ async def test_the_themes(start: Start, snapshot: SnapshotAssertion) -> None:
     async with start() as driver:
         await talk(driver)
         await driver.app.run_action("themes")
-        await driver.until(lambda: isinstance(driver.app.screen, ThemesScreen) and driver.app.screen.items)
+        await driver.shows(ThemesScreen)
         await driver.until(lambda: driver.app.screen.query_one(Input).has_focus)
         await pictures(driver, snapshot)
 
 
 async def test_the_models(start: Start, snapshot: SnapshotAssertion) -> None:
     async with start() as driver:
-        await driver.press("f3")
+        await driver.opened("f3", ModelsScreen)
         await driver.until(lambda: driver.app.screen.query_one(OptionList).option_count == 4)
         await driver.press("j", "p")
         await driver.until(lambda: "qwen3:4b" in driver.daemon.pulls)
@@ -131,7 +138,7 @@ async def test_the_folders(start: Start, snapshot: SnapshotAssertion, tmp_path: 
     daemon.folders[0]["errors"] = [("broken.pdf", "not a PDF")]
     daemon.folders.append(daemon.folders[0] | {"path": "/home/ines/notes", "state": "reading"})
     async with start(daemon) as driver:
-        await driver.press("f4")
+        await driver.opened("f4", FoldersScreen)
         await driver.until(lambda: driver.app.screen.query_one(OptionList).option_count == 2)
         await driver.until(lambda: driver.app.screen.query_one(OptionList).has_focus)
         await driver.until(lambda: "not a PDF" in str(driver.app.screen.query_one("#why").render()))
@@ -141,7 +148,7 @@ async def test_the_folders(start: Start, snapshot: SnapshotAssertion, tmp_path: 
 
 async def test_help(start: Start, snapshot: SnapshotAssertion) -> None:
     async with start() as driver:
-        await driver.press("f1")
+        await driver.opened("f1", HelpScreen)
         await pictures(driver, snapshot)
 
 

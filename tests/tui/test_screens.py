@@ -24,12 +24,6 @@ def lines(driver: Driver) -> list[str]:
     return [str(listed.get_option_at_index(place).prompt) for place in range(listed.option_count)]
 
 
-async def opened(driver: Driver, key: str, kind: type) -> None:
-    await driver.press(key)
-    await driver.until(lambda: isinstance(driver.app.screen, kind) and lines(driver))
-    await driver.heard()  # of the list that came, the first line is marked and what can be done with it is offered
-
-
 def said(daemon: FakeDaemon, question: str, answer: str) -> str:
     thread = daemon.threads.create()
     message = daemon.threads.begin(daemon.threads.ask(thread.id, question).id, model="m")
@@ -43,7 +37,7 @@ async def test_search_finds_what_was_said_and_goes_to_it(start: Start) -> None:
     async with start() as driver:
         said(driver.daemon, "About bees", "They live in hives.")
         boiler = said(driver.daemon, "About \x1b[31mheat", "The boiler was serviced by Marek.")
-        await opened(driver, "f2", ThreadsScreen)
+        await driver.opened("f2", ThreadsScreen)
         assert [line.split("  ")[1].strip() for line in lines(driver)] == ["About heat", "About bees"]
         driver.app.screen.query_one(Input).value = "serviced"
         await driver.until(lambda: len(lines(driver)) == 1)
@@ -121,12 +115,12 @@ async def test_a_place_found_in_a_long_thread_can_be_left_both_ways_and_a_new_qu
 async def test_a_search_without_hits_says_so(start: Start) -> None:
     async with start() as driver:
         said(driver.daemon, "About bees", "x")
-        await opened(driver, "f2", ThreadsScreen)
+        await driver.opened("f2", ThreadsScreen)
         driver.app.screen.query_one(Input).value = "unheard"
         await driver.until(lambda: not lines(driver))
         assert "Nothing was said" in str(driver.app.screen.query_one(".empty", Static).content)
         await driver.press("escape")
-        assert driver.app.screen is driver.chat
+        await driver.until(lambda: driver.app.screen is driver.chat)
 
 
 async def test_threads_are_renamed_exported_and_deleted_from_the_list(start: Start, tmp_path: Path) -> None:
@@ -134,7 +128,7 @@ async def test_threads_are_renamed_exported_and_deleted_from_the_list(start: Sta
         thread = said(driver.daemon, "About bees", "Hives.")
         driver.daemon.now += 60
         said(driver.daemon, "About wasps", "Nests.")
-        await opened(driver, "f2", ThreadsScreen)
+        await driver.opened("f2", ThreadsScreen)
         await driver.press("down", "f6")
         await driver.until(lambda: isinstance(driver.app.screen, Prompt))
         driver.app.screen.query_one(Input).value = "Bees!"
@@ -151,7 +145,7 @@ async def test_threads_are_renamed_exported_and_deleted_from_the_list(start: Sta
 
 async def test_the_picker_says_what_fits_and_why_and_the_chosen_model_answers(start: Start) -> None:
     async with start() as driver:
-        await opened(driver, "f3", ModelsScreen)
+        await driver.opened("f3", ModelsScreen)
         text = lines(driver)
         assert "smollm2:135m" in text[0]
         assert "best here" in next(line for line in text if "qwen3:4b" in line)
@@ -167,7 +161,7 @@ async def test_without_the_daemons_advice_memory_decides(start: Start, tmp_path:
     daemon = FakeDaemon(tmp_path / "threads.db")
     daemon.recommended = None
     async with start(daemon) as driver:
-        await opened(driver, "f3", ModelsScreen)
+        await driver.opened("f3", ModelsScreen)
         why = driver.app.screen.query_one("#why", Static)
         await driver.until(lambda: "It is in memory" in str(why.content))
     await daemon.stop()
@@ -175,7 +169,7 @@ async def test_without_the_daemons_advice_memory_decides(start: Start, tmp_path:
 
 async def test_a_download_shows_progress_pauses_goes_on_and_ends(start: Start) -> None:
     async with start() as driver:
-        await opened(driver, "f3", ModelsScreen)
+        await driver.opened("f3", ModelsScreen)
         await driver.press("j", "p")
         await driver.until(lambda: "qwen3:4b" in driver.daemon.pulls)
         steps = driver.daemon.pulls["qwen3:4b"]
@@ -184,7 +178,7 @@ async def test_a_download_shows_progress_pauses_goes_on_and_ends(start: Start) -
         await driver.press("space")
         await driver.until(lambda: "paused" in str(lines(driver)))
         await driver.press("escape")
-        await opened(driver, "f3", ModelsScreen)
+        await driver.opened("f3", ModelsScreen)
         await driver.until(lambda: "paused" in str(lines(driver)))
         await driver.press("j", "space")
         await driver.until(lambda: "paused" not in str(lines(driver)))
@@ -197,7 +191,7 @@ async def test_the_mark_stays_on_its_model_when_the_list_is_sorted_anew_and_keys
     start: Start,
 ) -> None:
     async with start() as driver:
-        await opened(driver, "f3", ModelsScreen)
+        await driver.opened("f3", ModelsScreen)
         screen = driver.app.screen
         assert isinstance(screen, ModelsScreen)
 
@@ -225,7 +219,7 @@ async def test_the_mark_stays_on_its_model_when_the_list_is_sorted_anew_and_keys
 
 async def test_a_cancelled_download_says_so_and_a_model_can_be_removed(start: Start) -> None:
     async with start() as driver:
-        await opened(driver, "f3", ModelsScreen)
+        await driver.opened("f3", ModelsScreen)
         await driver.press("j", "p")
         await driver.until(lambda: "qwen3:4b" in driver.daemon.pulls)
         await driver.press("x")
@@ -238,7 +232,7 @@ async def test_a_cancelled_download_says_so_and_a_model_can_be_removed(start: St
 
 async def test_folders_are_added_paused_asked_alone_and_removed(start: Start, tmp_path: Path) -> None:
     async with start() as driver:
-        await opened(driver, "f4", FoldersScreen)
+        await driver.opened("f4", FoldersScreen)
         await driver.press("a")
         driver.app.screen.query_one(Input).value = str(tmp_path)
         await driver.press("enter")
@@ -251,7 +245,7 @@ async def test_folders_are_added_paused_asked_alone_and_removed(start: Start, tm
         await driver.press("j", "enter")
         await driver.until(lambda: driver.app.screen is driver.chat)
         assert driver.chat.folder == str(tmp_path)
-        await opened(driver, "f4", FoldersScreen)
+        await driver.opened("f4", FoldersScreen)
         await driver.press("j", "D")
         await driver.confirm()
         await driver.until(lambda: isinstance(driver.app.screen, FoldersScreen) and len(lines(driver)) == 1)
@@ -262,7 +256,7 @@ async def test_a_folder_that_cannot_be_watched_stays_in_its_field_and_tab_takes_
 ) -> None:
     (tmp_path / "documents").mkdir()
     async with start() as driver:
-        await opened(driver, "f4", FoldersScreen)
+        await driver.opened("f4", FoldersScreen)
         await driver.press("a", *"~nobody-of-that-name/x", "enter")
         await driver.until(lambda: "no user ~nobody-of-that-name" in driver.notices)
         field = driver.app.screen.query_one(Input)

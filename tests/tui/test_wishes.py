@@ -100,7 +100,7 @@ async def test_a_theme_that_is_marked_is_shown_and_only_enter_keeps_it(start: St
         await driver.until(lambda: driver.app.screen is driver.chat)
         assert (driver.app.theme, driver.app.desk.memory.now.theme) == (before, "")
         await driver.app.run_action("themes")
-        await driver.until(lambda: isinstance(driver.app.screen, ThemesScreen))
+        await driver.shows(ThemesScreen)
         await driver.press(*"gruv")
         await driver.until(lambda: driver.app.theme == "gruvbox")
         await driver.press("enter")
@@ -111,7 +111,7 @@ async def test_a_theme_that_is_marked_is_shown_and_only_enter_keeps_it(start: St
 async def test_a_terminal_of_16_colours_is_offered_no_theme_that_needs_more(start: Start) -> None:
     async with start(environ={"TERM": "linux", "SSH_TTY": "none"}) as driver:
         await driver.app.run_action("themes")
-        await driver.until(lambda: isinstance(driver.app.screen, ThemesScreen) and driver.app.screen.items)
+        await driver.shows(ThemesScreen)
         assert isinstance(driver.app.screen, ThemesScreen)
         assert [theme.name for theme in driver.app.screen.items] == ["ansi-dark", "ansi-light"]
         await driver.press(*"nord")

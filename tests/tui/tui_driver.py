@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
+from textual.screen import Screen
 from tui_fakes import NOW, FakeDaemon, wait_until
 
 from localmind_tui.app import LocalmindApp
@@ -14,6 +15,7 @@ from localmind_tui.editor import Launch
 from localmind_tui.room import Room
 from localmind_tui.screens.asking import Confirm
 from localmind_tui.screens.chat import ChatScreen
+from localmind_tui.screens.listed import Listed
 from localmind_tui.widgets.composer import Composer
 from localmind_tui.widgets.header import Header
 from localmind_tui.widgets.transcript import Transcript
@@ -51,6 +53,18 @@ class Driver:
         """Until all that was asked has been answered, and the app knows."""
         await self.until(lambda: not self.chat._sending and not self.daemon.running.list())
         await self.until(lambda: not self.chat.answering and not self.chat._showing.locked())
+
+    async def opened(self, key: str, kind: type[Screen[Any]]) -> None:
+        """Open a window by its key."""
+        await self.press(key)
+        await self.shows(kind)
+
+    async def shows(self, kind: type[Screen[Any]]) -> None:
+        """Until a window is there, and one of the lines of its list is marked: the screen behind it has a list too."""
+        await self.until(lambda: isinstance(self.app.screen, kind) and self.app.screen.is_mounted)
+        if isinstance(window := self.app.screen, Listed):
+            await self.until(lambda: window.marked is not None)
+        await self.heard()
 
     async def confirm(self, key: str = "y") -> None:
         """Answer the question that a key led to."""

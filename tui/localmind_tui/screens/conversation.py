@@ -75,7 +75,7 @@ class Conversation(Frame):
                 yield Composer(self._completions, self._complete, vim=self.desk.preferences.vim)
         with Horizontal(id="foot"):
             yield KeyLine()
-            yield MicChip(lambda: self.dictation)
+            yield MicChip(lambda: self.dictation, self.desk.clock)
 
     def on_mount(self) -> None:
         memory = self.desk.memory.now

@@ -1,6 +1,5 @@
 """The chip in the last line: a click begins and ends speaking, holding it speaks for as long as it is held."""
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -19,9 +18,9 @@ class MicChip(Static):
 
     ALLOW_SELECT = False
 
-    def __init__(self, dictation: "Callable[[], Dictation]") -> None:
+    def __init__(self, dictation: "Callable[[], Dictation]", clock: Callable[[], float]) -> None:
         super().__init__(" ○ speak ", markup=False)
-        self._dictation = dictation
+        self._dictation, self._clock = dictation, clock
         self._down_at: float | None = None
 
     def show(self, listening: bool) -> None:
@@ -35,7 +34,7 @@ class MicChip(Static):
             dictation.finish()
             return
         self.capture_mouse()
-        self._down_at = time.monotonic()
+        self._down_at = self._clock()
         dictation.start(held=True)  # at once: whoever holds it is speaking already
 
     def on_mouse_up(self, event: MouseUp) -> None:
@@ -44,7 +43,7 @@ class MicChip(Static):
         down_at, self._down_at = self._down_at, None
         if down_at is None:
             return
-        if time.monotonic() - down_at >= HELD_S:
+        if self._clock() - down_at >= HELD_S:
             self._dictation().finish()
         else:
             self._dictation().start()  # a click after all: from now on a pause ends it
