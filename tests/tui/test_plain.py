@@ -1,5 +1,6 @@
 """The conversation as plain lines: everything said once, nothing drawn."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -68,4 +69,48 @@ async def test_an_image_goes_with_the_next_question_and_a_refusal_keeps_it(
     lines += [f"/image '{tmp_path}/a plan.png'", "What is it?", "/open 1"]
     assert await plain.converse(daemon, folder=None, model=None, thread=None) == 0
     assert daemon.model.asked[0].messages[-1].images == (Image("image/png", png(3, 2)),)
+    await daemon.stop()
+
+
+class FakeRestarted(FakeDaemon):
+    """Comes back when it is asked for; `forgets` what was being written, as after a crash."""
+
+    forgets = False
+
+    async def ensure(self) -> None:
+        self.ensured += 1
+        if self.away:
+            if self.forgets:
+                await self.running.close()
+                self.running._stopping = False
+                self.lose_running()
+            self.come_back()
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+async def test_a_daemon_that_goes_away_is_started_again_and_the_answer_is_told_once(
+    lines: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, forgets: bool
+) -> None:
+    daemon = FakeRestarted(tmp_path / "threads.db")
+    daemon.forgets = forgets
+    daemon.say(TextDelta("Half of it"))
+    lines += ["What is it?", "And then?"]
+    said = ""
+    talking = asyncio.create_task(plain.converse(daemon, folder=None, model=None, thread=None))
+    while "Half of it" not in said:
+        await asyncio.sleep(0.01)
+        said += capsys.readouterr().out
+    daemon.go_away()
+    if not forgets:
+        daemon.say(TextDelta(", and the rest."), Done())
+    while len(daemon.model.asked) < 2:
+        said += capsys.readouterr().out
+        await asyncio.sleep(0.01)
+    daemon.say(TextDelta("The end."), Done())
+    assert await talking == 0
+    said += capsys.readouterr().out
+    assert said.count("Half of it") == 1
+    assert ("and the rest." in said) is not forgets
+    assert "another is started" in said
+    assert "The end." in said, "the question after it is asked of the new one"
     await daemon.stop()

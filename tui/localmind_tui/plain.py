@@ -7,11 +7,12 @@ one and keeps its text, and leaving ends none.
 import asyncio
 import contextlib
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from localmind.clean import Cleaner, clean, clean_line
-from localmind.errors import LocalmindError
-from localmind.events import Done, Failed, Passage, Progress, Sources, TextDelta
+from localmind.errors import DaemonUnreachable, LocalmindError, NotFound
+from localmind.events import Done, Event, Failed, Passage, Progress, Sources, TextDelta
 from localmind.paths import typed_path
 from localmind_tui import format
 from localmind_tui.completion import pasted_path
@@ -52,6 +53,7 @@ class Plain:
             if not line.strip():
                 continue
             try:
+                await self._daemon.ensure()
                 if not line.startswith("/"):
                     await self._ask(line)
                 elif not await self._command(*line[1:].split(" ", 1)):
@@ -133,22 +135,20 @@ class Plain:
                 say("\nStopped.")
 
     async def _read(self, message: int) -> None:
-        cleaner, passages = Cleaner(), tuple[Passage, ...]()
-        async for _, event in self._daemon.follow(message):
-            match event:
-                case TextDelta(text):
-                    write(cleaner.feed(text))
-                case Sources(found):
-                    passages = found
-                case Progress():
-                    say(format.progress(event))
-                case Failed():
-                    write("\n")
-                    raise event.exception()
-                case Done():
-                    write(cleaner.end() + "\n")
-        for passage in passages:
-            say(f"Source {passage.number}: {format.place(passage, ())}")
+        """To its end, across a daemon that goes away: another is started, and tells the rest."""
+        told = _Told()
+        while True:
+            try:
+                async for place, event in self._daemon.follow(message, told.position):
+                    told.take(place, event)
+                return
+            except DaemonUnreachable:
+                say("\nThe daemon went away; another is started, and this goes on.")
+                await self._daemon.ensure()
+            except NotFound:  # it ended with that daemon
+                (*_, answer) = (await self._daemon.get(f"/messages/{message}"))["messages"]
+                told.settle(answer)
+                return
 
     def _list(self, threads: list[dict[str, Any]]) -> None:
         self._listed = [str(thread["id"]) for thread in threads]
@@ -157,6 +157,42 @@ class Plain:
             say(f"{number}. {clean_line(thread['title'])}{found}")
         if not threads:
             say("Nothing.")
+
+
+class _Told:
+    """What of an answer has been written out."""
+
+    def __init__(self) -> None:
+        self.position = 0
+        self._text = ""
+        self._cleaner = Cleaner()
+        self._passages: tuple[Passage, ...] = ()
+
+    def take(self, position: int, event: Event) -> None:
+        """Raises LocalmindError when the answer failed."""
+        self.position = position
+        match event:
+            case TextDelta(text):
+                self._text += text
+                write(self._cleaner.feed(text))
+            case Sources(found):
+                self._passages = found
+            case Progress():
+                say(format.progress(event))
+            case Failed():
+                write("\n")
+                raise event.exception()
+            case Done():
+                write(self._cleaner.end() + "\n")
+                for passage in self._passages:
+                    say(f"Source {passage.number}: {format.place(passage, ())}")
+
+    def settle(self, stored: Mapping[str, Any]) -> None:
+        """The answer as the daemon keeps it, from where it was told to."""
+        content = str(stored["content"])
+        say(clean(content.removeprefix(self._text)) + self._cleaner.end())
+        if stored["error"]:
+            say(clean(str(stored["error"])))
 
 
 async def converse(
