@@ -24,8 +24,8 @@ PASSED = (
 def recommend(use: str | None, as_json: bool) -> None:
     """Say which models fit this machine best, for what, and why.
 
-    The best of the catalog by our ranking that fits the memory that is free now with a useful context, and
-    answers at a readable speed. `localmind models pull --recommended` fetches the one for conversation.
+    The best of the catalog by our ranking that fits the memory of this machine with a useful context, beside what
+    other programs usually take, and answers at a readable speed. `localmind models pull --recommended` fetches the one for conversation.
     """
     with connect() as client:
         picks = client.get("/models/recommend", use=use)["picks"]
@@ -42,7 +42,7 @@ def recommend(use: str | None, as_json: bool) -> None:
             click.echo(f"  {clean_line(pick['better'])}")
     if not picks:
         shows = f"`localmind models list{f' --for {use}' if use else ''}` shows what there is"
-        note(f"nothing in the catalog fits into the memory that is free now and is quick enough here; {shows}")
+        note(f"nothing in the catalog fits into this machine's memory and is quick enough here; {shows}")
 
 
 def best_for_chat(recommended: dict[str, Any]) -> dict[str, Any]:

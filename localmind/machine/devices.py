@@ -20,6 +20,11 @@ __all__ = ["Gpu", "Machine"]
 UNLIMITED = 1 << 60
 """cgroup v1 writes "no limit" as a number near 2^63."""
 
+OTHERS, OTHERS_SHARE = 4 << 30, 0.3
+"""Main memory that a desktop and its programs usually hold: four gigabytes, less where there is little."""
+USUALLY_FREE = 0.95
+"""The part of a graphics card's memory that screens usually leave."""
+
 
 @dataclass(slots=True, frozen=True)
 class Machine:
@@ -77,6 +82,17 @@ class Machine:
         """The same machine with the memory that is available at this moment."""
         available, _, limit = _memory(self.system, root)
         return replace(self, memory_available=available, memory_limit=limit)
+
+    def usual(self) -> "Machine":
+        """The same machine with what other programs usually leave, whatever they hold at this moment: for choices that
+        outlast it, such as which model to download."""
+        whole = min(self.memory_total, self.memory_limit or self.memory_total)
+        available = whole - min(OTHERS, int(whole * OTHERS_SHARE))
+        gpus = []
+        for gpu in self.gpus:
+            free = int(gpu.memory_total * USUALLY_FREE)
+            gpus.append(replace(gpu, memory_free=min(free, available) if gpu.unified else free))
+        return replace(self, memory_available=available, gpus=tuple(gpus))
 
     def fresh(self, root: Path = Path("/")) -> "Machine":
         """The same with its GPUs asked again, which takes a second where the engine is built for any."""

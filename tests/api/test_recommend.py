@@ -1,6 +1,7 @@
 """What is recommended for machines nobody here owns: it fits, it is quick enough, and it says why not the next one."""
 
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import ClassVar, cast
 
@@ -13,7 +14,7 @@ from machines import GIB
 
 from localmind import catalog
 from localmind.api.backend import Backend
-from localmind.api.native.recommended import starter_of
+from localmind.api.native.recommended import picks_of, starter_of
 from localmind.api.recommend import READABLE, USES, Pick, recommend
 from localmind.machine.amounts import fits
 from localmind.machine.devices import Gpu, Machine
@@ -62,8 +63,15 @@ def for_use(machine: Machine, use: str = "chat", wishes: Wishes | None = None) -
     ],
     ids=["1 GiB free", "Pi 5", "laptop", "M1 8 GB", "CUDA 8 GB", "CUDA 24 GB", "M3 Max 64 GB"],
 )
-def test_the_chat_model_for_a_machine(machine: Machine, name: str) -> None:
+def test_the_chat_model_for_a_machine_whatever_other_programs_hold_at_the_moment(machine: Machine, name: str) -> None:
     assert for_use(machine).spec.name == name
+    for part in (0, 2, 1):  # nothing is left, half, all
+        now = replace(
+            machine,
+            memory_available=machine.memory_total * part // 2,
+            gpus=tuple(replace(gpu, memory_free=gpu.memory_total * part // 2) for gpu in machine.gpus),
+        )
+        assert for_use(now.usual()).spec.name == name
 
 
 def test_a_recommendation_says_what_it_takes_and_why_nothing_better_is_taken() -> None:
@@ -138,6 +146,7 @@ class FakeBackend:
 
     catalog = SimpleNamespace(models=MODELS)
     store: ClassVar[dict[str, object]] = {}
+    machine: object = None
 
 
 def test_the_starter_is_named_for_whoever_cannot_reach_a_hub() -> None:
@@ -146,3 +155,13 @@ def test_the_starter_is_named_for_whoever_cannot_reach_a_hub() -> None:
     assert [said["name"]] == [spec.name for spec in MODELS if spec.starter and spec.role == "chat"]
     assert said["size"] > 0
     assert not said["installed"]
+
+
+def test_what_is_free_this_second_changes_nothing() -> None:
+    backend = FakeBackend()
+    said = []
+    for free in (0, 3 * GIB, 16 * GIB):
+        backend.machine = SimpleNamespace(now=partial(replace, LAPTOP, memory_available=free))
+        said.append(picks_of(cast(Backend, backend), ("chat", "embed", "speech")))
+    assert [pick["use"] for pick in said[0]] == ["chat", "embed", "speech"]
+    assert said[0] == said[1] == said[2]

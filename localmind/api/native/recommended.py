@@ -22,16 +22,17 @@ def router(backend: Backend) -> APIRouter:
         """The best model for each use, or for one, that this machine can run well, and why."""
         if use is not None and use not in USES:
             raise InvalidRequest(f"{use[:40]!r} is not one of {', '.join(USES)}", hint="localmind models recommend")
-        picks = await asyncio.to_thread(_picks, backend, (use,) if use else USES)
+        picks = await asyncio.to_thread(picks_of, backend, (use,) if use else USES)
         return JSON({"picks": picks, "starter": starter_of(backend)})
 
     return routes
 
 
-def _picks(backend: Backend, uses: tuple[str, ...]) -> list[dict[str, Any]]:
+def picks_of(backend: Backend, uses: tuple[str, ...]) -> list[dict[str, Any]]:
+    """For the machine as it usually is: what is free this second would name another model at every start."""
     binding = installed_binding()
     wishes = Wishes(backends=binding.backends if binding is not None else None)
-    picks = recommend(backend.catalog.models, backend.machine.now(), wishes, uses)
+    picks = recommend(backend.catalog.models, backend.machine.now().usual(), wishes, uses)
     return [_shown(backend, pick) for pick in picks]
 
 
