@@ -21,7 +21,7 @@ from localmind.cli._output import connect, draws, interrupted_later, note, print
 from localmind.cli._question import STDIN, attachments, pictures, schema_of, text_of
 from localmind.cli._shown import Hidden, Raw, Rendered, Shown, Thoughts, code_of
 from localmind.cli.recommend import have_a_model
-from localmind.errors import LocalmindError, NotFound
+from localmind.errors import DaemonUnreachable, LocalmindError, NotFound
 from localmind.events import Event, Failed, ReasoningDelta, TextDelta, encode
 from localmind.paths import Paths, typed_path
 
@@ -211,8 +211,10 @@ def _answer(client: Any, body: dict[str, Any], how: dict[str, Any]) -> None:
         if thread is not None:
             note(f"stopped; what came is kept: localmind threads show {thread}")
         raise
-    except BaseException:
+    except BaseException as problem:
         _close(thoughts, shown)
+        if thread is not None and isinstance(problem, DaemonUnreachable):
+            note(f"what came is kept: localmind threads show {thread}")
         raise
     _close(thoughts, shown)
     _print_end(answer, thread, how)

@@ -12,7 +12,8 @@ import pytest
 
 from localmind.cli._errors import INTERRUPTED, reporting
 from localmind.cli.ask import _answer, ask
-from localmind.errors import InvalidRequest
+from localmind.errors import DaemonUnreachable, InvalidRequest
+from localmind.events import Event, TextDelta
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +65,19 @@ def test_a_second_ctrl_c_does_not_wait_for_the_daemon() -> None:
 def test_a_refusal_is_told_although_ctrl_c_was_pressed() -> None:
     with pytest.raises(InvalidRequest):
         _answer(FakeClient(1, InvalidRequest("no")), {}, options())
+
+
+def test_of_a_daemon_that_goes_away_it_is_said_where_the_answer_is(capsys: pytest.CaptureFixture[str]) -> None:
+    client = FakeClient(0)
+    client.follow = gone  # type: ignore[attr-defined]
+    with pytest.raises(DaemonUnreachable):
+        _answer(client, {}, options())
+    assert capsys.readouterr() == ("half\n", "what came is kept: localmind threads show 3f2a\n")
+
+
+def gone(path: str) -> Iterator[Event]:
+    yield TextDelta("half")
+    raise DaemonUnreachable("the daemon went away")
 
 
 def test_who_ignores_ctrl_c_goes_on_ignoring_it() -> None:
