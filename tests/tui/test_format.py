@@ -36,6 +36,7 @@ def test_one_line_is_not_a_range() -> None:
         (Progress("download", 2_500_000, None, "B"), "download 2.5 MB"),
         (Progress("scan", 12, None, "files"), "scan 12 files"),
         (Progress("wait", 0), "wait"),
+        (Progress("remote", 1, 1, "", "box/m runs elsewhere"), "box/m runs elsewhere"),
     ],
 )
 def test_progress_says_what_and_how_far(event: Progress, shown: str) -> None:

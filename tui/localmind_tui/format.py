@@ -38,6 +38,8 @@ def place(passage: "Passage", roots: Sequence[str]) -> str:
 def progress(event: "Progress") -> str:
     """`loading the model 40 %`, or the amounts while the total is unknown."""
     words = clean_line(event.text or event.stage)
+    if event.stage == "remote":
+        return words  # said once, and no stretch of time
     if event.total:
         return f"{words} {min(event.done / event.total, 1):.0%}".replace("%", " %")
     if event.done and event.unit == "B":

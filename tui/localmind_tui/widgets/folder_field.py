@@ -3,6 +3,7 @@
 F4 and the first run share it. The daemon reads on whether or not anybody listens; the lists show how far it is.
 """
 
+import asyncio
 from pathlib import Path
 
 from textual import on, work
@@ -27,7 +28,7 @@ class FolderSuggester(Suggester):
         self._here = here
 
     async def get_suggestion(self, value: str) -> str | None:
-        return folder_completion(value, self._here)
+        return await asyncio.to_thread(folder_completion, value, self._here)  # a network disk may take its time
 
 
 class FolderField(Input):
