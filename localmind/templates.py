@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from localmind.closest import closest
 from localmind.errors import InvalidRequest, LocalmindError, NotFound
 from localmind.paths import write_new
 
@@ -74,9 +75,7 @@ def read(directory: Path, name: str) -> Template:
                 raise InvalidRequest(f"{path} is longer than {LONGEST} characters")
             return Template(name, text)
     known = ", ".join(names(directory)) or "none yet"
-    import difflib  # the terminal app reads templates too, and starts without it
-
-    close = difflib.get_close_matches(name, names(directory), n=1)
+    close = closest(name, names(directory))
     hint = f"did you mean {close[0]!r}?" if close else f'localmind ask --save {name} "… {{{{input}}}}" makes it'
     raise NotFound(f"no template {name!r}; there are: {known}", hint=hint)
 

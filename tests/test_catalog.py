@@ -147,6 +147,19 @@ def test_a_misspelt_name_gets_a_suggestion(paths: Paths) -> None:
     assert "did you mean `smollm2:135m`" in str(caught.value.hint)
 
 
+def test_the_beginning_of_a_name_is_taken_for_it(paths: Paths) -> None:
+    with pytest.raises(ModelNotFound) as caught:
+        catalog.load(paths).find("phi")
+    assert "did you mean `phi" in str(caught.value.hint)  # and not piper, which has as many letters in common
+
+
+@pytest.mark.parametrize("name", ["boiler", "gpt-3.5-turbo", "claude", "x"])
+def test_an_odd_guess_is_not_made(paths: Paths, name: str) -> None:
+    with pytest.raises(ModelNotFound) as caught:
+        catalog.load(paths).find(name)
+    assert "did you mean" not in str(caught.value.hint)
+
+
 def test_a_name_like_nothing_else_points_to_the_list(paths: Paths) -> None:
     with pytest.raises(ModelNotFound) as caught:
         catalog.load(paths).find("zzzzzzzz")

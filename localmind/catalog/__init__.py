@@ -5,7 +5,6 @@ replaces them by name; what was pulled or imported under a name of its own is kn
 nothing.
 """
 
-import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -25,6 +24,7 @@ from localmind.catalog.spec import (
     Use,
     WheelSource,
 )
+from localmind.closest import closest
 from localmind.errors import ModelNotFound
 from localmind.paths import Paths
 
@@ -119,7 +119,7 @@ class Catalog:
         if spec is not None:
             return spec
         known = {alias: spec.name for spec in self.models for alias in (*spec.aliases, spec.name)}
-        close = difflib.get_close_matches(spelled(name), known, n=3, cutoff=0.5)
+        close = closest(spelled(name), known)
         names = list(dict.fromkeys(known[alias] for alias in close))
         hint = f"did you mean `{names[0]}`? `localmind models list` shows all" if names else "localmind models list"
         if spelled(name).startswith("hf.co/"):

@@ -36,6 +36,17 @@ COMMANDS = {
     "man": ("localmind.cli.man:man", "Print the manual page: localmind man | man -l -"),
     "token": ("localmind.cli.status:token", "Print the token that other programs may use."),
 }
+ELSEWHERE = {
+    **{name: f"models {name}" for name in ("pull", "list", "rm", "show", "load", "import")},
+    "run": "chat",
+    "ls": "models list",
+    "ps": "models memory",
+    "start": "serve",
+    "history": "logs",
+    "add": "folders add",
+    "index": "folders add",
+}
+"""What other programs of this kind call it, or a command of ours without its group."""
 
 
 class LazyGroup(click.Group):
@@ -61,12 +72,12 @@ class LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as problem:
-            import difflib
+            from localmind.closest import closest
 
-            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            if not close:
+            meant = ELSEWHERE.get(args[0]) or next(iter(closest(args[0], COMMANDS)), None)
+            if meant is None:
                 raise
-            raise click.UsageError(f"{problem.message} Did you mean {close[0]!r}?", ctx) from None
+            raise click.UsageError(f"{problem.message} Did you mean {meant!r}?", ctx) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         from localmind.cli._errors import reporting

@@ -25,7 +25,8 @@ def recommend(use: str | None, as_json: bool) -> None:
     """Say which models fit this machine best, for what, and why.
 
     The best of the catalog by our ranking that fits the memory of this machine with a useful context, beside what
-    other programs usually take, and answers at a readable speed. `localmind models pull --recommended` fetches the one for conversation.
+    other programs usually take, and answers at a readable speed. `localmind models pull --recommended` fetches the
+    one for conversation.
     """
     with connect() as client:
         picks = client.get("/models/recommend", use=use)["picks"]
