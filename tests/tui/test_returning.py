@@ -1,6 +1,8 @@
 """Coming back: what came while nobody looked, the thread before, and the one used last."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tui_driver import Start
 from tui_fakes import FakeDaemon
@@ -39,6 +41,30 @@ async def test_a_window_that_is_opened_again_tells_of_the_answer_that_came_meanw
     async with start(daemon, size=(80, 24), memory=memory) as driver:  # which no window in between forgets
         await driver.press("f6")
         await driver.until(lambda: driver.turns)
+    await daemon.stop()
+
+
+class FakeQuick(FakeDaemon):
+    """Whose answers have ended when it is asked for the threads by who has left them."""
+
+    left: Callable[[], bool] = staticmethod(lambda: False)
+
+    async def get(self, path: str, /, **query: Any) -> Any:
+        if path == "/threads" and self.running.list() and self.left():
+            self.say(Done())
+            for run in self.running.list():
+                async for _ in self.running.follow(run.message_id):
+                    pass
+        return await super().get(path, **query)
+
+
+async def test_an_answer_that_ends_as_soon_as_it_is_left_is_new_too(start: Start, tmp_path: Path) -> None:
+    daemon = FakeQuick(tmp_path / "threads.db")
+    async with start(daemon) as driver:
+        await driver.ask("quick?")
+        daemon.left = lambda: driver.chat.thread is None
+        await driver.press("ctrl+n")
+        await driver.until(lambda: "“quick?” has been answered" in welcome(driver.chat))
     await daemon.stop()
 
 

@@ -127,6 +127,8 @@ class Conversation(Frame):
         A running answer is followed where it is. The last wish counts: one that waits for the daemon gives way to it.
         """
         self._wish = wish = object()
+        if self.answering and thread != self._key:
+            self.sidebar.expect(self._key)
         self._keep_draft()
         self._opening = True  # between two threads what is in the composer belongs to neither
         before = self.composer.text

@@ -57,6 +57,10 @@ class Sidebar(Vertical, Backdrop):
         """What was being answered, or not looked at, when another window was closed."""
         self._answering = frozenset(waiting)
 
+    def expect(self, thread: str) -> None:
+        """It is being answered and nobody looks any more; it may have ended before the daemon is asked again."""
+        self._answering |= {thread}
+
     @property
     def threads(self) -> tuple[str, ...]:
         return tuple(self.titles)
