@@ -1,6 +1,7 @@
 """Nothing typed is lost: daemons that go away, drafts, signals of another kind, pastes and hostile text."""
 
 import tempfile
+import threading
 from pathlib import Path
 
 from hypothesis import given
@@ -88,6 +89,37 @@ async def test_drafts_are_kept_per_thread_and_through_a_closed_terminal(start: S
         await driver.press("ctrl+n")
         await driver.until(lambda: driver.composer.text == "elsewhere")
     await daemon.stop()
+
+
+class FakeMemory(Memory):
+    """Knows which threads waited for the disk."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.waited: list[int] = []
+
+    def _write(self, number: int, data: bytes) -> None:
+        self.waited.append(threading.get_ident())
+        super()._write(number, data)
+
+
+async def test_a_draft_is_written_while_the_app_goes_on_for_a_disk_may_be_slow(start: Start, tmp_path: Path) -> None:
+    async with start() as driver:
+        memory = driver.app.desk.memory = FakeMemory(tmp_path / "tui.json")
+        driver.type("half a thought")
+        await driver.until(lambda: memory.waited)
+        assert threading.get_ident() not in memory.waited
+        await driver.until(lambda: Memory(tmp_path / "tui.json").now.drafts == {"": "half a thought"})
+
+
+def test_an_older_copy_is_never_written_over_a_newer_one(tmp_path: Path) -> None:
+    memory = Memory(tmp_path / "tui.json")
+    memory.draft("", "older")
+    older = memory._copy()
+    memory.draft("", "newer")
+    memory.save()
+    memory._write(*older)
+    assert Memory(tmp_path / "tui.json").now.drafts == {"": "newer"}
 
 
 async def test_what_was_being_typed_comes_back_when_an_older_question_was_worded_anew_or_was_not(start: Start) -> None:

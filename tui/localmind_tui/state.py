@@ -5,7 +5,9 @@ last key, so that neither a closed terminal nor a dying machine takes more than 
 be read begins anew, and is kept beside, since it may hold a draft.
 """
 
+import asyncio
 import contextlib
+import threading
 from pathlib import Path
 
 import msgspec
@@ -66,12 +68,14 @@ class Remembered(msgspec.Struct):
 
 
 class Memory:
-    """The file and its contents. `save` is blocking and quick."""
+    """The file and its contents."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self.now = self._read()
         self._written = msgspec.json.encode(self.now)
+        self._taken = self._kept = 0  # how often it was copied for the disk, and the newest copy that is there
+        self._disk = threading.Lock()  # held while the file is written
 
     def draft(self, thread: str, text: str) -> None:
         """Remember what is being typed; an empty text forgets it."""
@@ -105,14 +109,25 @@ class Memory:
         del self.now.history[:-HISTORY_KEPT]
 
     def save(self) -> None:
-        """Write what changed. A full or read-only disk must not take the app down: what is on the screen stays."""
-        data = msgspec.json.encode(self.now)
-        if self._path is None or data == self._written:
-            return
-        with contextlib.suppress(LocalmindError, OSError):
+        """Write what changed. Blocking: it waits for the disk."""
+        self._write(*self._copy())
+
+    async def save_beside(self) -> None:
+        """The same while the app goes on: a disk that has much to do takes a second, and keys are pressed meanwhile."""
+        await asyncio.to_thread(self._write, *self._copy())
+
+    def _copy(self) -> tuple[int, bytes]:
+        self._taken += 1
+        return self._taken, msgspec.json.encode(self.now)
+
+    def _write(self, number: int, data: bytes) -> None:
+        """A full or read-only disk must not take the app down: what is on the screen stays."""
+        with self._disk, contextlib.suppress(LocalmindError, OSError):
+            if self._path is None or data == self._written or number < self._kept:
+                return
             private_dir(self._path.parent)
             write_atomic(self._path, data)
-            self._written = data
+            self._written, self._kept = data, number
 
     def _read(self) -> Remembered:
         if self._path is None:

@@ -341,7 +341,7 @@ class Conversation(Frame):
             self._show_composer()
         self._keep_draft()
         if self._draft_timer is None:
-            self._draft_timer = self.set_timer(DRAFT_PAUSE_S, self.remember)
+            self._draft_timer = self.set_timer(DRAFT_PAUSE_S, self._remember_beside)
 
     def _keep_draft(self) -> None:
         if not self._opening:
@@ -368,6 +368,11 @@ class Conversation(Frame):
             self._draft_timer.stop()
             self._draft_timer = None
         self.desk.memory.save()
+
+    @work(group="drafts")
+    async def _remember_beside(self) -> None:
+        self._draft_timer = None
+        await self.desk.memory.save_beside()
 
     def _complete(self, before: str, first_line: bool) -> "Completion | None":
         if "@" not in before and not (first_line and before.startswith("/")):
