@@ -33,6 +33,7 @@ async def drop(driver: Driver, *paths: Path) -> None:
     driver.composer.post_message(Paste(" ".join(f"'{path}'" for path in paths)))
     names = [path.name for path in paths if is_picture(path)]
     await driver.until(lambda: lines(driver)[-len(names) :] == names)
+    await driver.until(lambda: all(line.region for line in driver.chat.query_one(Pictures).lines))  # Tab goes by places
 
 
 @pytest.fixture

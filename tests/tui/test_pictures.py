@@ -58,7 +58,7 @@ async def pictures(driver: Driver, snapshot: SnapshotAssertion) -> None:
         driver.app.theme = theme
         for width, height in SIZES:
             await driver.pilot.resize_terminal(width, height)
-            await driver.until(lambda size=(width, height): driver.app.screen.size == size)
+            await driver.until(lambda size=(width, height): driver.app.size == driver.app.screen.size == size)
             await at_rest(driver)
             name = f"{width}x{height}-{theme.removeprefix('localmind-')}"
             assert driver.app.export_screenshot() == drawn(name=name)

@@ -115,6 +115,13 @@ async def test_an_open_block_is_replaced_as_it_grows_and_leaves_nothing_behind()
         assert app.document.get_selection(SELECT_ALL) == ("Closed.\n\n• one\n• two", "\n")
 
 
+async def test_a_document_that_was_taken_away_can_be_drawn_once_more() -> None:
+    app = Alone("Some *words*.")
+    async with app.run_test(size=(30, 20)):
+        await app.document.remove()
+        assert len(app.document.render_lines(Region(0, 0, 30, 1))) == 1
+
+
 GROWING = {
     "a list": "Before.\n\n- one *word*\n- two\n\n  and more\n- three\n  - in it\n",
     "numbers that get wider": "".join(f"{number}. item\n" for number in range(7, 12)),

@@ -190,7 +190,8 @@ class Document(Steady):
         if y >= len(self._rows):
             return Strip.blank(width, self.visual_style.rich_style)
         row = self._rows[y]
-        selection = self.text_selection
+        # What was taken away can be drawn once more before the rest is laid out anew; only what is there has a screen.
+        selection = self.text_selection if self.is_attached else None
         if selection is not None and (span := selection.get_span(row.line)) is not None:
             return self._drawn(row, self._marked(row, *span), width)
         if (known := self._strips.get(y)) is None:  # the same object while it looks the same: Textual knows it then
