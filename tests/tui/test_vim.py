@@ -338,6 +338,7 @@ async def test_visual_mode_is_told_and_what_it_marks_is_copied_whole(start: Star
         driver.type("one two three")
         await driver.press("escape", "0", "w", "v", "e")
         assert driver.composer.border_title == "Ask your files · visual mode: y d c p, Esc ends it"
+        assert not driver.composer.cursor_blink  # it shows that the character under it is marked too
         await driver.press("ctrl+c")
         await driver.until(lambda: driver.app.clipboard == "two")
         assert driver.composer.vim is not None
@@ -349,6 +350,8 @@ async def test_visual_mode_is_told_and_what_it_marks_is_copied_whole(start: Star
         await driver.press("enter")  # it is sent in every mode, and nothing is marked in what comes then
         await driver.until(lambda: driver.chat.answering and driver.composer.text == "")
         assert driver.composer.border_title.endswith("normal mode, i inserts")
+        await driver.press("i")
+        assert driver.composer.cursor_blink
         driver.daemon.say(Done())
 
 

@@ -119,8 +119,9 @@ class Composer(TextArea):
             from localmind_tui.vim.modes import Vim
 
             self.vim = Vim()
-        else:
+        elif self.vim is not None:
             self.vim = None
+            self.cursor_blink = True
         self._show_mode()
 
     def take(self, sent: str) -> None:
@@ -310,4 +311,6 @@ class Composer(TextArea):
     def _show_mode(self) -> None:
         words = self.vim.words if self.vim is not None else ""
         self.set_class(bool(words), "-normal-mode")
+        if self.vim is not None:
+            self.cursor_blink = not words  # it marks a character there, the last one of a selection too
         self.border_title = f"{self._entitled} · {words}" if words else self._entitled
