@@ -17,7 +17,8 @@ from localmind.plaintext import decode, looks_binary
 LARGEST = 1_000_000
 """Bytes of one file: about 250,000 tokens, more than any context here."""
 MOST = 100
-DOCUMENTS = {".pdf", ".docx", ".pptx", ".xlsx", ".odt", ".ods", ".odp", ".epub"}
+DOCUMENTS = {".pdf", ".docx", ".pptx", ".xlsx", ".odt", ".ott", ".ods", ".odp", ".epub"}
+"""Suffixes of what is no text by itself."""
 
 
 def expand(patterns: Iterable[str]) -> list[Path]:

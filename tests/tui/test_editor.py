@@ -60,6 +60,9 @@ def test_a_page_is_opened_by_the_desktop_not_by_an_editor(tmp_path: Path) -> Non
     pdf.write_bytes(b"%PDF-1.4")
     launch = launch_for(passage(pdf, page=2), {"EDITOR": "vim"}, found)
     assert launch.argv[1:] == (str(pdf),)
+    costs = tmp_path / "costs.ods"  # of a sheet with no page
+    costs.touch()
+    assert launch_for(passage(costs), {"EDITOR": "vim"}, found).argv[1:] == (str(costs),)
     assert not launch.in_terminal
     with pytest.raises(LocalmindError, match=r"rent\.pdf"):
         launch_for(passage(pdf, page=2), {"EDITOR": "vim"}, missing)

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from localmind.attachments import DOCUMENTS
 from localmind.errors import LocalmindError, NotFound
 from localmind.events import Passage
 from localmind.speech import RECORDINGS
 
-DOCUMENTS = {".pdf", ".docx", ".odt", ".epub", ".pptx", ".xlsx", ".rtf"}
 COLON = {"hx", "helix", "subl", "zed", "zeditor", "mate"}
 """Editors that take `file:line`."""
 GOTO = {"code", "codium", "code-insiders", "cursor", "windsurf"}
