@@ -64,12 +64,18 @@ async def pictures(driver: Driver, snapshot: SnapshotAssertion) -> None:
             assert driver.app.export_screenshot() == drawn(name=name)
 
 
+LINKS = 6
+"""Messages in a row that lead to a picture: of a theme or a size to styles, to a layout, to what it uncovers."""
+
+
 async def at_rest(driver: Driver) -> None:
     """Until a look and one after all messages that were under way see the same: on a busy host they take their time."""
     before = ""
     while (now := driver.app.export_screenshot()) != before:
         before = now
         await driver.heard()
+        for _ in range(LINKS):
+            await driver.worked_off()
 
 
 async def talk(driver: Driver) -> None:

@@ -1,5 +1,6 @@
 """A running app, a pilot at its keys and a fake daemon behind it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 from textual.screen import Screen
+from textual.widget import Widget
 from tui_fakes import NOW, FakeDaemon, wait_until
 
 from localmind_tui.app import LocalmindApp
@@ -53,6 +55,14 @@ class Driver:
         """Until all that was asked has been answered, and the app knows."""
         await self.until(lambda: not self.chat._sending and not self.daemon.running.list())
         await self.until(lambda: not self.chat.answering and not self.chat._showing.locked())
+
+    async def worked_off(self) -> None:
+        """Until every widget of every screen has done what it had before it, those behind a window as well."""
+        asked = list[tuple[Widget, asyncio.Event]]()
+        for each in (widget for screen in self.app.screen_stack for widget in screen.walk_children(with_self=True)):
+            if isinstance(each, Widget) and each.call_later((done := asyncio.Event()).set):
+                asked.append((each, done))
+        await self.until(lambda: all(done.is_set() or not each.is_attached for each, done in asked))
 
     async def opened(self, key: str, kind: type[Screen[Any]]) -> None:
         """Open a window by its key."""
