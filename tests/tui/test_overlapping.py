@@ -145,6 +145,24 @@ async def test_a_thread_can_be_left_while_its_earlier_turns_are_being_drawn(star
             assert asked(driver) == ["elsewhere"]
 
 
+async def test_of_a_thread_that_is_being_left_nothing_more_is_asked_for(start: Start) -> None:
+    async with start() as driver:
+        long, other = said(driver.daemon, *map(str, range(30))), said(driver.daemon, "elsewhere")
+        view = driver.chat.transcript
+        await driver.chat.open(long, around=driver.daemon.threads.get(long).turns[20].question.id)
+        await driver.until(lambda: not view._asking)
+        before = view.shown
+        async with opening(driver, other):
+            for _ in range(1000):
+                if view.shown > before:
+                    break
+                await asyncio.sleep(0)
+            view.ask_more()
+            view.ask_later()
+        await driver.heard()
+        assert asked(driver) == ["elsewhere"]
+
+
 async def test_turns_that_could_not_be_had_are_asked_for_again(start: Start) -> None:
     async with start() as driver:
         long = said(driver.daemon, *map(str, range(30)))
@@ -308,6 +326,8 @@ async def test_what_comes_while_the_window_is_being_closed_breaks_nothing(start:
         await driver.settled("question", TextDelta("first"), Done())
         await driver.chat.remove_children()
         await driver.chat.show_pictures()
+        await driver.chat.transcript.remove_children()
+        await driver.chat.transcript.show((), ())
         await driver.chat.run_rename("Another")
         driver.chat.use_model("smollm2:135m")
         await driver.chat.open(driver.chat._key)

@@ -54,11 +54,12 @@ class Transcript(VerticalScroll, Backdrop):
         self.shown = 0
         """How often other turns were shown in place of those before."""
         self._asking = False
+        self._welcome = Static(id="welcome", markup=False)
 
     def compose(self) -> ComposeResult:
         # An anchored container that is not full scrolls to a negative place (Textual 8.2), so its content fills it.
         with Turns(id="turns"):
-            yield Static(id="welcome", markup=False)
+            yield self._welcome
 
     def on_mount(self) -> None:
         self.anchor()
@@ -72,9 +73,10 @@ class Transcript(VerticalScroll, Backdrop):
     ) -> None:
         """These turns and no others, with the last one in view, or the first one while there are more below."""
         self.shown += 1
+        self.above = self.below = 0  # nothing of it is asked for before its own ends are known
         with self.app.batch_update():
             await self.query("TurnView").remove()
-            self.query_one("#welcome").display = not exchanges
+            self._welcome.display = not exchanges
             if exchanges:
                 await self._add(_views(exchanges, roots))
         await self._set_ends(above, below)
@@ -112,14 +114,14 @@ class Transcript(VerticalScroll, Backdrop):
     async def begin(self, exchange: "Exchange", roots: Sequence[str]) -> "TurnView":
         """A new turn at the end, in view."""
         (turn,) = _views([exchange], roots)
-        self.query_one("#welcome").display = False
+        self._welcome.display = False
         await self._add([turn])
         self.anchor()
         return turn
 
     def welcome(self, text: str) -> None:
         """What an empty conversation shows."""
-        self.query_one("#welcome", Static).update(text)
+        self._welcome.update(text)
 
     def ask_more(self) -> None:
         """Ask for earlier turns, once at a time."""
