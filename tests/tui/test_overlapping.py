@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from images_made import png
 from textual.screen import Screen
 from textual.widgets import Input
 from textual.widgets.option_list import Option
@@ -17,11 +16,8 @@ from tui_fakes import FakeDaemon
 
 from localmind.events import Done, Passage, TextDelta
 from localmind_tui.link import Link
-from localmind_tui.pasting import Pasted
 from localmind_tui.screens.looking import keep_looking
 from localmind_tui.screens.threads import ThreadsScreen
-from localmind_tui.state import Picture
-from localmind_tui.widgets.pictures import PictureLine, Pictures
 from localmind_tui.widgets.sources import SourcesView
 from localmind_tui.widgets.turn import TurnView
 
@@ -239,86 +235,6 @@ async def test_a_thread_that_was_changed_is_not_shown_to_whoever_has_left_it(sta
         assert driver.chat.thread is not None
         assert (driver.chat.thread["id"], driver.header.thread) == (elsewhere, "elsewhere")
         assert driver.daemon.threads.find(changed).title == "Another"
-
-
-def picture(name: str) -> Picture:
-    return Picture(name, "image/png", 8, 8, 100, path=f"/nowhere/{name}")
-
-
-def shown(driver: Driver) -> list[str]:
-    return [line.picture.name for line in driver.chat.query(PictureLine)]
-
-
-async def test_rows_of_images_that_are_wanted_at_once_do_not_mix_and_a_line_that_stays_is_the_same(
-    start: Start,
-) -> None:
-    async with start() as driver:
-        one, two, three = (picture(name) for name in ("1.png", "2.png", "3.png"))
-        driver.composer.pictures = (one,)
-        await driver.chat.show_pictures()
-        row = driver.chat.query_one(Pictures)
-        first = row.lines[0]
-        await asyncio.gather(row.show((one, two)), row.show((one, two, three)), row.show((three, one)))
-        assert shown(driver) == [line.picture.name for line in row.lines] == ["3.png", "1.png"]
-        assert row.lines[1] is first
-        await asyncio.gather(row.show(()), row.show((two, three)), row.show((two,)))
-        assert (shown(driver), row.display) == (["2.png"], True)
-
-
-async def test_keys_that_follow_at_once_find_their_place_among_the_images(start: Start) -> None:
-    async with start() as driver:
-        driver.composer.pictures = tuple(picture(name) for name in ("1.png", "2.png", "3.png"))
-        await driver.chat.show_pictures()
-        row = driver.chat.query_one(Pictures)
-        driver.chat.set_focus(row.lines[1])
-        gone = row.lines[1]
-        showing = asyncio.create_task(row.show(driver.composer.pictures[::2]))
-        await asyncio.sleep(0)
-        assert driver.app.focused is row.lines[1]  # before anything was taken away or drawn
-        driver.chat.on_picture_line_left(PictureLine.Left(1, gone))  # of a key that was pressed just before
-        await showing
-        assert driver.app.focused is row.lines[1]
-
-
-async def test_an_image_that_comes_late_leaves_the_focus_alone_and_stays_with_its_draft(
-    start: Start, tmp_path: Path
-) -> None:
-    for name in ("1.png", "2.png"):
-        (tmp_path / name).write_bytes(png(noise=name.encode()))
-    async with start() as driver:
-        elsewhere = said(driver.daemon, "elsewhere")
-        await driver.chat._take(tmp_path / "1.png")
-        line = driver.chat.query_one(PictureLine)
-        with threads_held() as let_go:
-            taking = asyncio.create_task(driver.chat._take(tmp_path / "2.png"))
-            driver.chat.set_focus(line)
-            let_go.set()
-            await taking
-        await driver.pilot.pause()
-        assert driver.app.focused is line
-        with threads_held() as let_go:
-            taking = asyncio.create_task(driver.chat._take(tmp_path / "1.png"))
-            await asyncio.sleep(0)
-            await driver.chat.open(elsewhere)
-            let_go.set()
-            await taking
-        assert shown(driver) == []
-        await driver.chat.open(None)
-        assert shown(driver) == ["2.png", "1.png"]
-
-
-async def test_a_pasted_image_that_is_taken_away_while_the_daemon_is_asked_about_it_leaves_no_file(
-    start: Start, tmp_path: Path
-) -> None:
-    async with start() as driver:
-        pasted = driver.chat._pasted = Pasted(tmp_path / "pasted")
-        gate = Gate(driver.daemon, "get", lambda path: path == "/models")
-        taking = asyncio.create_task(driver.chat._take(pasted.keep(png()), pasted))
-        await driver.until(lambda: gate.waiting)
-        driver.chat.query_one(PictureLine).action_remove()
-        await driver.until(lambda: not list((tmp_path / "pasted").iterdir()))
-        gate.let_go()
-        await taking
 
 
 async def test_what_comes_while_the_window_is_being_closed_breaks_nothing(start: Start) -> None:
