@@ -122,6 +122,8 @@ async def test_earlier_turns_that_come_late_are_not_put_into_another_thread(star
         await more
         await driver.chat._more(view.MoreWanted(14, 4, view.shown - 1))  # as the window was filled just before
         assert asked(driver) == ["elsewhere"]
+        await driver.chat._more(view.MoreWanted(12, 4, view.shown))  # wanted while it still had the ends of the other
+        assert asked(driver) == ["elsewhere"]
 
 
 async def test_a_thread_can_be_left_while_its_earlier_turns_are_being_drawn(start: Start) -> None:

@@ -192,7 +192,7 @@ class Conversation(Frame):
                 return
             if event.start < self.transcript.above:
                 await self.transcript.prepend(more, self._roots, above=found["start"])
-            else:
+            elif self.transcript.below:  # else it was wanted between two threads, by the ends of the one before
                 below = found["total"] - found["start"] - len(more)
                 await self.transcript.append(more, self._roots, below=below)
                 self._follow_last()

@@ -141,7 +141,7 @@ class Frame(Screen[None], Backdrop):
         self._show_composer()
         self.post_message(self.Linked())
 
-    @property
+    @cached_property
     def sidebar(self) -> Sidebar:
         return self.query_one(Sidebar)
 
