@@ -30,7 +30,10 @@ app.run(headless=True, size=(120, 40), auto_pilot=tell)
 
 LATER = {
     *(f"localmind_tui.{name}" for name in ("commands", "completion", "pictures", "said", "following", "attaching")),
-    *(f"localmind_tui.{name}" for name in ("editor", "exporting", "clipboard", "prose", "pulling", "room", "plain")),
+    *(
+        f"localmind_tui.{name}"
+        for name in ("editor", "exporting", "clipboard", "prose", "pulling", "room", "plain", "outgoing")
+    ),
     *(f"localmind_tui.widgets.{name}" for name in ("turn", "stream", "thoughts", "sources", "document", "pictures")),
     *(f"localmind_tui.widgets.{name}" for name in ("passages", "dictation", "completions")),
     *(f"localmind_tui.screens.{name}" for name in ("models", "folders", "threads", "help", "first_run", "asking")),

@@ -1,24 +1,23 @@
 """The conversation: asks the daemon, shows answers while they come, and everything that is done with them.
 
 Answers belong to the daemon, so one screen is enough for any number of threads: going to another one drops
-the reader of this one and nothing else. What is typed is remembered per thread and never sent twice.
+the reader of this one and nothing else. A question is never sent twice.
 """
 
 import asyncio
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal
-from textual.widgets import TextArea
 
 from localmind.clean import clean_line
 from localmind.errors import LocalmindError
 from localmind_tui.desk import Desk
 from localmind_tui.keymap import bindings
 from localmind_tui.preferences import Preferences
-from localmind_tui.screens.frame import Frame
+from localmind_tui.screens.drafting import Drafting
 from localmind_tui.widgets.column import Column, Middle
 from localmind_tui.widgets.composer import Composer
 from localmind_tui.widgets.header import NARROW, Header
@@ -28,10 +27,8 @@ from localmind_tui.widgets.sidebar import Sidebar
 from localmind_tui.widgets.transcript import Transcript
 
 if TYPE_CHECKING:
-    from localmind_tui.completion import Completion
+    from localmind_tui.outgoing import Outgoing
     from localmind_tui.said import Exchange
-    from localmind_tui.state import Picture
-    from localmind_tui.widgets.completions import Completions
     from localmind_tui.widgets.dictation import Dictation
     from localmind_tui.widgets.turn import TurnView
 
@@ -39,11 +36,9 @@ TURN_ROWS = 10
 """Rows that a turn is thought to have: so many are opened at once as fill the view; more come at its top."""
 AROUND = 4
 """Turns that are opened around a place that was searched for."""
-DRAFT_PAUSE_S = 0.5
-NOTHING: "tuple[str, tuple[str, ...], tuple[Picture, ...]]" = ("", (), ())
 
 
-class Conversation(Frame):
+class Conversation(Drafting):
     """One thread at a time, of any number that are being answered."""
 
     BINDINGS = bindings("chat")
@@ -54,14 +49,10 @@ class Conversation(Frame):
         self.HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (NARROW, "-normal"), (120, "-wide")]
         self._styled_as: Set[str] = frozenset()
         self._reader: asyncio.Task[None] | None = None
-        self._draft_timer: Any = None
         self._wish = object()  # another one for each thread that is opened
         self._showing = asyncio.Lock()  # what is in the transcript changes by one at a time
         self._sending: set[str] = set()  # drafts whose question is on its way
-        self._aside: tuple[str, tuple[str, ...], tuple[Picture, ...]] = NOTHING
-        """What was being typed when an older question was taken up: words, long pastes, images."""
         self._dictation: Dictation | None = None
-        self._opening = True  # until the first thread is here, the composer is nobody's
 
     def compose(self) -> ComposeResult:
         # As the first resize will say; set now, nothing that was just styled is styled again.
@@ -111,13 +102,6 @@ class Conversation(Frame):
             self._dictation = Dictation(desk.daemon, desk.open_microphone, desk.listen, desk.preferences.pause_s)
             self.query_one(Column).hold(self._dictation)
         return self._dictation
-
-    def _completions(self) -> "Completions":
-        from localmind_tui.widgets.completions import Completions
-
-        made = Completions()
-        self.query_one(Column).hold(made)
-        return made
 
     # -- threads
 
@@ -215,50 +199,45 @@ class Conversation(Frame):
             self._sending.discard(key)
 
     async def _submit(self, text: str) -> None:
-        from localmind_tui.attaching import attach
-        from localmind_tui.completion import references
+        from localmind_tui.outgoing import Outgoing
 
-        # All that it is asked with is taken now: the user may be in another thread before it is on its way.
-        key, wish, mode, asks, folder, model = self._key, self._wish, self.mode, self.asks, self.folder, self.model
-        beside, options, pasted, pictures = (
-            self._beside,
-            self.first_options,
-            self.composer.pasted,
-            self.composer.pictures,
+        wish = self._wish
+        question = Outgoing(
+            text=text,
+            thread=self._key,
+            mode=self.asks,
+            searches=self.mode == "files",
+            folder=self.folder,
+            model=self.model,
+            beside=self._beside,
+            files=self._beside_files if self._beside is not None else (),
+            pasted=self.composer.pasted,
+            pictures=self.composer.pictures,
+            options=self.first_options,
         )
-        files = self._beside_files if beside is not None else ()
         try:
-            named = await asyncio.to_thread(references, text, self._roots, self.desk.here)
-            attached = await asyncio.to_thread(attach, named, pasted, pictures)
-            begun = await self.desk.daemon.begin(
-                text,
-                thread=key or None,
-                mode="files" if attached.folder and mode == "files" else asks,
-                folder=attached.folder or folder,
-                model=model,
-                attachments=(*attached.files, *files),
-                images=attached.images,
-                beside=beside,
-                options=options or None,
-            )
+            begun = await question.send(self.desk.daemon, self._roots, self.desk.here)
         except LocalmindError as problem:
             self.complain(problem)
             self.desk.link.ask()
             return
-        await self._keep_first_options(begun, options)
+        await self._keep_first_options(begun, question.options)
         self.desk.memory.asked(text)
-        self.desk.memory.draft(key, "")
-        self.desk.memory.pictured(key, ())
-        self.desk.memory.pasted(key, ())
+        self.desk.memory.draft(question.thread, "")
+        self.desk.memory.pictured(question.thread, ())
+        self.desk.memory.pasted(question.thread, ())
         been_away = wish is not self._wish
-        if (
-            not self.here or self._opening or self._key != key or (been_away and not key)
-        ):  # the user is elsewhere by now
+        elsewhere = self._opening or self._key != question.thread or (been_away and not question.thread)
+        if elsewhere or not self.here:
             self.desk.link.ask()
             return
+        await self._taken(question, begun, been_away)
+
+    async def _taken(self, question: "Outgoing", begun: dict[str, Any], been_away: bool) -> None:
+        """The daemon has it: it goes from the composer to the end of its thread, where the user still or again is."""
         self._beside, self.searching = None, False
-        later = tuple(each for each in self.composer.pictures if each not in pictures)
-        self.composer.take(text)
+        later = tuple(each for each in self.composer.pictures if each not in question.pictures)
+        self.composer.take(question.text)
         self._take_up()
         self.composer.pictures += later
         self.thread = begun["thread"]
@@ -268,12 +247,12 @@ class Conversation(Frame):
         await self.show_pictures()
         if wish is not self._wish:
             return
-        if beside is not None or been_away or self.transcript.below:  # it stands at the end of the thread
+        if question.beside is not None or been_away or self.transcript.below:  # the end of the thread is not here
             await self.open(self._key)
         else:
             await self._begin(_exchanges(begun["messages"])[-1])
 
-    async def _keep_first_options(self, begun: dict[str, Any], options: dict[str, Any]) -> None:
+    async def _keep_first_options(self, begun: dict[str, Any], options: Mapping[str, Any]) -> None:
         """What was set before the first question counts for those after it as well."""
         if not options:
             return
@@ -281,14 +260,6 @@ class Conversation(Frame):
             begun |= await self.desk.daemon.patch(f"/threads/{begun['thread']['id']}", {"options": options})
         except LocalmindError as problem:
             self.complain(problem)
-
-    def _take_up(self) -> None:
-        """What was typed before an older question was worded anew."""
-        (words, pastes, pictures), self._aside = self._aside, NOTHING
-        if (words or pictures) and not self.composer.text:
-            self.composer.pastes = pastes
-            self.composer.put(words)
-            self.composer.pictures = pictures
 
     async def _begin(self, exchange: "Exchange") -> None:
         wish = self._wish
@@ -331,59 +302,6 @@ class Conversation(Frame):
         if reader is not None:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
-
-    # -- what is typed
-
-    @on(TextArea.Changed)
-    def _typed(self) -> None:
-        if self.queued is not None and self.composer.text.strip() != self.queued:
-            self.queued = None  # it is being worded anew, and goes when Enter is pressed again
-            self._show_composer()
-        self._keep_draft()
-        if self._draft_timer is None:
-            self._draft_timer = self.set_timer(DRAFT_PAUSE_S, self._remember_beside)
-
-    def _keep_draft(self) -> None:
-        if not self._opening:
-            self.desk.memory.draft(self._key, self.composer.text)
-            self.desk.memory.pasted(self._key, self.composer.pastes)
-            self.desk.memory.pictured(self._key, self.composer.pictures)
-
-    async def show_pictures(self) -> None:
-        """Those that go with the question, above it."""
-        if self.composer.pictures or self.query("Pictures"):
-            from localmind_tui.widgets.pictures import Pictures
-
-            if not self.query(Pictures):
-                await self.query_one(Column).hold(Pictures())
-            await self.query_one(Pictures).show(self.composer.pictures)
-        self._keep_draft()
-        self._show_composer()
-
-    def remember(self) -> None:
-        """Write the drafts and the rest of the memory to the disk."""
-        if self.answering:
-            self.desk.memory.now.unread = sorted({*self.desk.memory.now.unread, self._key})
-        if self._draft_timer is not None:
-            self._draft_timer.stop()
-            self._draft_timer = None
-        self.desk.memory.save()
-
-    @work(group="drafts")
-    async def _remember_beside(self) -> None:
-        self._draft_timer = None
-        await self.desk.memory.save_beside()
-
-    def _complete(self, before: str, first_line: bool) -> "Completion | None":
-        if "@" not in before and not (first_line and before.startswith("/")):
-            return None
-        from localmind_tui.commands import COMMANDS
-        from localmind_tui.completion import TEMPLATE, complete, templates_like
-
-        if first_line and before.startswith(TEMPLATE):
-            return templates_like(before, self.desk.templates)
-        commands = ((each.name, f"{each.takes}  {each.help}".strip()) for each in COMMANDS)
-        return complete(before, first_line=first_line, commands=commands, roots=self._roots, here=self.desk.here)
 
 
 def _exchanges(messages: list[dict[str, Any]]) -> "list[Exchange]":

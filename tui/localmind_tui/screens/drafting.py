@@ -1,0 +1,95 @@
+"""What is typed, and what goes with it: kept for each thread, through a closed terminal too, and completed."""
+
+from typing import TYPE_CHECKING, Any
+
+from textual import on, work
+from textual.widgets import TextArea
+
+from localmind_tui.desk import Desk
+from localmind_tui.screens.frame import Frame
+from localmind_tui.widgets.column import Column
+
+if TYPE_CHECKING:
+    from localmind_tui.completion import Completion
+    from localmind_tui.state import Picture
+    from localmind_tui.widgets.completions import Completions
+
+DRAFT_PAUSE_S = 0.5
+NOTHING: "tuple[str, tuple[str, ...], tuple[Picture, ...]]" = ("", (), ())
+
+
+class Drafting(Frame):
+    """The composer of the thread that is open."""
+
+    def __init__(self, desk: Desk, *, folder: str | None, model: str | None) -> None:
+        super().__init__(desk, folder=folder, model=model)
+        self._draft_timer: Any = None
+        self._aside: tuple[str, tuple[str, ...], tuple[Picture, ...]] = NOTHING
+        """What was being typed when an older question was taken up: words, long pastes, images."""
+        self._opening = True  # until the first thread is here, the composer is nobody's
+
+    @on(TextArea.Changed)
+    def _typed(self) -> None:
+        if self.queued is not None and self.composer.text.strip() != self.queued:
+            self.queued = None  # it is being worded anew, and goes when Enter is pressed again
+            self._show_composer()
+        self._keep_draft()
+        if self._draft_timer is None:
+            self._draft_timer = self.set_timer(DRAFT_PAUSE_S, self._remember_beside)
+
+    def _keep_draft(self) -> None:
+        if not self._opening:
+            self.desk.memory.draft(self._key, self.composer.text)
+            self.desk.memory.pasted(self._key, self.composer.pastes)
+            self.desk.memory.pictured(self._key, self.composer.pictures)
+
+    async def show_pictures(self) -> None:
+        """Those that go with the question, above it."""
+        if self.composer.pictures or self.query("Pictures"):
+            from localmind_tui.widgets.pictures import Pictures
+
+            if not self.query(Pictures):
+                await self.query_one(Column).hold(Pictures())
+            await self.query_one(Pictures).show(self.composer.pictures)
+        self._keep_draft()
+        self._show_composer()
+
+    def remember(self) -> None:
+        """Write the drafts and the rest of the memory to the disk."""
+        if self.answering:
+            self.desk.memory.now.unread = sorted({*self.desk.memory.now.unread, self._key})
+        if self._draft_timer is not None:
+            self._draft_timer.stop()
+            self._draft_timer = None
+        self.desk.memory.save()
+
+    @work(group="drafts")
+    async def _remember_beside(self) -> None:
+        self._draft_timer = None
+        await self.desk.memory.save_beside()
+
+    def _complete(self, before: str, first_line: bool) -> "Completion | None":
+        if "@" not in before and not (first_line and before.startswith("/")):
+            return None
+        from localmind_tui.commands import COMMANDS
+        from localmind_tui.completion import TEMPLATE, complete, templates_like
+
+        if first_line and before.startswith(TEMPLATE):
+            return templates_like(before, self.desk.templates)
+        commands = ((each.name, f"{each.takes}  {each.help}".strip()) for each in COMMANDS)
+        return complete(before, first_line=first_line, commands=commands, roots=self._roots, here=self.desk.here)
+
+    def _take_up(self) -> None:
+        """What was typed before an older question was worded anew."""
+        (words, pastes, pictures), self._aside = self._aside, NOTHING
+        if (words or pictures) and not self.composer.text:
+            self.composer.pastes = pastes
+            self.composer.put(words)
+            self.composer.pictures = pictures
+
+    def _completions(self) -> "Completions":
+        from localmind_tui.widgets.completions import Completions
+
+        made = Completions()
+        self.query_one(Column).hold(made)
+        return made
