@@ -40,6 +40,11 @@ def test_the_documentation_lists_every_key_as_the_help_does() -> None:
     assert rows == [f"| `{key.id}` | {key.shown()} | {key.help} |" for key in KEYS]
 
 
+def test_signs_are_shown_as_they_stand_on_the_keys() -> None:
+    chosen = {"help": "ctrl+slash,question_mark,ctrl+minus,plus,alt+a,f7"}
+    assert KEYS[0].shown(chosen) == "Ctrl+/ or ? or Ctrl+- or + or Alt+A or F7"
+
+
 def test_importing_the_package_does_not_import_textual() -> None:
     code = "import sys, localmind_tui; sys.exit(any(name.split('.')[0] in {'textual', 'rich'} for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

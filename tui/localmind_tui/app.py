@@ -21,6 +21,7 @@ from textual.binding import Binding
 from textual.filter import LineFilter
 from textual.screen import Screen
 
+from localmind.clean import clean
 from localmind.errors import LocalmindError
 from localmind_tui import format
 from localmind_tui.aloud import Aloud, no_sound
@@ -162,7 +163,7 @@ class LocalmindApp(App[None]):
         wanted = self.desk.preferences.theme
         unknown = [f"settings: there is no theme `{wanted}`"] if wanted and wanted not in self.available_themes else []
         for problem in [*self._wishes.told(), *unknown]:
-            self.notify(problem, severity="warning", markup=False, timeout=10)
+            self.notify(clean(problem), severity="warning", markup=False, timeout=10)
 
     def _look_for_wishes(self) -> None:
         """What was saved in the settings or in a theme counts at once."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from textual.binding import Binding, BindingType
+from textual.keys import REPLACED_KEYS, key_to_character
 
 
 @dataclass(slots=True, frozen=True)
@@ -224,4 +225,5 @@ def _pretty(key: str) -> str:
     parts = key.split("+")
     if len(parts) == 1 and len(key) == 1:
         return key
-    return "+".join(names.get(part, part.upper()) for part in parts)
+    signs = ((part, key_to_character(REPLACED_KEYS.get(part, part))) for part in parts)
+    return "+".join(names.get(part) or (sign or part).upper() for part, sign in signs)

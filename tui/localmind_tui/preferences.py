@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from localmind_tui.keymap import KEYS
-
 
 @dataclass(slots=True, frozen=True)
 class Preferences:
@@ -55,14 +53,13 @@ class Preferences:
         if isinstance(pause_s, bool) or not isinstance(pause_s, int | float) or not 0.3 <= pause_s <= 60:
             problems.append("settings: tui.pause_s is a number of seconds from 0.3 to 60")
             pause_s = 1.2
-        known = {key.id for key in KEYS}
         chosen: dict[str, str] = {}
-        for name, wanted in keys.items() if isinstance(keys, dict) else ():
-            if name not in known:
-                problems.append(f"settings: tui.keys: there is no key `{name}` (F1 lists them)")
-            elif not isinstance(wanted, str) or not all(part.strip() for part in wanted.split(",")):
-                problems.append(f'settings: tui.keys.{name} is a text such as "ctrl+k" or "f7,ctrl+k"')
-            else:
-                chosen[name] = ",".join(part.strip() for part in wanted.split(","))
+        if not isinstance(keys, dict):
+            problems.append('settings: tui.keys is a table of lines such as "answer.stop" = "ctrl+x"')
+        elif keys:
+            from localmind_tui.own_keys import own_keys  # most have none
+
+            chosen, wrong = own_keys(keys)
+            problems += wrong
         name = theme if isinstance(theme, str) else ""
         return cls(name, vim is True, send_spoken is True, float(pause_s), chosen, tuple(problems))
