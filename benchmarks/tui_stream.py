@@ -12,6 +12,7 @@ beside times, since a shared machine stretches only the latter.
 import argparse
 import asyncio
 import fcntl
+import gc
 import os
 import pty
 import resource
@@ -167,6 +168,7 @@ def app_over(daemon: Speaking, **more: Any) -> LocalmindApp:
 
 async def stream(kind: str, seconds: float) -> tuple[float, float, float]:
     """Share of a core, 99th percentile and maximum of lateness, over the answer and its end."""
+    gc.collect()  # what the one before left is not this one's lateness
     app = app_over(Speaking(text_of(kind, round(seconds * RATE))))
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause(0.5)
@@ -195,6 +197,7 @@ class Peer(App[None]):
 
 async def peer_stream(kind: str, seconds: float) -> tuple[float, float, float]:
     """The same as `stream`, without anything of ours."""
+    gc.collect()
     app = Peer()
     pieces = text_of(kind, round(seconds * RATE))
     async with app.run_test(size=(120, 40)) as pilot:
