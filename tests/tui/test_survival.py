@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from textual.events import Paste
 from textual.widgets import Static
 from tui_driver import Start
-from tui_fakes import FakeDaemon
+from tui_fakes import STATUS, FakeDaemon
 
 from localmind.events import Done, TextDelta
 from localmind_tui.commands import BY_NAME
@@ -62,6 +62,28 @@ async def test_a_daemon_of_another_version_that_takes_over_is_told_and_lost_noth
         await driver.until(lambda: "The daemon is 9.9.9 now" in driver.notices)
         await driver.until(lambda: turn.state == "stopped" and driver.header.state == "ready")
         assert (turn.answer, driver.composer.text) == ("Half ", "meanwhile")
+
+
+async def test_an_app_that_opens_onto_a_daemon_of_another_version_says_so_once_and_what_to_type(
+    start: Start, tmp_path: Path
+) -> None:
+    daemon = FakeDaemon(tmp_path / "threads.db", status=STATUS | {"version": "9.9.9"})
+    async with start(daemon) as driver:
+        await driver.until(lambda: "The daemon is 9.9.9, this window" in driver.notices)
+        assert "`localmind stop`" in driver.notices
+        for _ in range(2):  # it looks every few seconds, and once when it is asked to
+            await driver.chat._show_link()
+        assert driver.notices.count("9.9.9") == 1
+        daemon.status_answer = STATUS  # stopped and started again, as it was told
+        driver.app.desk.link.ask()
+        await driver.until(lambda: driver.chat._version == STATUS["version"])
+        assert driver.notices.count("daemon") == 1
+
+
+async def test_a_daemon_of_the_same_version_is_worth_no_word(start: Start) -> None:
+    async with start() as driver:
+        await driver.until(lambda: driver.header.state == "ready" and driver.chat._version)
+        assert driver.notices == ""
 
 
 async def test_a_question_that_cannot_be_sent_stays_where_it_was_typed(start: Start) -> None:

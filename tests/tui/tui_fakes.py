@@ -10,7 +10,7 @@ from typing import Any, cast
 import msgspec
 from textual.pilot import Pilot
 
-from localmind import catalog
+from localmind import __version__, catalog
 from localmind.api.native.turns import messages_json
 from localmind.assistant.running import Question, Running
 from localmind.catalog import ModelSpec
@@ -28,7 +28,7 @@ from localmind.workers.request import Request
 NOW = 1_800_000_000.0
 
 STATUS: dict[str, Any] = {
-    "version": "0.1.0",
+    "version": __version__,
     "models": [{"model": "smollm2:135m", "state": "loaded", "load": {"n_ctx_seq": 8192}}],
     "folders": [{"path": "/home/ines/samples", "files": 29, "state": "ready"}],
     "uptime_s": 42.0,
