@@ -37,7 +37,6 @@ class Run:
 
     first_s: float
     """Until the first piece arrived."""
-    whole_s: float
     done: Done
 
 
@@ -195,8 +194,7 @@ def _run(client: Any, body: dict[str, Any]) -> Run:
             done = event
     if done is None:
         raise InternalError("an answer had no end")
-    whole = time.perf_counter() - began
-    return Run(first or whole, whole, done)
+    return Run(first or time.perf_counter() - began, done)
 
 
 def _together(client: Any, model: str | None) -> float:

@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from localmind.clean import clean, clean_line
 from localmind.cli import _options as options
 from localmind.cli._output import connect, note, print_json
+from localmind.events import Passage
 from localmind.paths import typed_path
-from localmind.speech import moment
 
 LINES = 4
 
@@ -58,26 +59,17 @@ def search(
         print_json(answer)
         return
     for passage in answer["passages"]:
-        _show(passage)
+        _show(msgspec.convert(passage, Passage))
     if explain:
         _explain(answer["trace"])
     if not answer["passages"]:
         note("nothing in your files fits that query")
 
 
-def place_of(passage: dict[str, Any]) -> str:
-    """`path:first-last`, `path p.N`, or `path at 12:31` in a recording."""
-    if passage["page"]:
-        return f"{passage['path']} p.{passage['page']}"
-    if (at := moment(passage["path"], passage["line_start"])) is not None:
-        return f"{passage['path']} at {at}"
-    return f"{passage['path']}:{passage['line_start']}-{passage['line_end']}"
-
-
-def _show(passage: dict[str, Any]) -> None:
-    click.secho(clean_line(place_of(passage)), bold=True, nl=False)
-    click.echo(f"  {clean(passage['heading'] or '')}")
-    lines = [line for line in clean(passage["text"]).splitlines() if line.strip()]
+def _show(passage: Passage) -> None:
+    click.secho(clean_line(passage.place), bold=True, nl=False)
+    click.echo(f"  {clean(passage.heading or '')}")
+    lines = [line for line in clean(passage.text).splitlines() if line.strip()]
     for line in lines[:LINES]:
         click.echo(f"    {line[:160]}")
 
@@ -87,7 +79,7 @@ def _explain(trace: dict[str, Any]) -> None:
     note(f"looked for: {' '.join(trace['terms'])} (keywords count {trace['keyword_weight']:g} against meaning 1)")
     for name, label in (("keyword", "by keyword"), ("dense", "by meaning"), ("shown", "above the floor")):
         found = trace["stages"][name]
-        first = f", first {clean_line(place_of(found[0]))}" if found else ""
+        first = f", first {clean_line(msgspec.convert(found[0], Passage).place)}" if found else ""
         note(f"{label}: {len(found)}{'+' if len(found) >= 50 else ''}{first}")
     note(f"best evidence {trace['evidence']:.2f}, and at least {trace['floor']:.2f} is asked")
     note(", ".join(f"{name} {ms:.0f} ms" for name, ms in trace["ms"].items()))

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from localmind.clean import clean, clean_line
 from localmind.cli import _complete as complete
 from localmind.cli._groups import Group
 from localmind.cli._output import connect, note, print_json, table
-from localmind.cli.search import place_of
 from localmind.errors import LocalmindError
+from localmind.events import Passage
 from localmind.images import Looks
 from localmind.paths import write_new
 
@@ -134,8 +135,8 @@ def logs(query: str | None, limit: int, as_json: bool) -> None:
     """
     with connect() as client:
         if query:
-            hits = client.get("/threads/search", q=query, limit=500)["hits"]
-            names = list(dict.fromkeys(hit["thread"]["id"] for hit in hits))[:limit]
+            hits = client.get("/threads/search", q=query, limit=limit, once=True)["hits"]
+            names = [hit["thread"]["id"] for hit in hits]
         else:
             names = [each["id"] for each in client.get("/threads", limit=limit)["threads"]]
         found = [client.get(f"/threads/{name}") for name in names]
@@ -163,7 +164,7 @@ def _print_message(message: dict[str, Any]) -> None:
     if message["state"] in ("stopped", "failed"):
         note(f"  ({message['state']}{': ' + clean_line(message['error']) if message['error'] else ''})")
     for source in message["sources"]:
-        click.echo(f"    [{source['number']}] {clean_line(place_of(source))}")
+        click.echo(f"    [{source['number']}] {clean_line(msgspec.convert(source, Passage).place)}")
     click.echo()
 
 

@@ -16,18 +16,29 @@ from localmind.store.transcript import Hit
 MARK, UNMARK = "\x02", "\x03"
 """Around what a search found, within SQLite only."""
 SNIPPET_WORDS = 24
+ALL = -1
+"""For SQLite's LIMIT."""
 FAR = 3
 """How far the farthest is: 0 as typed, 1 all its words, 2 as typed but for the end of the last word, 3 all its words,
 the last one as a beginning."""
 
 
-def search(db: sqlite3.Connection, query: str, limit: int) -> list[Hit]:
-    """Threads by their titles, and messages with all the words, the last one as a beginning; nearest first."""
+def search(db: sqlite3.Connection, query: str, limit: int, *, once: bool = False) -> list[Hit]:
+    """Threads by their titles, and messages with all the words, the last one as a beginning; nearest first.
+
+    `once`: of each thread what is nearest only, so that one of many words hides no other.
+    """
     words = re.findall(r"\w+", storable(query))
     if not words:
         return []
-    found = _titles(db, words, limit) + _messages(db, words, storable(query).strip(), limit)
-    return [hit for _, hit in sorted(found, key=lambda each: each[0])][:limit]
+    found = _titles(db, words, limit) + _messages(db, words, storable(query).strip(), ALL if once else limit)
+    hits = [hit for _, hit in sorted(found, key=lambda each: each[0])]
+    if once:
+        nearest: dict[str, Hit] = {}
+        for hit in hits:
+            nearest.setdefault(hit.thread.id, hit)
+        hits = list(nearest.values())
+    return hits[:limit]
 
 
 def _titles(db: sqlite3.Connection, words: Sequence[str], limit: int) -> list[tuple[int, Hit]]:

@@ -283,10 +283,10 @@ class Threads:
         with self._lock:
             return images.image(self._db, sha256)
 
-    def search(self, query: str, *, limit: int = 50) -> list[Hit]:
-        """Full-text search over everything ever said, streaming answers excepted."""
+    def search(self, query: str, *, limit: int = 50, once: bool = False) -> list[Hit]:
+        """Full-text search over everything ever said, streaming answers excepted; `once`: each thread once."""
         with self._lock:
-            return thread_search.search(self._db, query, limit)
+            return thread_search.search(self._db, query, limit, once=once)
 
     def delete_branch(self, message_id: int) -> str:
         """Remove a message and everything that was said after it, for good; returns the thread's id."""

@@ -100,6 +100,8 @@ async def test_search_export_and_forgetting(api: Api) -> None:
     hits = (await api.call("GET", "/threads/search?q=boil"))["hits"]
     assert {hit["message_id"] for hit in hits} >= {None}
     assert [[text for text, marked in hit["snippet"] if marked] for hit in hits][-1] == ["boilers"]
+    once = (await api.call("GET", "/threads/search?q=boil&limit=5&once=true"))["hits"]
+    assert [hit["thread"]["id"] for hit in once] == [thread]
     text = await api.call("GET", f"/threads/{thread}/export")
     assert text.startswith("# About boilers\n")
     assert (await api.call("GET", f"/threads/{thread}/export?form=json"))["thread"]["id"] == thread

@@ -172,6 +172,22 @@ def test_search_finds_words_in_questions_answers_and_titles_and_marks_them(threa
     assert threads.search("serviced nowhere") == []
 
 
+def test_a_thread_of_many_words_hides_no_other_where_each_is_wanted_once(threads: Threads) -> None:
+    quiet = threads.create()
+    threads.ask(quiet.id, "Heating")  # its title
+    threads.ask(quiet.id, "Somebody said something about a boiler, its pump and its filter, long ago")
+    talkative = threads.create()
+    threads.ask(talkative.id, "Hello")
+    for number in range(30):
+        threads.ask(talkative.id, f"boiler {number}")
+    assert {hit.thread.id for hit in threads.search("boiler", limit=20)} == {talkative.id}
+    assert [hit.thread.id for hit in threads.search("boiler", limit=20, once=True)] == [talkative.id, quiet.id]
+    assert [hit.thread.id for hit in threads.search("boiler", limit=1, once=True)] == [talkative.id]
+    threads.rename(quiet.id, "Boiler")
+    named = threads.search("boiler", once=True)
+    assert [(hit.thread.id, hit.message_id is None) for hit in named] == [(quiet.id, True), (talkative.id, False)]
+
+
 def test_what_is_nearest_to_what_was_typed_is_found_first_however_old_it_is(threads: Threads) -> None:
     thread = threads.create()
     said = [

@@ -28,9 +28,12 @@ def router(backend: Backend) -> APIRouter:
         return JSON({"threads": [msgspec.to_builtins(each) | {"answering": each.id in busy} for each in found]})
 
     @routes.get("/threads/search")
-    async def search(q: str = Query(max_length=1000), limit: int = Query(50, ge=1, le=500)) -> Response:
-        """Full-text search over everything ever said."""
-        return JSON({"hits": msgspec.to_builtins(await asyncio.to_thread(lambda: threads.search(q, limit=limit)))})
+    async def search(
+        q: str = Query(max_length=1000), limit: int = Query(50, ge=1, le=500), once: bool = False
+    ) -> Response:
+        """Full-text search over everything ever said; `once`: of each thread what is nearest only."""
+        hits = await asyncio.to_thread(lambda: threads.search(q, limit=limit, once=once))
+        return JSON({"hits": msgspec.to_builtins(hits)})
 
     @routes.get("/threads/{prefix}")
     async def thread(
