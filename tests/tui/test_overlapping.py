@@ -109,6 +109,22 @@ async def test_what_is_typed_before_a_thread_has_come_is_there_behind_its_draft(
         assert driver.app.desk.memory.now.drafts[""] == "for a new one"
 
 
+async def test_what_is_typed_while_one_thread_and_then_another_is_wanted_goes_to_the_last(start: Start) -> None:
+    async with start() as driver:
+        one, two = said(driver.daemon, "one"), said(driver.daemon, "two")
+        gate = Gate(driver.daemon, "get", lambda path: path == f"/threads/{one}")
+        driver.type("for a new one")
+        async with opening(driver, one):
+            await driver.until(lambda: gate.waiting)
+            driver.type("for ")
+            async with opening(driver, two):
+                driver.type("the last")
+            gate.let_go()
+        assert driver.composer.text == "for the last"
+        assert asked(driver) == ["two"]
+        assert driver.app.desk.memory.now.drafts[""] == "for a new one"
+
+
 async def test_earlier_turns_that_come_late_are_not_put_into_another_thread(start: Start) -> None:
     async with start() as driver:
         long, other = said(driver.daemon, *map(str, range(30))), said(driver.daemon, "elsewhere")

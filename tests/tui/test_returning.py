@@ -113,6 +113,20 @@ async def test_what_was_typed_before_the_daemon_was_there_goes_into_the_thread_t
     await daemon.stop()
 
 
+async def test_what_was_typed_for_a_thread_that_never_came_is_the_draft_of_a_new_one(
+    start: Start, tmp_path: Path
+) -> None:
+    daemon, memory = FakeDaemon(tmp_path / "threads.db"), tmp_path / "tui.json"
+    daemon.go_away()
+    async with start(daemon, thread="abc", memory=memory) as driver:
+        await driver.until(lambda: driver.header.state == "unreachable")
+        driver.type("typed early")
+    daemon.come_back()
+    async with start(daemon, memory=memory) as driver:
+        await driver.until(lambda: driver.composer.text == "typed early")
+    await daemon.stop()
+
+
 async def test_going_on_where_nothing_was_said_begins_a_thread(start: Start) -> None:
     async with start(goes_on=True) as driver:
         turn = await driver.settled("first", Done())

@@ -89,6 +89,8 @@ class Conversation(Drafting):
             self._dictation.pause_s = after.pause_s
 
     async def on_unmount(self) -> None:
+        if self._opening and (typed := self._typed_since):  # the thread that it was meant for never came
+            self.desk.memory.draft("", self.desk.memory.now.drafts.get("", "") + typed)
         self.remember()
         await self._drop_reader()
 
@@ -113,9 +115,7 @@ class Conversation(Drafting):
         self._wish = wish = object()
         if self.answering and thread != self._key:
             self.sidebar.expect(self._key)
-        self._keep_draft()
-        self._opening = True  # between two threads what is in the composer belongs to neither
-        before = self.composer.text
+        self._leave()
         self._view, self._beside, self.queued, self.first_options = None, None, None, {}
         self.searching = False
         await self._drop_reader()
@@ -131,8 +131,7 @@ class Conversation(Drafting):
                 return
             self.thread = found["thread"]
             self._now_in(self.thread["id"] if self.thread else "")
-            meanwhile = self.composer.text[len(before) :] if self.composer.text.startswith(before) else ""
-            self.composer.put(self.desk.memory.now.drafts.get(self._key, "") + meanwhile)
+            self.composer.put(self.desk.memory.now.drafts.get(self._key, "") + self._typed_since)
             self.composer.pictures = self.desk.memory.now.pictures.get(self._key, ())
             self.composer.pastes = self.desk.memory.now.pastes.get(self._key, ())
             self._opening = False

@@ -26,7 +26,9 @@ class Drafting(Frame):
         self._draft_timer: Any = None
         self._aside: tuple[str, tuple[str, ...], tuple[Picture, ...]] = NOTHING
         """What was being typed when an older question was taken up: words, long pastes, images."""
-        self._opening = True  # until the first thread is here, the composer is nobody's
+        self._opening = True  # until the first thread is here, and between two, the composer is nobody's
+        self._left = ""
+        """What was in it when the last thread was left."""
 
     @on(TextArea.Changed)
     def _typed(self) -> None:
@@ -42,6 +44,18 @@ class Drafting(Frame):
             self.desk.memory.draft(self._key, self.composer.text)
             self.desk.memory.pasted(self._key, self.composer.pastes)
             self.desk.memory.pictured(self._key, self.composer.pictures)
+
+    def _leave(self) -> None:
+        """The thread is left for another one, to which belongs what is typed from here on."""
+        if not self._opening:
+            self._keep_draft()
+            self._opening, self._left = True, self.composer.text
+
+    @property
+    def _typed_since(self) -> str:
+        """What was typed after the last thread was left and before another one came."""
+        text = self.composer.text
+        return text.removeprefix(self._left) if text.startswith(self._left) else ""
 
     async def show_pictures(self) -> None:
         """Those that go with the question, above it."""

@@ -39,9 +39,7 @@ class Returning(Conversation):
                 newest = []
             thread = newest[0]["id"] if newest else None
         if self.thread is None:  # else somebody was quicker
-            typed = self.composer.text
             await self.open(thread)
-            self.composer.insert(typed)
 
     async def action_back(self) -> None:
         """To the newest answer that was not looked at, else to one that is being written, else to the thread before."""
