@@ -70,9 +70,20 @@ def interrupted_later() -> Iterator[None]:
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Aligned columns on stdout; a wide cell never wraps, so that lines stay greppable."""
     cells = [[clean_line(cell) for cell in row] for row in rows]
-    widths = [max(len(line[i]) for line in [list(columns), *cells]) for i in range(len(columns))]
-    for line in [list(columns), *cells]:
-        sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n")
+    lines = [list(columns), *cells]
+    widths = [max(_wide(line[i]) for line in lines) for i in range(len(columns))]
+    for line in lines:
+        padded = [cell + " " * (width - _wide(cell)) for cell, width in zip(line, widths, strict=True)]
+        sys.stdout.write("  ".join(padded).rstrip() + "\n")
+
+
+def _wide(text: str) -> int:
+    """Cells that it takes on a terminal, where 名 has two and a combining accent none."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 def connect(paths: Paths | None = None) -> Any:

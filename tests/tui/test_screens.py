@@ -163,7 +163,7 @@ async def test_without_the_daemons_advice_memory_decides(start: Start, tmp_path:
     async with start(daemon) as driver:
         await driver.opened("f3", ModelsScreen)
         why = driver.app.screen.query_one("#why", Static)
-        await driver.until(lambda: "It is in memory" in str(why.content))
+        await driver.until(lambda: "It is in memory." in str(why.content))
     await daemon.stop()
 
 

@@ -57,8 +57,8 @@ def elsewhere(listed: Sequence[Mapping[str, Any]]) -> list[Model]:
 
 
 def sentence(words: str) -> str:
-    """With a capital, since it stands on a line of its own."""
-    return words[:1].upper() + words[1:]
+    """With a capital and a full stop, since it stands on a line of its own."""
+    return words[:1].upper() + words[1:] + ("." if words and words[-1] not in ".!?" else "")
 
 
 def models_of(

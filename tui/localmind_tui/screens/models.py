@@ -111,7 +111,7 @@ class ModelsScreen(Listed[Model, str]):
         word, style = fits[model.fits]
         room = 28 if step is None else 22  # how far a download is takes more than a size
         parts = [
-            (f"{name:<{room}.{room}}", "bold" if model.installed else ""),
+            (Content(name).truncate(room, ellipsis=True, pad=True).plain, "bold" if model.installed else ""),
             ("  ",),
             (f"{state:<15}", "$foreground-muted"),
         ]

@@ -18,6 +18,7 @@ from localmind.errors import LocalmindError
 from localmind_tui import format
 from localmind_tui.desk import Desk
 from localmind_tui.exporting import export
+from localmind_tui.headed import Headed
 from localmind_tui.keymap import bindings
 from localmind_tui.screens.asking import Confirm, Prompt
 from localmind_tui.screens.listed import Listed
@@ -114,16 +115,18 @@ class ThreadsScreen(Listed[Found, Wanted]):
         mark = "◐ " if thread.get("answering") else "  "
         turns = counted(thread["turns"], "question")
         then = format.when(float(thread["updated_at"]), self._desk.clock())
-        return Content.assemble((mark, "$accent"), title, (f"  {turns} · {then}", "$foreground-muted"))
+        after = Content.styled(f"  {turns} · {then}", "$foreground-muted")
+        return Headed(Content.styled(mark, "$accent"), Content(title), after, Content(""))
 
     def _hit(self, hit: Mapping[str, Any]) -> Content:
         title = clean_line(str(hit["thread"]["title"])) or "Untitled"
         if hit["message_id"] is None:
             return self._thread(hit["thread"])
         who = "you" if hit["role"] == "user" else "answer"
-        head = Content.assemble("  ", title, (f"  {who}, {self._when(hit)}\n    ", "$foreground-muted"))
+        after = Content.styled(f"  {who}, {self._when(hit)}", "$foreground-muted")
         pieces = [(" ".join(text.split("\n")), "bold $accent" if marked else "") for text, marked in hit["snippet"]]
-        return head + Content.assemble(*((_kept(text), style) for text, style in pieces))
+        below = Content.assemble(("\n    ", "$foreground-muted"), *((_kept(text), style) for text, style in pieces))
+        return Headed(Content("  "), Content(title), after, below)
 
     def _when(self, hit: Mapping[str, Any]) -> str:
         return format.when(float(hit["created_at"]), self._desk.clock())
