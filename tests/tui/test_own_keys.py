@@ -38,8 +38,14 @@ IDS = [key.id for key in KEYS]
         ("ctrl++", "ctrl+plus"),
         ("ctrl+-", "ctrl+minus"),
         ("ñ", "ñ"),
+        ("あ", "あ"),
+        ("«", "left_pointing_double_angle_quotation_mark"),
+        ("alt+№", "alt+numero_sign"),
         *((wrong, None) for wrong in ("ctrl+banana", "banana", "bell", "cmd+x", "ctrl", "ctrl+", "+x", "shift+1")),
-        *((wrong, None) for wrong in ("f36", "ctrl+ctrl+x", "latin_small_letter_a", "ctrl x", "<any>", "\x1b", "")),
+        *(
+            (wrong, None)
+            for wrong in ("f36", "ctrl+ctrl+x", "latin_small_letter_a", "ctrl x", "<any>", "\x1b", "", "🌀")
+        ),
     ],
 )
 def test_what_people_write_for_a_key_is_that_key_and_what_nobody_can_press_is_none(
@@ -54,6 +60,13 @@ def test_every_key_that_a_terminal_sends_can_be_written_as_textual_names_it() ->
     assert {key for key in sent if pressable(key) != key} == {"<scroll-up>", "<scroll-down>"}
     ours = {each for key in KEYS for each in key.keys.split(",")}
     assert {key for key in ours if pressable(key) != key} == set()
+
+
+@pytest.mark.parametrize("held", ["", "ctrl+", "shift+", "alt+shift+"])
+def test_a_key_of_any_character_is_itself_by_its_name_too(held: str) -> None:
+    found = {pressable(held + chr(code)) for code in (*range(0x3000), *range(0x1F000, 0x20000))} - {None}
+    assert len(found) > 100
+    assert [key for key in found if key is not None and pressable(key) != key] == []
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ as the help has it or as a key cap does (`Ctrl+X`, `Esc`, `shift+ctrl+up`, `ctrl
 keyboard sends is refused. Which action a key belongs to is not known here.
 """
 
+from functools import cache
+
 from textual.binding import Binding
-from textual.keys import REPLACED_KEYS, key_to_character
 
 MODIFIERS = frozenset(("alt", "ctrl", "hyper", "meta", "shift", "super"))
 NAMED = frozenset(
@@ -37,8 +38,8 @@ CALLED = {
 """What the help and key caps call them."""
 NUL = "ctrl+@"
 """What Ctrl+Space is to terminals that know no better; Textual leaves it its old name."""
-OF_KEYBOARDS = "\u2100"
-"""Where the signs begin that stand on no keyboard, bananas among them."""
+OF_KEYBOARDS = "\u2300"
+"""Where the signs begin that stand on no keyboard, bananas among them. Letters may come from anywhere."""
 
 
 def pressable(written: str) -> str | None:
@@ -64,10 +65,19 @@ def pressable(written: str) -> str | None:
 def _character(written: str) -> str | None:
     """The letter or sign; `question_mark` and `slash` are names of signs, a letter has no other name."""
     if len(written) == 1:
-        return written if written.isprintable() and not written.isspace() else None
-    name = written.lower()
-    sign = key_to_character(REPLACED_KEYS.get(name, name))
-    return sign if sign is not None and sign < OF_KEYBOARDS and sign.isprintable() and _named(sign) == name else None
+        return written if _typed(written) else None
+    return _signs().get(written.lower())
+
+
+def _typed(character: str) -> bool:
+    return character.isprintable() and not character.isspace() and (character.isalnum() or character < OF_KEYBOARDS)
+
+
+@cache
+def _signs() -> dict[str, str]:
+    """By their names. Textual finds none whose name has a hyphen."""
+    signs = (sign for sign in map(chr, range(ord(OF_KEYBOARDS))) if _typed(sign) and not sign.isalnum())
+    return {name: sign for sign in signs if len(name := _named(sign)) > 1}
 
 
 def _named(character: str) -> str:
