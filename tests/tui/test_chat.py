@@ -155,7 +155,7 @@ async def test_several_threads_are_answered_at_once_and_the_list_says_which(star
         sidebar = driver.chat.query_one(Sidebar)
         await driver.until(lambda: len(sidebar.answering) == 2)
         await driver.press("alt+down")
-        await driver.until(lambda: driver.chat._key == first)
+        await driver.until(lambda: driver.chat._key == first and driver.turns)  # they come after their name
         assert [turn.question.content for turn in driver.turns] == ["First thread"]
 
 
@@ -228,7 +228,7 @@ async def test_an_answer_written_again_is_a_branch(start: Start) -> None:
         await driver.press("ctrl+up", "r")
         await driver.until(lambda: driver.daemon.model.open and driver.turns and driver.chat.answering)
         driver.daemon.say(TextDelta("second"), DONE)
-        await driver.until(lambda: driver.turns[0].state == "done")
+        await driver.until(lambda: driver.turns[0].state == "done" and driver.turns[0].answer == "second")
         assert "‹ 2/2 ›" in str(driver.turns[0].query_one(".note", Static).content)
         await driver.press("ctrl+up", "h")
         await driver.until(lambda: driver.turns and driver.turns[0].answer == "first")

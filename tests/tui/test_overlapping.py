@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -14,10 +14,12 @@ from textual.widgets.option_list import Option
 from tui_driver import Driver, Start
 from tui_fakes import FakeDaemon
 
-from localmind.events import Done, Passage, TextDelta
+from localmind.events import Done, Event, Passage, TextDelta
 from localmind_tui.link import Link
+from localmind_tui.screens.folders import FoldersScreen
 from localmind_tui.screens.looking import keep_looking
 from localmind_tui.screens.threads import ThreadsScreen
+from localmind_tui.widgets.folder_field import FolderField
 from localmind_tui.widgets.sources import SourcesView
 from localmind_tui.widgets.turn import TurnView
 
@@ -293,7 +295,7 @@ async def test_enter_that_is_quicker_than_the_search_goes_to_what_was_typed(star
         bees = said(driver.daemon, "About bees")
         driver.daemon.now += 60
         said(driver.daemon, "About the boiler")
-        await driver.press("f2")
+        await driver.opened("f2", ThreadsScreen)
         window = driver.app.screen
         assert isinstance(window, ThreadsScreen)
         await driver.until(lambda: window.marked)
@@ -305,6 +307,45 @@ async def test_enter_that_is_quicker_than_the_search_goes_to_what_was_typed(star
         await driver.until(lambda: driver.app.screen is driver.chat)
         await driver.until(lambda: driver.turns)
         assert driver.chat._key == bees
+
+
+async def test_a_second_press_of_pause_goes_on_however_soon_it_comes(start: Start) -> None:
+    async with start() as driver:
+        await driver.opened("f4", FoldersScreen)
+        gate = Gate(driver.daemon, "post")
+        await driver.press("space", "space", "space")
+        await driver.until(lambda: gate.waiting)
+        gate.let_go()
+        await driver.until(lambda: len(driver.daemon.posted) == 3)
+        assert [path for path, _ in driver.daemon.posted] == ["/folders/pause", "/folders/resume", "/folders/pause"]
+
+
+async def test_enter_that_is_pressed_twice_has_a_folder_watched_once(start: Start, tmp_path: Path) -> None:
+    async with start() as driver:
+        await driver.opened("f4", FoldersScreen)
+        field = driver.app.screen.query_one(FolderField)
+        asked, let_go = list[str](), asyncio.Event()
+        events = driver.daemon.events
+
+        async def slow(path: str, body: Mapping[str, Any]) -> AsyncIterator[Event]:
+            asked.append(body["path"])
+            await let_go.wait()
+            async for event in events(path, body):
+                yield event
+
+        driver.daemon.events = slow  # type: ignore[method-assign]
+        await driver.press("a")
+        field.value = str(tmp_path)
+        await driver.press("enter", "enter")
+        await driver.until(lambda: asked)
+        let_go.set()
+        await driver.until(lambda: not field.display)
+        assert asked == [str(tmp_path)]
+        await driver.press("a")
+        field.value = str(tmp_path)  # removed meanwhile, and wanted again
+        await driver.press("enter")
+        await driver.until(lambda: not field.display)
+        assert len(asked) == 2
 
 
 class FakeLook:

@@ -59,6 +59,9 @@ async def pictures(driver: Driver, snapshot: SnapshotAssertion) -> None:
         for width, height in SIZES:
             await driver.pilot.resize_terminal(width, height)
             await driver.until(lambda size=(width, height): driver.app.size == driver.app.screen.size == size)
+            await driver.until(
+                lambda size=(width, height): driver.app.screen._compositor.size == size
+            )  # laid out by a timer
             await at_rest(driver)
             name = f"{width}x{height}-{theme.removeprefix('localmind-')}"
             assert driver.app.export_screenshot() == drawn(name=name)

@@ -234,9 +234,10 @@ async def test_folders_are_added_paused_asked_alone_and_removed(start: Start, tm
     async with start() as driver:
         await driver.opened("f4", FoldersScreen)
         await driver.press("a")
-        driver.app.screen.query_one(Input).value = str(tmp_path)
+        field = driver.app.screen.query_one(Input)
+        field.value = str(tmp_path)
         await driver.press("enter")
-        await driver.until(lambda: len(lines(driver)) == 2)
+        await driver.until(lambda: len(lines(driver)) == 2 and not field.display)
         await driver.press("space")
         box = driver.app.screen.query_one(".window")
         await driver.until(lambda: "paused" in str(box.border_subtitle))

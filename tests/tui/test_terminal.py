@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 from pathlib import Path
 
@@ -192,6 +193,67 @@ def test_however_it_is_left_the_draft_is_kept_and_the_terminal_given_back(tmp_pa
         assert json.loads((tmp_path / "tui.json").read_text())["drafts"] == {"": "half a thought"}
     finally:
         terminal.close()
+
+
+TALKING = """
+import asyncio
+import sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from tui_fakes import FakeDaemon
+from localmind.events import TextDelta
+import localmind_tui
+
+place = Path(sys.argv[2])
+
+
+class Talking(FakeDaemon):
+    # says a word and then another, for as long as it is followed, and writes down how many
+    async def follow(self, message_id, after=0):
+        self.say(TextDelta("word "))
+        count = 0
+        async for each in super().follow(message_id, after):
+            yield each
+            count += 1
+            with open(place / "said", "a") as said:
+                said.write(".")
+            await asyncio.sleep(0.05)
+            self.say(TextDelta(f"word {count}\\n\\n"))
+
+
+daemon = Talking(place / "threads.db")
+sys.exit(localmind_tui.run(lambda: daemon, memory=place / "tui.json"))
+"""
+
+
+def test_a_window_that_is_closed_in_mid_answer_holds_nothing_up(tmp_path: Path) -> None:
+    environ = os.environ | {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30", "SSH_TTY": "none"}
+    screen, inside = pty.openpty()
+    argv = [sys.executable, "-c", TALKING, str(Path(__file__).parent), str(tmp_path)]
+    child = subprocess.Popen(argv, stdin=inside, stdout=inside, stderr=inside, env=environ)
+    os.close(inside)
+    try:
+        seen = b""
+        while b"ready" not in seen:
+            seen += os.read(screen, 65536)
+        os.write(screen, b"go\r")
+        while b"word" not in seen:
+            seen += os.read(screen, 65536)
+        os.write(screen, b"half a thought")
+        while b"thought" not in seen:
+            seen += os.read(screen, 65536)
+        os.close(screen)
+        closed = (tmp_path / "said").stat().st_size
+        deadline = time.monotonic() + 120
+        while (tmp_path / "said").stat().st_size < closed + 150:  # it is drawn on all the while, for nobody
+            assert time.monotonic() < deadline, "the app waits for its terminal"
+            threading.Event().wait(0.05)
+        child.send_signal(signal.SIGHUP)
+        assert child.wait(120) == 0
+        assert "half a thought" in json.loads((tmp_path / "tui.json").read_text())["drafts"].values()
+    finally:
+        child.kill()
+        child.wait()
 
 
 def test_a_terminal_of_16_colours_in_a_storm_of_sizes_and_with_a_megabyte_pasted_goes_on(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import msgspec
+from textual.css.query import NoMatches
 from textual.pilot import Pilot
 
 from localmind import __version__, catalog
@@ -389,6 +390,12 @@ def _json(value: Any) -> Any:
 
 async def wait_until(pilot: Pilot[None], condition: Callable[[], object]) -> None:
     """Let the app work until `condition` holds, or it has broken. The timeout of the test is the limit."""
-    while not condition():
+
+    def holds() -> object:
+        with contextlib.suppress(IndexError, NoMatches):  # what is drawn anew is not there for a moment
+            return condition()
+        return False
+
+    while not holds():
         assert pilot.app._exception is None, pilot.app._exception
         await pilot.pause(0.01)

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from textual import work
 from textual.app import App
 from textual.binding import Binding
+from textual.constants import DRIVER
+from textual.driver import Driver
 from textual.filter import LineFilter
 from textual.screen import Screen
 
@@ -134,6 +136,14 @@ class LocalmindApp(App[None]):
 
             self._pulling = Pulling(self.desk.daemon, self._pulled)
         return self._pulling
+
+    def get_driver_class(self) -> type[Driver]:
+        """A terminal that is gone holds nobody up."""
+        if sys.platform == "win32" or DRIVER is not None:
+            return super().get_driver_class()
+        from localmind_tui.terminal import Terminal
+
+        return Terminal
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         if not self.no_color:

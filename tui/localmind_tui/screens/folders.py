@@ -1,5 +1,6 @@
 """F4: the watched folders, how far each is, what could not be read; adding, pausing and removing them."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -37,6 +38,7 @@ class FoldersScreen(Listed[Mapping[str, Any], str]):
         self._desk = desk
         self._only = only
         self._paused = False
+        self._pausing = asyncio.Lock()
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="window") as box:
@@ -128,8 +130,13 @@ class FoldersScreen(Listed[Mapping[str, Any], str]):
 
     @work(group="change")
     async def action_pause(self) -> None:
-        """The daemon pauses as a whole."""
-        await self.attempt(self._desk.daemon.post(f"/folders/{'resume' if self._paused else 'pause'}"))
+        """The daemon pauses as a whole. A second press undoes the first, however soon it comes."""
+        async with self._pausing:
+            await self.attempt(self._pause(not self._paused))
+
+    async def _pause(self, paused: bool) -> None:
+        await self._desk.daemon.post(f"/folders/{'pause' if paused else 'resume'}")
+        self._paused = paused
 
     @work(group="change")
     async def action_remove(self) -> None:

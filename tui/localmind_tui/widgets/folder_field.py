@@ -43,6 +43,7 @@ class FolderField(Input):
         super().__init__(placeholder=placeholder, suggester=FolderSuggester(here), compact=compact)
         self._daemon = daemon
         self._here = here
+        self._asked = set[str]()  # what the daemon has not taken yet
 
     def action_complete(self) -> None:
         """Take the rest of the path that is shown behind the cursor; without one, go on to the next field."""
@@ -54,10 +55,12 @@ class FolderField(Input):
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        if typed := event.value.strip():
-            self._watch(typed)
-        else:
+        typed = event.value.strip()
+        if not typed:
             self.post_message(self.Finished())
+        elif typed not in self._asked:  # else Enter was pressed twice
+            self._asked.add(typed)
+            self._watch(typed)
 
     @work(group="add")
     async def _watch(self, typed: str) -> None:
@@ -68,6 +71,7 @@ class FolderField(Input):
                     raise event.exception()
                 if not taken and self.is_attached:
                     taken = True
+                    self._asked.discard(typed)  # it is read for a while, and can be removed and typed again meanwhile
                     self.value = ""
                     self.post_message(self.Finished())
         except DaemonUnreachable as problem:
@@ -75,6 +79,8 @@ class FolderField(Input):
                 self._complain(problem)
         except LocalmindError as problem:
             self._complain(problem)
+        finally:
+            self._asked.discard(typed)
 
     def _complain(self, problem: LocalmindError) -> None:
         self.notify(format.failure(problem), severity="error", markup=False, timeout=8)
