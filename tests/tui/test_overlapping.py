@@ -194,41 +194,6 @@ async def test_turns_that_could_not_be_had_are_asked_for_again(start: Start) -> 
         await driver.until(lambda: view.above < before)
 
 
-async def test_a_question_goes_to_the_thread_that_it_was_typed_in(start: Start) -> None:
-    async with start() as driver:
-        here, elsewhere = said(driver.daemon, "here"), said(driver.daemon, "elsewhere")
-        await driver.chat.open(here)
-        driver.type("of here")
-        with threads_held() as let_go:
-            await driver.press("enter")
-            await driver.until(lambda: driver.chat._sending)
-            await driver.chat.open(elsewhere)
-            let_go.set()
-            await driver.until(lambda: driver.daemon.running.list() and not driver.chat._sending)
-        assert [run.thread_id for run in driver.daemon.running.list()] == [here]
-        assert (asked(driver), driver.chat.answering) == (["elsewhere"], False)
-        driver.daemon.say(Done())
-        await driver.chat.open(here)
-        assert (asked(driver), driver.composer.text) == (["here", "of here"], "")
-
-
-async def test_a_question_that_is_on_its_way_holds_up_none_of_another_thread(start: Start) -> None:
-    async with start() as driver:
-        elsewhere = said(driver.daemon, "elsewhere")
-        gate = Gate(driver.daemon, "begin", lambda question: question == "slow")
-        driver.type("slow")
-        await driver.press("enter")
-        await driver.until(lambda: gate.waiting)
-        await driver.chat.open(elsewhere)
-        driver.type("quick")
-        await driver.press("enter")
-        await driver.until(lambda: asked(driver) == ["elsewhere", "quick"])
-        gate.let_go()
-        await driver.until(lambda: len(driver.daemon.running.list()) == 2)
-        assert asked(driver) == ["elsewhere", "quick"]
-        driver.daemon.say(Done(), Done())
-
-
 async def test_a_thread_that_was_changed_is_not_shown_to_whoever_has_left_it(start: Start) -> None:
     async with start() as driver:
         elsewhere = said(driver.daemon, "elsewhere")

@@ -129,5 +129,6 @@ async def test_what_was_typed_for_a_thread_that_never_came_is_the_draft_of_a_new
 
 async def test_going_on_where_nothing_was_said_begins_a_thread(start: Start) -> None:
     async with start(goes_on=True) as driver:
+        await driver.until(lambda: not driver.chat._opening)
         turn = await driver.settled("first", Done())
         assert turn.state == "done"

@@ -188,6 +188,9 @@ class Conversation(Drafting):
 
     async def submit(self, text: str) -> None:
         """Have a question answered. Until the daemon has it, it stays where it was typed."""
+        if self._opening:  # it is nobody's yet, and may be the end of a draft that comes with the thread
+            self.notify("The thread is still on its way. Press Enter again when it is here.", markup=False)
+            return
         key = self._key
         if key in self._sending:
             return  # Enter was pressed twice
@@ -268,8 +271,11 @@ class Conversation(Drafting):
             turn = await self.transcript.begin(exchange, self._roots)
         if wish is not self._wish or not self.here:
             return
-        if exchange.answer is not None:
+        if exchange.answer is not None and exchange.answer.state == "streaming":
             self._read(turn, exchange.answer.id)
+        else:  # it was quicker than the daemon's word that it has begun
+            self.desk.link.ask()
+            self.show_passages()
         self._show_composer()
         self.remember()
 
