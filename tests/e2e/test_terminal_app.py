@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from conftest_e2e import Home, wait_until
+from conftest_e2e import Home, gone, wait_until
 
 TOOL = Path(__file__).parents[2] / "tools" / "screenshot_tui.py"
 
@@ -70,12 +70,17 @@ def test_a_question_to_the_samples_a_closed_terminal_a_signal_and_a_new_daemon(s
         assert "Traceback" not in left
         terminal.close()
 
-        # and it survives a daemon that is stopped and replaced under the app
+        # and it survives a daemon that is stopped: the app starts another one, and shows what that one says
         terminal.start("--thread", ended["thread"][:8])
         terminal.wait_for("half a thought")
-        served.stop()
-        served.start()
-        terminal.wait_for("ready")
+        assert served.stop() == 0
+        with served.client() as client:
+            wait_until(client.healthy, "the daemon that the app starts")
+            client.patch(f"/threads/{ended['thread']}", {"title": "Told by the new one"})
+        terminal.wait_for("Told by the new one")
         assert "half a thought" in terminal.screen()
+        app = terminal.app()
+        terminal.close()
+        wait_until(lambda: gone(app), "the end of the app")  # or it would start a daemon once more
     finally:
         terminal.close()
