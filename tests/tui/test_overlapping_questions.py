@@ -78,3 +78,40 @@ async def test_a_question_that_is_on_its_way_holds_up_none_of_another_thread(sta
         await driver.until(lambda: len(driver.daemon.running.list()) == 2)
         assert asked(driver) == ["elsewhere", "quick"]
         driver.daemon.say(Done(), Done())
+
+
+async def test_a_question_that_is_asked_while_the_daemon_is_being_started_goes_when_it_has(start: Start) -> None:
+    async with start() as driver:
+        gate = Gate(driver.daemon, "ensure")
+        driver.daemon.go_away()
+        await driver.until(lambda: gate.waiting)
+        driver.type("When?")
+        await driver.press("enter")
+        await driver.until(lambda: driver.composer.border_title == "Goes when the daemon has started")
+        assert (driver.composer.text, driver.notices) == ("When?", "")
+        driver.daemon.come_back()
+        gate.let_go()
+        await driver.until(lambda: driver.daemon.model.asked)
+        await driver.until(lambda: asked(driver) == ["When?"] and driver.composer.text == "")
+        assert len(driver.daemon.model.asked) == 1
+        driver.daemon.say(Done())
+
+
+async def test_a_question_that_waits_for_the_daemon_is_worded_anew_and_waits_for_enter(start: Start) -> None:
+    async with start() as driver:
+        gate = Gate(driver.daemon, "ensure")
+        driver.daemon.go_away()
+        await driver.until(lambda: gate.waiting)
+        driver.type("When?")
+        await driver.press("enter")
+        await driver.until(lambda: driver.chat.queued)
+        driver.type(" No:")
+        await driver.until(lambda: not driver.chat.queued)
+        driver.daemon.come_back()
+        gate.let_go()
+        await driver.until(lambda: driver.header.state == "ready")
+        await driver.press("enter")
+        await driver.until(lambda: driver.daemon.model.asked)
+        assert len(driver.daemon.model.asked) == 1
+        await driver.until(lambda: asked(driver) == ["When? No:"])
+        driver.daemon.say(Done())

@@ -46,9 +46,11 @@ class ChatScreen(Acting):
             if "/" not in name:
                 self.notify(f"There is no command /{clean_line(name)}. Ctrl+P lists them.", markup=False)
                 return
-        if self.answering:
+        if self.answering or (self.desk.link.starting and not self._opening):
             self.queued = event.text
             self._show_composer()
+            if not self.answering:
+                self._send_queued()
             return
         await self.submit(event.text)
 

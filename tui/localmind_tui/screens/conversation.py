@@ -298,6 +298,15 @@ class Conversation(Drafting):
         self.desk.link.ask()
         self._show_composer()
         self.show_passages()
+        await self._submit_queued()
+
+    @work(exclusive=True, group="queued")
+    async def _send_queued(self) -> None:
+        """What was asked while the daemon was being started."""
+        await self.desk.link.back()
+        await self._submit_queued()
+
+    async def _submit_queued(self) -> None:
         if self.queued is not None:
             queued, self.queued = self.queued, None
             await self.submit(queued)

@@ -57,7 +57,9 @@ class Frame(Screen[None], Backdrop):
         self._beside_files: tuple[dict[str, str], ...] = ()  # which go along with that other wording too
         self.first_options: dict[str, Any] = {}
         """What a thread that has not begun will have."""
-        self.queued: str | None = None  # what is in the composer and goes when the answer has ended
+        self.queued: str | None = (
+            None  # what is in the composer and goes when the answer has ended, or the daemon has started
+        )
         self._drawn = False  # for the first time
         self._view: TurnView | None = None
         self._roots: list[str] = []
@@ -252,7 +254,7 @@ class Frame(Screen[None], Backdrop):
     def _asking_for(self) -> str:
         """What Enter does with what is typed."""
         if self.queued is not None:
-            return "Goes when this answer ends; Esc ends it now"
+            return f"Goes when {'this answer ends; Esc ends it now' if self.answering else 'the daemon has started'}"
         if self._beside is not None:
             names = [clean_line(each["path"].rpartition("/")[2]) for each in self._beside_files]
             return f"Ask again{''.join(f', with {name}' for name in names)}, beside the old question"
