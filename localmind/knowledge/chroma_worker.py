@@ -31,7 +31,8 @@ TRIM_EVERY = 5000
 REST_S = 3.0
 M_MMAP_THRESHOLD = -3
 """Of mallopt(3); a value that was set stays, where glibc would move its own up to 32 MB."""
-LARGE_BLOCK = 64 * 1024
+LARGE_BLOCK = 32 * 1024
+"""Bytes. Chroma's smallest block of vectors has room for 100 and their links: 39,600 of them with 64 dimensions."""
 
 
 class VectorCalls:
