@@ -1,9 +1,11 @@
 """Questions that are asked while a thread is still coming, or is left while they are on their way."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from test_overlapping import Gate, asked, opening, said, threads_held
-from tui_driver import Start
+from tui_driver import Driver, Start
 
 from localmind.events import Done, TextDelta
 
@@ -80,17 +82,24 @@ async def test_a_question_that_is_on_its_way_holds_up_none_of_another_thread(sta
         driver.daemon.say(Done(), Done())
 
 
+@asynccontextmanager
+async def starting(driver: Driver) -> AsyncIterator[None]:
+    """A question was asked while the daemon is being started, which has come in the end."""
+    gate = Gate(driver.daemon, "ensure")
+    driver.daemon.go_away()
+    await driver.until(lambda: gate.waiting)
+    driver.type("When?")
+    await driver.press("enter")
+    await driver.until(lambda: driver.composer.border_title == "Goes when the daemon has started")
+    yield
+    driver.daemon.come_back()
+    gate.let_go()
+
+
 async def test_a_question_that_is_asked_while_the_daemon_is_being_started_goes_when_it_has(start: Start) -> None:
     async with start() as driver:
-        gate = Gate(driver.daemon, "ensure")
-        driver.daemon.go_away()
-        await driver.until(lambda: gate.waiting)
-        driver.type("When?")
-        await driver.press("enter")
-        await driver.until(lambda: driver.composer.border_title == "Goes when the daemon has started")
-        assert (driver.composer.text, driver.notices) == ("When?", "")
-        driver.daemon.come_back()
-        gate.let_go()
+        async with starting(driver):
+            assert (driver.composer.text, driver.notices) == ("When?", "")
         await driver.until(lambda: driver.daemon.model.asked)
         await driver.until(lambda: asked(driver) == ["When?"] and driver.composer.text == "")
         assert len(driver.daemon.model.asked) == 1
@@ -99,16 +108,9 @@ async def test_a_question_that_is_asked_while_the_daemon_is_being_started_goes_w
 
 async def test_a_question_that_waits_for_the_daemon_is_worded_anew_and_waits_for_enter(start: Start) -> None:
     async with start() as driver:
-        gate = Gate(driver.daemon, "ensure")
-        driver.daemon.go_away()
-        await driver.until(lambda: gate.waiting)
-        driver.type("When?")
-        await driver.press("enter")
-        await driver.until(lambda: driver.chat.queued)
-        driver.type(" No:")
-        await driver.until(lambda: not driver.chat.queued)
-        driver.daemon.come_back()
-        gate.let_go()
+        async with starting(driver):
+            driver.type(" No:")
+            await driver.until(lambda: not driver.chat.queued)
         await driver.until(lambda: driver.header.state == "ready")
         await driver.press("enter")
         await driver.until(lambda: driver.daemon.model.asked)
