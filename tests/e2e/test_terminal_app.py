@@ -20,6 +20,10 @@ sys.modules["screenshot_tui"] = tool
 spec.loader.exec_module(tool)
 
 
+STORY_TOKENS = 200
+"""Some seconds of writing. Left alone, one story in fifteen goes round in circles until 8,192 tokens are full."""
+
+
 def newest(home: Home) -> dict[str, Any]:
     """The last message of the thread used last, once there is one."""
     with home.client() as client:
@@ -44,14 +48,17 @@ def test_a_question_to_the_samples_a_closed_terminal_a_signal_and_a_new_daemon(s
         assert "#e0b36a" in picture.lower()  # our own accent reached the terminal
 
         # the window is closed in mid-answer; the daemon writes on
-        first = newest(served)["thread"]
-        terminal.press("C-n")
+        first = newest(served)
+        with served.client() as client:
+            client.patch(f"/threads/{first['thread']}", {"options": {"max_tokens": STORY_TOKENS}})
         terminal.press("C-t")
         terminal.wait_for("Chat, without your files")
         terminal.type("Tell a story of a bee and a boiler, in three sentences.")
         terminal.press("Enter")
         wait_until(
-            lambda: (last := newest(served))["thread"] != first and last["content"], "the first words", tool.PATIENCE_S
+            lambda: (last := newest(served))["id"] != first["id"] and last["content"],
+            "the first words",
+            tool.PATIENCE_S,
         )
         terminal.close()
         ended = wait_until(
