@@ -8,6 +8,7 @@ there, and the head of the output says so.
 import asyncio
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,13 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["TZ"] = "UTC"  # days and hours are shown as they are where the user is
     time.tzset()
     config.stash[FOUND] = frozenset(told if told is not None else (what for what in KNOWN if here(what)))
+
+
+def pytest_unconfigure() -> None:
+    """llama_cpp opens /dev/null twice when it is imported and never closes it, which Python complains of at its end."""
+    if (theirs := sys.modules.get("llama_cpp._utils")) is not None:
+        theirs.outnull_file.close()
+        theirs.errnull_file.close()
 
 
 @pytest.hookimpl(optionalhook=True)
