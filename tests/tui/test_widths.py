@@ -1,14 +1,19 @@
 """What stands in columns and lines is measured in cells: 名 takes two, 👍🏽 too, an accent none."""
 
+from pathlib import Path
+
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 from textual.content import Content
 from textual.widgets import OptionList
 from tui_driver import Start
+from tui_fakes import STATUS, FakeDaemon
 
 from localmind.cli._output import table
 from localmind.cli._shown import Rendered
+from localmind.events import Done, Passage, Sources
+from localmind.messages import Timings, Usage
 from localmind_tui.prose import Reader, Row, rows
 from localmind_tui.screens.threads import ThreadsScreen
 
@@ -55,3 +60,32 @@ async def test_of_a_long_title_the_end_is_cut_and_its_time_stays_beside_it(start
         await driver.until(lambda: listed.virtual_size.height == 2)
         assert "…  you, " in listed.render_line(0).text
         assert isinstance(listed.get_option_at_index(0).prompt, Content)
+
+
+async def test_at_every_width_the_state_and_how_full_the_context_is_can_be_read_beside_the_passages(
+    start: Start, tmp_path: Path
+) -> None:
+    model = "a-model-with-a-long-name:4b-instruct-q4_k_m"
+    status = STATUS | {"models": [{"model": model, "state": "loaded"}, *STATUS["models"]]}
+    daemon = FakeDaemon(tmp_path / "threads.db", status=status)
+    async with start(daemon, size=(200, 24)) as driver:
+        passage = Passage(1, "/home/ines/samples/boiler.md", 6, 10, None, None, "Last service: 9 October 2026.", 0.9)
+        done = Done("stop", Usage(7000, 20), Timings(1, 200, 400), "smollm2:135m")
+        await driver.settled("When was the boiler serviced, and by whom?", Sources((passage,)), done)
+        await driver.press("f5")
+        await driver.until(lambda: driver.chat.passages is not None and driver.header.state == "ready")
+        composer, header = driver.composer, driver.header
+        for width in range(200, 39, -1):
+            await driver.pilot.resize_terminal(width, 24)
+            await driver.until(lambda at=width: header.size.width == at - 2)
+            await driver.worked_off()
+            told, line = str(composer.border_subtitle), header.render()
+            assert "7,020 of 8,192" in told, width
+            assert cell_len(told) <= composer.outer_size.width - 4, width
+            assert line.plain.endswith("● ready"), width
+            assert line.cell_length == width - 2, width
+            # The title is cut before the folders go, and those go before the model is cut.
+            whole = model in line.plain
+            assert whole or "29 files" not in line.plain, width
+            assert whole or "When" not in line.plain, width
+            assert "29 files" in line.plain or "by whom?" not in line.plain, width

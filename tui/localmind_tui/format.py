@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 from localmind.clean import clean_line
 from localmind.counted import counted
 from localmind.counted import size as size
+from localmind.endings import CUT
 from localmind.errors import LocalmindError
 
 if TYPE_CHECKING:
     from localmind.events import Done, Passage, Progress
     from localmind.messages import Usage
+
+ROUND = "/again writes another answer, /model asks another model, /set max_tokens 4000 lets it go on to that length"
 
 
 def place(passage: "Passage", roots: Sequence[str]) -> str:
@@ -50,10 +53,11 @@ def progress(event: "Progress") -> str:
 
 
 def costs(done: "Done") -> str:
-    """What an answer cost: `96 tokens · 120 tokens/s · first after 0.4 s`, with a word first when it was cut short."""
+    """What an answer cost: `96 tokens · 120 tokens/s · first after 0.4 s`, with a word first when it was cut short, and
+    what to do on a line of its own where there is something."""
     parts = []
-    if done.finish_reason == "length":
-        parts.append("cut off at the length limit")
+    if done.finish_reason in CUT:
+        parts.append(CUT[done.finish_reason])
     if done.finish_reason == "cancelled":
         parts.append("stopped")
     tokens = done.usage.completion_tokens
@@ -64,7 +68,7 @@ def costs(done: "Done") -> str:
     waited = done.timings.queue_ms + done.timings.prefill_ms
     if waited > 0:
         parts.append(f"first after {waited / 1000:.1f} s")
-    return " · ".join(parts)
+    return " · ".join(parts) + (f"\nhint: {ROUND}" if done.finish_reason == "repetition" else "")
 
 
 def failure(error: LocalmindError) -> str:
@@ -154,10 +158,15 @@ def memory(total: int, available: int, status: Mapping[str, Any]) -> str:
     return clean_line(" · ".join(words))
 
 
-def context(usage: "Usage", room: int) -> str:
-    """`context ▓░░░░░░░ 957 of 8,192`: how much of it the newest answer filled."""
+def context(usage: "Usage", room: int) -> list[str]:
+    """`context ▓░░░░░░░ 957 of 8,192`: how much of it the newest answer filled. After it what says the same shorter, to
+    the last one that is a share alone."""
     used = usage.prompt_tokens + usage.completion_tokens
-    return f"context {gauge(used / room)} {used:,} of {room:,}" if room else f"{used:,} tokens of context"
+    if not room:
+        return [f"{used:,} tokens of context", f"{used:,} tokens", f"{used:,}"]
+    numbers = f"{used:,} of {room:,}"
+    bar = f"{gauge(used / room)} {numbers}"
+    return [f"context {bar}", bar, numbers, f"{used / room:.0%}".replace("%", " %")]
 
 
 def welcome(roots: Sequence[str], news: str = "") -> str:

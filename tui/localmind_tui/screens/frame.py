@@ -215,11 +215,13 @@ class Frame(Screen[None], Backdrop):
         turn = self.last_turn
         rate = turn.rate if turn is not None and turn.state == "streaming" else 0
         used = [each for each in self.transcript.turns if each.usage.prompt_tokens]
-        parts = [f"≈ {rate:.0f} tokens/s"] if rate else []
+        speed = f"≈ {rate:.0f} tokens/s" if rate else ""
+        told = [speed]
         if used:
             model = (used[-1].said.model if used[-1].said else None) or self.model_name
-            parts.append(format.context(used[-1].usage, format.context_of(self.desk.link.status, model)))
-        composer.border_subtitle = " · ".join(parts)
+            filled = format.context(used[-1].usage, format.context_of(self.desk.link.status, model))
+            told = [f"{speed} · {each}" for each in filled[:2] if speed] + filled
+        composer.tell(told)
 
     @property
     def options(self) -> dict[str, Any]:

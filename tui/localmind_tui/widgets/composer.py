@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from textual import events
 from textual.actions import SkipAction
 from textual.message import Message
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 PASTE_LIMIT = 4000
 _PASTED = r"\[pasted (\d+): [^\]]*\]"
+LABEL_EDGES = 4
+"""Cells beside the words in a border: two corners, and a blank at each."""
 PASTED_FILE = "pasted-"
 """What the file of a long paste is called, before the number that stands in the text."""
 
@@ -85,6 +88,7 @@ class Composer(TextArea):
         super().__init__(show_line_numbers=False, soft_wrap=True, tab_behavior="focus", compact=True)
         self.asked: Sequence[str] = ()
         self._entitled = ""
+        self._told: Sequence[str] = ("",)
         self.lets_escape_pass = False
         """Somebody is speaking, and Esc is about that."""
         self.vim: Vim | None = None
@@ -307,6 +311,18 @@ class Composer(TextArea):
         """What Enter does, over the text."""
         self._entitled = words
         self._show_mode()
+
+    def tell(self, forms: Sequence[str]) -> None:
+        """What is said under the text: the first of these that there is room for, else the last."""
+        self._told = forms
+        self._show_told()
+
+    def _show_told(self) -> None:
+        room = self.outer_size.width - LABEL_EDGES
+        self.border_subtitle = next((each for each in self._told if cell_len(each) <= room), self._told[-1])
+
+    def on_resize(self) -> None:
+        self._show_told()
 
     def _show_mode(self) -> None:
         words = self.vim.words if self.vim is not None else ""

@@ -16,6 +16,8 @@ STYLES = {
 }
 NARROW = 70
 """Below so many cells there is room for the model and the state only."""
+GAP = 2
+"""Cells between two parts."""
 
 
 class Header(Widget):
@@ -27,19 +29,23 @@ class Header(Widget):
     state: reactive[DaemonState] = reactive("connecting")
 
     def render(self) -> Content:
-        narrow, width = self.app.size.width < NARROW, self.size.width
-        state = (f"{'◐' if self.state == 'answering' else '●'} {WORDS[self.state]}", STYLES[self.state])
+        """Where room is short the thread's title is cut first, then the folders go, then the model is cut."""
+        width = self.size.width
         name = Content.styled("localmind", "bold $accent")
-        if narrow:
-            return _line(name, Content(self.model), Content.styled(*state), width)
-        right = Content("  ").join(
-            part for part in (Content.styled(self.folders, "$foreground-muted"), Content(self.model)) if part.plain
-        )
-        return _line(name, Content(self.thread), Content.assemble(right, "  " if right.plain else "", state), width)
+        state = Content.styled(f"{'◐' if self.state == 'answering' else '●'} {WORDS[self.state]}", STYLES[self.state])
+        if self.app.size.width < NARROW:
+            return _line(name, Content(self.model), state, width)
+        room = max(width - name.cell_length - state.cell_length - 3 * GAP, 0)
+        folders = Content.styled(self.folders, "$foreground-muted")
+        model = Content(self.model).truncate(room, ellipsis=True)
+        if folders.cell_length + GAP + model.cell_length > room:
+            folders = Content()
+        right = Content(" " * GAP).join(part for part in (folders, model, state) if part.plain)
+        return _line(name, Content(self.thread), right, width)
 
 
 def _line(left: Content, middle: Content, right: Content, width: int) -> Content:
     """`left`, as much of the middle as there is room for, and `right` at the edge."""
-    room = width - left.cell_length - right.cell_length - 4
+    room = width - left.cell_length - right.cell_length - 2 * GAP
     middle = middle.truncate(max(room, 0), ellipsis=True, pad=True)
-    return Content.assemble(left, "  ", middle, "  ", right)
+    return Content(" " * GAP).join((left, middle, right))
