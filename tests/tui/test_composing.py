@@ -13,8 +13,11 @@ from localmind_tui.attaching import attach
 from localmind_tui.clipboard import tools_for
 from localmind_tui.completion import (
     Completion,
-    complete,
+    commands_like,
+    files_like,
     folder_completion,
+    names_a_file,
+    narrowed,
     pasted_path,
     reference_to,
     references,
@@ -40,19 +43,16 @@ def offered(found: Completion | None) -> list[str]:
     return [candidate.text for candidate in found.candidates] if found else []
 
 
-def test_commands_complete_on_the_first_line_only(here: Path) -> None:
-    def at(text: str, *, first: bool = True) -> list[str]:
-        return offered(complete(text, first_line=first, commands=COMMANDS, roots=(), here=here))
-
-    assert at("/mod") == ["/model ", "/models "]
-    assert at("/") == ["/model ", "/models ", "/new "]
-    assert at("/model x") == []
-    assert at("/mod", first=False) == []
+def test_commands_complete_by_their_beginnings_and_then_by_their_parts() -> None:
+    assert offered(commands_like("/mod", COMMANDS)) == ["/model ", "/models "]
+    assert offered(commands_like("/", COMMANDS)) == ["/model ", "/models ", "/new "]
+    assert offered(commands_like("/els", COMMANDS)) == ["/models "]
+    assert commands_like("/x", COMMANDS) is None
 
 
 def test_files_and_folders_complete_a_directory_at_a_time(here: Path) -> None:
     def at(text: str) -> list[str]:
-        return offered(complete(text, first_line=False, commands=(), roots=("/home/ines/samples",), here=here))
+        return offered(files_like(text, ("/home/ines/samples",), here))
 
     assert at("see @") == ["@notes/", "@samples/", '@"a b.txt" ']
     assert at("see @notes/b") == ["@notes/boiler.md "]
@@ -60,6 +60,29 @@ def test_files_and_folders_complete_a_directory_at_a_time(here: Path) -> None:
     assert at("see @.h") == ["@.hidden "]
     assert at("mail@notes") == []
     assert at("@nowhere/") == []
+
+
+def test_of_an_older_listing_stays_what_fits_what_is_typed_now(here: Path) -> None:
+    all_of_it = files_like("see @", ("/home/ines/samples",), here)
+    assert all_of_it is not None
+
+    def left(text: str) -> list[str]:
+        return offered(narrowed(all_of_it, text))
+
+    assert left("see @n") == ["@notes/"]
+    assert left('see @"A') == ['@"a b.txt" ']
+    assert left("see @notes/") == []  # another folder
+    assert left("see @/n") == []
+    assert left("see @.") == []
+    assert left("see it @n") == []  # another word
+    assert left("see ") == []
+    hidden = files_like("@.h", (), here)
+    assert hidden is not None
+    assert narrowed(hidden, "@.hi") == hidden
+    assert narrowed(hidden, "@") is None
+    commands = commands_like("/n", COMMANDS)
+    assert commands is not None
+    assert narrowed(commands, "@/n") is None
 
 
 def test_references_are_what_exists_each_once_with_what_a_sentence_puts_behind(here: Path) -> None:
@@ -89,7 +112,8 @@ def test_dropped_files_come_in_the_forms_that_terminals_paste(here: Path) -> Non
 
 @given(st.text())
 def test_no_text_breaks_completion_or_references(text: str) -> None:
-    complete(text, first_line=True, commands=COMMANDS, roots=("/x",), here=Path("/"))
+    commands_like(text, COMMANDS)
+    assert files_like(text, ("/x",), Path("/")) is None or names_a_file(text)
     references(text, ("/x",), Path("/"))
     pasted_path(text)
     folder_completion(text, Path("/nowhere"))

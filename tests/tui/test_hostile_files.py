@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from textual.theme import BUILTIN_THEMES
 
 from localmind.errors import InvalidRequest
-from localmind_tui.completion import complete, folder_completion, pasted_paths, reference_to, references
+from localmind_tui.completion import files_like, folder_completion, pasted_paths, reference_to, references
 from localmind_tui.own_themes import COLOURS, read_theme
 from localmind_tui.preferences import Preferences
 from localmind_tui.state import Memory, Remembered
@@ -49,7 +49,7 @@ def files(*names: str) -> Iterator[list[Path]]:
 def test_a_file_is_found_by_its_reference_and_by_what_completion_puts(name: str) -> None:
     with files(name) as [path]:
         assert references(f"what does {reference_to(path)} say", (), Path("/")) == [path]
-        found = complete(f"see @{name[:1]}", first_line=False, commands=(), roots=(), here=path.parent)
+        found = files_like(f"see @{name[:1]}", (), path.parent)
         for candidate in found.candidates if found else ():
             assert references(candidate.text, (), path.parent) == [path]
 
@@ -64,7 +64,7 @@ def test_dropped_files_are_found_however_a_terminal_writes_their_paths(names: li
 def test_a_link_to_itself_hides_nothing_beside_it(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "notes").mkdir()
-    found = complete("@no", first_line=False, commands=(), roots=(), here=tmp_path)
+    found = files_like("@no", (), tmp_path)
     assert found is not None
     assert [candidate.text for candidate in found.candidates] == ["@notes/"]
     assert folder_completion(f"{tmp_path}/no", tmp_path) == f"{tmp_path}/notes"

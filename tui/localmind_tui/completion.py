@@ -1,7 +1,7 @@
 """What may be meant by a half-typed `/command` or `@file`: pure functions over a line and the file system.
 
-Paths are looked up one directory at a time, so that a home of a million files costs one listing. Names
-are shown cleaned and inserted as they are.
+What asks the file system may take as long as a disk in a network does. Paths are looked up one directory at a time,
+so that a home of a million files costs one listing. Names are shown cleaned and inserted as they are.
 """
 
 import os
@@ -45,23 +45,43 @@ class Completion:
     candidates: tuple[Candidate, ...]
 
 
-def complete(
-    before: str, *, first_line: bool, commands: Iterable[tuple[str, str]], roots: Sequence[str], here: Path
-) -> Completion | None:
-    """For the text of the line before the cursor. `commands` are names with their explanations."""
-    if first_line and before.startswith("/") and " " not in before:
-        word = before[1:].lower()
-        found = [
-            Candidate(f"/{name} ", f"/{name}", hint)
-            for name, hint in commands
-            if name.startswith(word) or (word and word in name)
-        ]
-        found.sort(key=lambda candidate: (not candidate.shown[1:].startswith(word), candidate.shown))
-        return Completion(0, tuple(found[:OFFERED])) if found else None
-    if match := _AT.search(before):
-        candidates = _paths(_unquoted(match[1]), roots, here)
-        return Completion(match.start(), tuple(candidates)) if candidates else None
-    return None
+def commands_like(before: str, commands: Iterable[tuple[str, str]]) -> Completion | None:
+    """For a first line that begins with `/` and has one word. `commands` are names with their explanations."""
+    word = before[1:].lower()
+    found = [
+        Candidate(f"/{name} ", f"/{name}", hint)
+        for name, hint in commands
+        if name.startswith(word) or (word and word in name)
+    ]
+    found.sort(key=lambda candidate: (not candidate.shown[1:].startswith(word), candidate.shown))
+    return Completion(0, tuple(found[:OFFERED])) if found else None
+
+
+def names_a_file(before: str) -> bool:
+    """Whether the line before the cursor ends with an `@` and the beginning of a path."""
+    return _AT.search(before) is not None
+
+
+def files_like(before: str, roots: Sequence[str], here: Path) -> Completion | None:
+    """For such a line: the files and folders that may be meant."""
+    if (match := _AT.search(before)) is None:
+        return None
+    candidates = _paths(_unquoted(match[1]), roots, here)
+    return Completion(match.start(), tuple(candidates)) if candidates else None
+
+
+def narrowed(now: Completion, before: str) -> Completion | None:
+    """What of an older listing of files fits this line too: what is in the same folder and begins as typed."""
+    match = _AT.search(before)
+    if match is None or match.start() != now.start:
+        return None
+    folder, slash, beginning = _unquoted(match[1]).rpartition("/")
+    left = []
+    for each in now.candidates:
+        *place, name = each.shown.rstrip("/").rpartition("/")
+        if each.text.startswith("@") and place == [folder, slash] and _fits(name, beginning):
+            left.append(each)
+    return Completion(now.start, tuple(left)) if left else None
 
 
 def templates_like(before: str, directory: Path) -> Completion | None:
@@ -187,18 +207,21 @@ def _paths(typed: str, roots: Sequence[str], here: Path) -> list[Candidate]:
     if not prefix:
         for root in roots:
             name = Path(root).name
-            if name.lower().startswith(beginning.lower()):
+            if _fits(name, beginning):
                 found[name] = Candidate(_taken(f"{name}/"), f"{name}/", "watched folder", True)
     for place in places:
         for name, is_dir in _entries(place):
-            if name in found or not name.lower().startswith(beginning.lower()):
-                continue
-            if name.startswith(".") and not beginning.startswith("."):
+            if name in found or not _fits(name, beginning):
                 continue
             shown = prefix + name + ("/" if is_dir else "")
             found[name] = Candidate(_taken(shown), shown, "folder" if is_dir else "", is_dir)
     order = sorted(found.values(), key=lambda candidate: (not candidate.hint, candidate.shown.lower()))
     return order[:OFFERED]
+
+
+def _fits(name: str, beginning: str) -> bool:
+    """Hidden names have to be asked for by their point."""
+    return name.lower().startswith(beginning.lower()) and (beginning.startswith(".") or not name.startswith("."))
 
 
 def _taken(path: str) -> str:

@@ -1,5 +1,6 @@
 """What is typed, and what goes with it: kept for each thread, through a closed terminal too, and completed."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from textual import on, work
@@ -12,6 +13,7 @@ from localmind_tui.widgets.column import Column
 if TYPE_CHECKING:
     from localmind_tui.completion import Completion
     from localmind_tui.state import Picture
+    from localmind_tui.widgets.completing import Look
     from localmind_tui.widgets.completions import Completions
 
 DRAFT_PAUSE_S = 0.5
@@ -82,16 +84,17 @@ class Drafting(Frame):
         self._draft_timer = None
         await self.desk.memory.save_beside()
 
-    def _complete(self, before: str, first_line: bool) -> "Completion | None":
+    def _complete(self, before: str, first_line: bool) -> "Completion | Look | None":
         if "@" not in before and not (first_line and before.startswith("/")):
             return None
         from localmind_tui.commands import COMMANDS
-        from localmind_tui.completion import TEMPLATE, complete, templates_like
+        from localmind_tui.completion import TEMPLATE, commands_like, files_like, names_a_file, templates_like
 
         if first_line and before.startswith(TEMPLATE):
             return templates_like(before, self.desk.templates)
-        commands = ((each.name, f"{each.takes}  {each.help}".strip()) for each in COMMANDS)
-        return complete(before, first_line=first_line, commands=commands, roots=self._roots, here=self.desk.here)
+        if first_line and before.startswith("/") and " " not in before:
+            return commands_like(before, ((each.name, f"{each.takes}  {each.help}".strip()) for each in COMMANDS))
+        return partial(files_like, before, tuple(self._roots), self.desk.here) if names_a_file(before) else None
 
     def _take_up(self) -> None:
         """What was typed before an older question was worded anew."""

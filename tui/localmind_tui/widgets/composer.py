@@ -13,15 +13,15 @@ from rich.cells import cell_len
 from textual import events
 from textual.actions import SkipAction
 from textual.message import Message
-from textual.widgets import TextArea
 
 from localmind.clean import clean
 from localmind_tui.keymap import bindings
+from localmind_tui.widgets.completing import Completing
 
 if TYPE_CHECKING:
-    from localmind_tui.completion import Completion
     from localmind_tui.state import Picture
     from localmind_tui.vim.modes import Vim
+    from localmind_tui.widgets.completing import Complete
     from localmind_tui.widgets.completions import Completions
 
 PASTE_LIMIT = 4000
@@ -32,7 +32,7 @@ PASTED_FILE = "pasted-"
 """What the file of a long paste is called, before the number that stands in the text."""
 
 
-class Composer(TextArea):
+class Composer(Completing):
     """Grows with its text, up to the limit in app.tcss."""
 
     place = "composer"
@@ -55,13 +55,6 @@ class Composer(TextArea):
             super().__init__()
             self.paths = paths
 
-    class Completed(Message):
-        """A completion was taken whole."""
-
-        def __init__(self, text: str, start: tuple[int, int], end: tuple[int, int]) -> None:
-            super().__init__()
-            self.text, self.start, self.end = text, start, end
-
     class PasteWanted(Message):
         """What is in the desktop's clipboard is wanted: a terminal pastes text by itself, and no images."""
 
@@ -78,14 +71,8 @@ class Composer(TextArea):
     class EditorWanted(Message):
         """The user wants to write the question in an editor of their own."""
 
-    def __init__(
-        self,
-        completions: "Callable[[], Completions]",
-        complete: "Callable[[str, bool], Completion | None]",
-        *,
-        vim: bool = False,
-    ) -> None:
-        super().__init__(show_line_numbers=False, soft_wrap=True, tab_behavior="focus", compact=True)
+    def __init__(self, completions: "Callable[[], Completions]", complete: "Complete", *, vim: bool = False) -> None:
+        super().__init__(completions, complete)
         self.asked: Sequence[str] = ()
         self._entitled = ""
         self._told: Sequence[str] = ("",)
@@ -93,9 +80,6 @@ class Composer(TextArea):
         """Somebody is speaking, and Esc is about that."""
         self.vim: Vim | None = None
         self.use_vim(vim)
-        self._open_completions = completions
-        self._completions: Completions | None = None  # most questions have none
-        self._complete = complete
         self.pictures: tuple[Picture, ...] = ()
         """Images that go with the question; the screen shows them above it."""
         self._pasted: list[str] = []
@@ -143,6 +127,10 @@ class Composer(TextArea):
         self._pasted = []
 
     @property
+    def completes(self) -> bool:
+        return self.vim is None or self.vim.mode == "insert"
+
+    @property
     def marked(self) -> str:
         """The text that is marked in the question."""
         return self.selected_text if self.vim is None else self.vim.marked(self)
@@ -173,7 +161,7 @@ class Composer(TextArea):
             event.stop()
             self._show_mode()
             return
-        if self._completions is not None and self._completions.display and self._completing(event, self._completions):
+        if self.took(event):
             return
         # TextArea takes these as text or movement before bindings are looked at.
         if event.key == "enter":
@@ -182,54 +170,6 @@ class Composer(TextArea):
             self.action_send()
             return
         await super()._on_key(event)
-
-    def _completing(self, event: events.Key, completions: "Completions") -> bool:
-        if event.key == "up":
-            completions.action_cursor_up()
-        elif event.key == "down":
-            completions.action_cursor_down()
-        elif event.key == "escape":
-            completions.show(None)
-        elif event.key == "tab" or (event.key == "enter" and not self._complete_already(completions)):
-            self.action_complete()
-        else:
-            return False
-        event.prevent_default()
-        event.stop()
-        return True
-
-    def _complete_already(self, completions: "Completions") -> bool:
-        """Whether what is typed is itself one of the candidates, so that Enter sends."""
-        now = completions.now
-        if now is None:
-            return True
-        row, column = self.cursor_location
-        typed = self.document.get_line(row)[now.start : column]
-        if typed.startswith("@") and typed.endswith("/"):
-            return True  # the folder itself is meant; Tab goes on into it
-        return any(candidate.text.strip() == typed for candidate in now.candidates)
-
-    def action_complete(self) -> None:
-        completions = self._completions
-        if completions is None or completions.now is None or completions.highlighted is None:
-            self.screen.focus_next()
-            return
-        row, column = self.cursor_location
-        start, chosen = completions.now.start, completions.now.candidates[completions.highlighted]
-        self.replace(chosen.text, (row, start), (row, column))
-        self.move_cursor((row, start + len(chosen.text)))
-        if not chosen.more:
-            completions.show(None)
-            self.post_message(self.Completed(chosen.text, (row, start), (row, start + len(chosen.text))))
-
-    def on_text_area_changed(self) -> None:
-        row, column = self.cursor_location
-        line = self.document.get_line(row)[:column]
-        found = self._complete(line, row == 0) if self.vim is None or self.vim.mode == "insert" else None
-        if found is not None and self._completions is None:
-            self._completions = self._open_completions()
-        if self._completions is not None:
-            self._completions.show(found)
 
     def action_copy(self) -> None:
         if not (text := self.marked):
