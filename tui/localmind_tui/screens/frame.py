@@ -15,11 +15,10 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
 
-from localmind import __version__
 from localmind.clean import clean_line
 from localmind.counted import counted
 from localmind.errors import LocalmindError
-from localmind_tui import format
+from localmind_tui import format, versions
 from localmind_tui.desk import Desk
 from localmind_tui.keymap import shown
 from localmind_tui.widgets.composer import Composer
@@ -192,17 +191,9 @@ class Frame(Screen[None], Backdrop):
         return shown("thread.back", self.desk.preferences.keys)
 
     def _tell_version(self, version: str) -> None:
-        """A daemon of another version changes nothing of what is here; that they differ is worth a word."""
         before, self._version = self._version, version
-        if version in ("", before, __version__):
-            return
-        if before:
-            words = f"The daemon is {clean_line(version)} now; this window is still {__version__}."
-            words += " Open it again when you like: nothing is lost."
-        else:
-            words = f"The daemon is {clean_line(version)}, this window {__version__}."
-            words += f" Type `localmind stop` in a terminal: it starts again as {__version__}."
-        self.notify(words, markup=False, timeout=10)
+        if words := versions.news(version, before):
+            self.notify(words, markup=False, timeout=10)
 
     @property
     def model_name(self) -> str | None:
