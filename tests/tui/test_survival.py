@@ -15,7 +15,8 @@ from localmind.events import Done, TextDelta
 from localmind_tui.commands import BY_NAME
 from localmind_tui.following import AWAY
 from localmind_tui.screens.asking import Prompt
-from localmind_tui.state import HISTORY_KEPT, Memory
+from localmind_tui.sharing import Changed
+from localmind_tui.state import HISTORY_KEPT, Memory, Remembered
 
 
 async def test_the_daemon_goes_away_in_mid_answer_and_the_answer_goes_on_when_it_is_back(start: Start) -> None:
@@ -120,9 +121,9 @@ class FakeMemory(Memory):
         super().__init__(path)
         self.waited: list[int] = []
 
-    def _write(self, number: int, data: bytes) -> None:
+    def _write(self, number: int, changed: Changed) -> Remembered | None:
         self.waited.append(threading.get_ident())
-        super()._write(number, data)
+        return super()._write(number, changed)
 
 
 async def test_a_draft_is_written_while_the_app_goes_on_for_a_disk_may_be_slow(start: Start, tmp_path: Path) -> None:

@@ -74,6 +74,7 @@ class Drafting(Frame):
         """Write the drafts and the rest of the memory to the disk."""
         if self.answering:
             self.desk.memory.now.unread = sorted({*self.desk.memory.now.unread, self._key})
+        self._keep_draft()  # what is on the screen to the end counts, whatever another window wrote meanwhile
         if self._draft_timer is not None:
             self._draft_timer.stop()
             self._draft_timer = None
