@@ -29,10 +29,6 @@ EF_SEARCH = 300
 # Vectors after which freed memory is given back: while an index grows, Chroma leaves holes that nothing else fits in.
 TRIM_EVERY = 5000
 REST_S = 3.0
-M_MMAP_THRESHOLD = -3
-"""Of mallopt(3); a value that was set stays, where glibc would move its own up to 32 MB."""
-LARGE_BLOCK = 32 * 1024
-"""Bytes. Chroma's smallest block of vectors has room for 100 and their links: 39,600 of them with 64 dimensions."""
 
 
 class VectorCalls:
@@ -45,7 +41,6 @@ class VectorCalls:
         self._untrimmed = 0
         self.between: Callable[[], None] = lambda: None
         """Called between two parts of what is added or deleted."""
-        self.clean_memory()
 
     def open(self, params: dict[str, Any], reply: Reply) -> dict[str, int]:
         """`{dir | url, token, collection}` → `{count}`; creates what is not there."""
@@ -119,16 +114,6 @@ class VectorCalls:
         client, self._client, self._where, self._collections = self._client, None, None, {}
         if client is not None:
             client.close()
-
-    @staticmethod
-    def clean_memory() -> None:
-        """Have every large block come from the system, empty, and go back to it when freed (glibc).
-
-        Chroma writes memory that it never filled into its files; without this it may hold a vector that was deleted.
-        """
-        if sys.platform == "linux":
-            with contextlib.suppress(AttributeError, OSError):
-                ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
 
     def rest(self) -> None:
         """Give freed memory back to the system, where its C library can (glibc)."""

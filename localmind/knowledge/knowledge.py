@@ -34,7 +34,7 @@ from localmind.knowledge.scope import Filters, Scope
 from localmind.knowledge.search import Floor
 from localmind.knowledge.state import FolderStatus, Indexing, State
 from localmind.knowledge.upkeep import Upkeep, Watches
-from localmind.knowledge.vector_index import Server, VectorIndex
+from localmind.knowledge.vector_index import Server, VectorIndex, VectorsWorker
 from localmind.knowledge.why import why
 from localmind.knowledge.work import Work
 from localmind.workers.process import WorkerCalls
@@ -56,7 +56,7 @@ class Knowledge:
         *,
         chroma_dir: Path,
         embed: WorkerCalls,
-        vectors: WorkerCalls,
+        vectors: VectorsWorker,
         extract: WorkerCalls,
         embed_model: EmbedModel | None,
         never: Sequence[Path] = (),

@@ -22,8 +22,10 @@ from localmind.knowledge.vector_index import VectorIndex
 
 # Seconds of quiet before anything is removed by itself.
 QUIET_S = 3.0
-# Vectors that a rebuild places a second, at least: what its cost is judged by.
+# Vectors that a rebuild places a second, at least, and seconds until its new process has Chroma: what its cost is
+# judged by.
 PLACED_A_SECOND = 500.0
+BEGUN_S = 2.0
 # A removal that costs one second is not repeated for so many seconds: at most a twentieth of one core.
 SPARING = 20.0
 BUSY_TRIES = 50
@@ -129,7 +131,7 @@ class Purge:
             if vectors and self._vectors.models.wanted is not None:
                 chunks = await self._database.read(Index.chunks)
                 await self._vectors.rebuild()
-                self._vectors_again_at = self._clock() + SPARING * chunks / PLACED_A_SECOND
+                self._vectors_again_at = self._clock() + SPARING * (BEGUN_S + chunks / PLACED_A_SECOND)
                 self._rebuild()
             # Rows of the marks themselves, and pages that the steps above freed, are in the log.
             await self._cut_log()

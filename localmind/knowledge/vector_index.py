@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from localmind.errors import InternalError, LocalmindError, WorkerDied, WorkerHung
 from localmind.knowledge import traces, vector_rows
@@ -48,13 +48,20 @@ class Server:
     token: str | None = None
 
 
+class VectorsWorker(WorkerCalls, Protocol):
+    """A worker whose process can be changed for a new one."""
+
+    async def rest(self) -> None:
+        """End the process; the next call has another."""
+
+
 class VectorIndex:
     """The daemon's side of the vectors worker. `exact` is the worker that searches SQLite by brute force."""
 
     def __init__(
         self,
         database: Database,
-        calls: WorkerCalls,
+        calls: VectorsWorker,
         exact: WorkerCalls,
         directory: Path,
         *,
@@ -206,7 +213,11 @@ class VectorIndex:
         self._rebuild_at = now + PATIENCE_S[self._rebuilt]
 
     async def rebuild(self) -> None:
-        """Start an empty generation; `settle` fills it from SQLite, nothing is embedded again."""
+        """Start an empty generation; `settle` fills it from SQLite, nothing is embedded again.
+
+        A new process writes it: Chroma puts memory that it never filled into its files, and in that of the old
+        process are vectors of deleted text (proven: none of glibc's limits keeps a freed block from coming again).
+        """
         log.info("rebuilding the vector index from the database")
         old = self._place()
         self._open.clear()
@@ -216,6 +227,8 @@ class VectorIndex:
         except LocalmindError as error:
             # A worker that is not there has nothing open either.
             log.info("the vectors worker did not close its files: %s", error)
+        if self._server is None:
+            await self._calls.rest()
         await self._database.run(traces.begin_removal, "vectors")
         self._generation = await self._database.run(vector_rows.abandon_generation)
         if self._server is not None:

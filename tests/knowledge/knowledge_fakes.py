@@ -25,7 +25,7 @@ from localmind.knowledge.state import FolderStatus
 Method = Callable[[dict[str, Any], Any], Any]
 VECTOR_METHODS = ("open", "count", "add", "delete", "query", "ids", "drop", "close")
 EMBED_METHODS = ("embed", "index", "rank", "load")
-PATIENCE_S = 120.0
+PATIENCE_S = 240.0
 """A fence against hangs, not a promise of speed."""
 
 
@@ -49,12 +49,14 @@ class FakeReply:
 
 
 class FakeCalls:
-    """A WorkerCalls that runs functions one after another on a thread, through msgpack like the real one."""
+    """A VectorsWorker that runs functions one after another on a thread, through msgpack like the real one."""
 
     def __init__(self, methods: Mapping[str, Method]) -> None:
         self.methods = dict(methods)
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.broken: LocalmindError | None = None
+        self.processes = 1
+        """How many there were so far, if each rest had ended one."""
         self._thread = ThreadPoolExecutor(1)
 
     async def call(self, method: str, params: Mapping[str, Any] | None = None, *, timeout: float | None = None) -> Any:
@@ -68,6 +70,9 @@ class FakeCalls:
 
     def stream(self, method: str, params: Mapping[str, Any] | None = None) -> AsyncIterator[Any]:
         raise AssertionError("knowledge workers do not stream")
+
+    async def rest(self) -> None:
+        self.processes += 1
 
     def named(self, method: str) -> list[dict[str, Any]]:
         """Parameters of the calls of one method."""
