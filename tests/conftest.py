@@ -15,6 +15,7 @@ from typing import Any
 
 import filelock
 import hypothesis
+import our_modules
 import pytest
 from programs import here
 
@@ -22,10 +23,11 @@ from localmind import catalog
 from localmind.models.pull import pull_all
 from localmind.models.store import Store
 
-# Every run draws the same examples, so that a red run is somebody's change and not luck;
-# HYPOTHESIS_PROFILE=search looks for new ones. No deadlines: machines that test are often busy.
-hypothesis.settings.register_profile("same", deadline=None, derandomize=True)
-hypothesis.settings.register_profile("search", deadline=None)
+# Every run draws the same examples, so that a red run is somebody's change and not luck (see our_modules.py too);
+# HYPOTHESIS_PROFILE=search looks for new ones. No deadlines, and slow is no fault: machines that test are often busy.
+PATIENT: Any = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("same", derandomize=True, **PATIENT)
+hypothesis.settings.register_profile("search", **PATIENT)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 ASKED_BY_PROGRAMS = (
@@ -81,6 +83,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if out:
         config.hook.pytest_deselected(items=out)
         items[:] = [item for item in items if item not in out]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if any(item.get_closest_marker("hypothesis") for item in session.items):
+        our_modules.load_all()
 
 
 def cache_dir() -> Path:
