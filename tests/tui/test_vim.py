@@ -6,13 +6,12 @@ corners of thousands of random ones.
 """
 
 import random
-from collections.abc import Iterable
 
 import pytest
-from textual.app import App, ComposeResult
 from textual.widgets import TextArea
 from textual.widgets.text_area import Selection
 from tui_driver import Start
+from vi_typist import Editor, press, shown
 
 from localmind.events import Done
 from localmind_tui.vim.modes import Vim
@@ -272,24 +271,6 @@ LINES = [
 ]
 
 
-class Editor(App[None]):
-    def compose(self) -> ComposeResult:
-        yield TextArea()
-
-
-def press(vim: Vim, area: TextArea, keys: Iterable[str]) -> None:
-    for key in keys:
-        vim.key("dollar_sign" if key == "$" else key, None if len(key) > 1 else key, area)
-
-
-def shown(area: TextArea) -> str:
-    """The text with a bar before the character that the cursor is on."""
-    lines = area.text.split("\n")
-    row, column = area.cursor_location
-    lines[row] = f"{lines[row][:column]}|{lines[row][column:]}"
-    return "\n".join(lines)
-
-
 @pytest.mark.parametrize(
     "cases",
     [MOTIONS, OPERATORS, COMMANDS, VISUAL, LINES],
@@ -316,13 +297,15 @@ async def test_no_keys_break_it_and_normal_mode_marks_nothing() -> None:
         "left",
         "delete",
         "backspace",
-        *"hjklwbeWBE0^$gG{}fFtT;,dcy><iaoOxXsSDCYJ~rpPuvV123 q",
+        *"hjklwbeWBE0^$gG{}fFtT;,dcy><iaoOxXsSDCYJ~rpPuvV123 q.%.%\"'()[",
     ]
     app = Editor()
     async with app.run_test():
         area = app.query_one(TextArea)
         for _ in range(400):
-            area.load_text(chance.choice(["", "one", "one two\n\n  three", "\n\n", "  ", "日本 e\u0301\n\tx"]))
+            area.load_text(
+                chance.choice(["", "one", "one two\n\n  three", "\n\n", "  ", "日本 e\u0301\n\tx", "a (b\n) 'c' \"d\""])
+            )
             vim = Vim()
             keys = ["escape", *chance.choices(words, k=30)]
             press(vim, area, keys)

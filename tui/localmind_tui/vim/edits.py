@@ -61,6 +61,13 @@ class Edits:
                 _replace(changed, span, area)
                 area.move_cursor(span.first)
 
+    def change(self, span: Span, text: str, area: TextArea) -> None:
+        """c once more, with what was typed then: the cursor is on its last character."""
+        if span.first != span.last:
+            self.text, self.lines = area.get_text_range(span.first, span.last), span.lines
+        row, column = _replace(text, span, area)
+        area.move_cursor((row, max(column - 1, 0)))
+
     def _drop_rows(self, first: int, last: int, area: TextArea) -> None:
         rows = area.document.line_count
         if last + 1 < rows:

@@ -6,11 +6,22 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from localmind_tui.vim.motions import INCLUSIVE, Lines, Place, find, indent, moves, paragraph, word_end
+from localmind_tui.vim.motions import (
+    INCLUSIVE,
+    Lines,
+    Place,
+    find,
+    indent,
+    moves,
+    paragraph,
+    word_end,
+    word_end_back,
+)
+from localmind_tui.vim.objects import partner
 
 VERTICAL = {"j": 1, "k": -1}
 PARAGRAPHS = {"}": 1, "{": -1}
-KEYS = frozenset(moves) | frozenset(VERTICAL) | frozenset(PARAGRAPHS) | {";", ",", "G"}
+KEYS = frozenset(moves) | frozenset(VERTICAL) | frozenset(PARAGRAPHS) | {";", ",", "G", "%"}
 """Those of one letter that are whole in themselves."""
 
 
@@ -52,6 +63,20 @@ class Going:
         if key in PARAGRAPHS:
             place = paragraph(lines, row, PARAGRAPHS[key], times)
             return self._marked(place, lines, marking) if place else None
+        if key == "%":
+            place = partner(lines, start)
+            return self._marked(place, lines, marking, True) if place else None
+        if key == "percent":
+            row = (times * len(lines) + 99) // 100 - 1
+            return Goal((row, indent(lines[row]))) if times <= 100 else None
+        if key in ("ge", "gE"):
+            here: Place = start
+            for _ in range(times):
+                back = word_end_back(lines, here, key == "gE")
+                if back is None and operator:
+                    return None
+                here = here if back is None else back
+            return self._marked(here, lines, marking, True)
         if key == "$":
             if times > 1 and row + 1 == len(lines):
                 return None
@@ -68,6 +93,11 @@ class Going:
     def _marked(place: Place, lines: Lines, marking: bool, inclusive: bool = False) -> Goal:
         """In visual mode the cursor stands on a character."""
         return Goal((place[0], min(place[1], _last(lines[place[0]]))) if marking else place, inclusive)
+
+    @property
+    def to_end(self) -> bool:
+        """Whether `$` was the last motion."""
+        return self._column == float("inf")
 
     def forget_column(self) -> None:
         """After an edit j and k begin where the cursor is."""

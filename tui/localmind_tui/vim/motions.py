@@ -10,13 +10,13 @@ Place = tuple[int, int]
 Lines = Sequence[str]
 
 FINDS = frozenset("fFtT")
-LINEWISE = frozenset({"j", "k", "G", "gg", "up", "down"})
+LINEWISE = frozenset({"j", "k", "G", "gg", "up", "down", "percent"})
 """An operator takes whole lines."""
-INCLUSIVE = frozenset("eE")
+INCLUSIVE = frozenset({"e", "E", "ge", "gE", "%"})
 """An operator takes the character that it ends on as well."""
 
 
-def _kind(character: str, big: bool) -> int:
+def class_of(character: str, big: bool) -> int:
     """0 for blanks; words, and what is neither, are of different kinds, but for the `big` words of W B E."""
     if character.isspace():
         return 0
@@ -28,8 +28,8 @@ def word_ahead(lines: Lines, place: Place, big: bool = False) -> Place:
     row, column = place
     line = lines[row]
     if column < len(line):
-        kind = _kind(line[column], big)
-        while column < len(line) and _kind(line[column], big) == kind:
+        kind = class_of(line[column], big)
+        while column < len(line) and class_of(line[column], big) == kind:
             column += 1
     while True:
         while column < len(line) and line[column].isspace():
@@ -53,8 +53,8 @@ def word_end(lines: Lines, place: Place, big: bool = False, *, here: bool = Fals
         if row + 1 == len(lines):
             return row, max(len(line) - 1, 0)
         row, column = row + 1, 0
-    kind = _kind(line[column], big)
-    while column + 1 < len(line) and _kind(line[column + 1], big) == kind:
+    kind = class_of(line[column], big)
+    while column + 1 < len(line) and class_of(line[column + 1], big) == kind:
         column += 1
     return row, column
 
@@ -75,10 +75,48 @@ def word_back(lines: Lines, place: Place, big: bool = False) -> Place:
         column = len(lines[row])
         if not column:
             return row, 0
-    kind = _kind(line[column], big)
-    while column and _kind(line[column - 1], big) == kind:
+    kind = class_of(line[column], big)
+    while column and class_of(line[column - 1], big) == kind:
         column -= 1
     return row, column
+
+
+def word_end_back(lines: Lines, place: Place, big: bool = False) -> Place | None:
+    """The last character of the word before; an empty line is one. None at the beginning of the text."""
+    kind = _class_at(lines, place, big)
+    if (here := before(lines, place)) is None:
+        return None
+    while kind and _class_at(lines, here, big) == kind:
+        if (further := before(lines, here)) is None:
+            return here
+        here = further
+    while not _class_at(lines, here, big) and (here[1] or lines[here[0]]):
+        if (further := before(lines, here)) is None:
+            return here
+        here = further
+    return here
+
+
+def _class_at(lines: Lines, place: Place, big: bool) -> int:
+    """The end of a line is a blank."""
+    row, column = place
+    return class_of(lines[row][column], big) if column < len(lines[row]) else 0
+
+
+def before(lines: Lines, place: Place) -> Place | None:
+    """One character back, where the end of a line is one too."""
+    row, column = place
+    if column:
+        return row, column - 1
+    return (row - 1, len(lines[row - 1])) if row else None
+
+
+def behind(lines: Lines, place: Place) -> Place | None:
+    """One character on, where the end of a line is one too."""
+    row, column = place
+    if column < len(lines[row]):
+        return row, column + 1
+    return (row + 1, 0) if row + 1 < len(lines) else None
 
 
 def paragraph(lines: Lines, row: int, step: int, times: int) -> Place | None:
@@ -111,48 +149,6 @@ def find(lines: Lines, place: Place, how: str, wanted: str, *, again: bool = Fal
         return None if at < 0 else (row, at - (how == "t"))
     at = line.rfind(wanted, 0, max(column - (how == "T" and again), 0))
     return None if at < 0 else (row, at + (how == "T"))
-
-
-def word_object(lines: Lines, place: Place, *, around: bool, big: bool) -> tuple[Place, Place]:
-    """iw and aw: first place and the one behind the last. `aw` takes the blanks behind the word, else those before."""
-    row, column = place
-    line = lines[row]
-    if column >= len(line):
-        return place, place
-    first, last = column, column + 1
-    kind = _kind(line[column], big)
-    while first and _kind(line[first - 1], big) == kind:
-        first -= 1
-    while last < len(line) and _kind(line[last], big) == kind:
-        last += 1
-    if around and kind:
-        behind = last + indent(line[last:])
-        if behind == last:
-            first = len(line[:first].rstrip()) or first
-        last = behind
-    elif around and last < len(line):
-        last = word_end(lines, (row, last), big, here=True)[1] + 1
-    return (row, first), (row, last)
-
-
-def paragraph_object(lines: Lines, row: int, *, around: bool) -> tuple[int, int] | None:
-    """ip and ap: the first row and the last; `ap` takes the blank lines behind it, else those before. None where there
-    is no paragraph behind the blank lines that we are on."""
-    blank = not lines[row].strip()
-    first = last = row
-    while first and (not lines[first - 1].strip()) == blank:
-        first -= 1
-    while last + 1 < len(lines) and (not lines[last + 1].strip()) == blank:
-        last += 1
-    if around and last + 1 < len(lines):
-        while last + 1 < len(lines) and (not lines[last + 1].strip()) != blank:
-            last += 1
-    elif around and blank:
-        return None
-    elif around:
-        while first and (not lines[first - 1].strip()) != blank:
-            first -= 1
-    return first, last
 
 
 moves: dict[str, Callable[[Lines, Place], Place]] = {
