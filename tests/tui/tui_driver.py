@@ -10,6 +10,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widget import Widget
+from textual.widgets import OptionList
 from tui_fakes import NOW, FakeDaemon, wait_until
 
 from localmind_tui.app import LocalmindApp
@@ -111,6 +112,12 @@ class Driver:
     def turns(self) -> list[TurnView]:
         """Those that show what they have: one that is being mounted is there, and is empty."""
         return [turn for turn in self.chat.query_one(Transcript).turns if turn.is_mounted]
+
+    @property
+    def lines(self) -> list[str]:
+        """Of the list in the window that is open."""
+        listed = self.app.screen.query_one(OptionList)
+        return [str(listed.get_option_at_index(place).prompt) for place in range(listed.option_count)]
 
     @property
     def header(self) -> Header:

@@ -15,7 +15,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from textual import work
 from textual.app import App
 from textual.binding import Binding
 from textual.constants import DRIVER
@@ -24,8 +23,6 @@ from textual.filter import LineFilter
 from textual.screen import Screen
 
 from localmind.clean import clean
-from localmind.errors import LocalmindError
-from localmind_tui import format
 from localmind_tui.aloud import Aloud, no_sound
 from localmind_tui.desk import Desk
 from localmind_tui.keymap import bindings, brief
@@ -33,6 +30,7 @@ from localmind_tui.lending import Lender
 from localmind_tui.screens.chat import ChatScreen
 from localmind_tui.state import Memory
 from localmind_tui.themes import OURS, first_theme, shown_theme
+from localmind_tui.windowed import Windowed
 from localmind_tui.wishes import EVERY_S, Wishes
 
 if TYPE_CHECKING:
@@ -42,15 +40,11 @@ if TYPE_CHECKING:
     from localmind_tui.commands import Commands, Entry
     from localmind_tui.daemon import Daemon
     from localmind_tui.editor import Launch
-    from localmind_tui.pulling import Pulling
     from localmind_tui.room import Room
     from localmind_tui.widgets.dictation import Listen, Open
 
 TWICE_S = 1.5
 """A second Ctrl+C within this time leaves."""
-
-
-WINDOWS = Path(__file__).with_name("windows.tcss")
 
 
 def _commands() -> "type[Commands]":
@@ -60,7 +54,7 @@ def _commands() -> "type[Commands]":
     return Commands
 
 
-class LocalmindApp(App[None]):
+class LocalmindApp(Windowed):
     """`environ`, `launch`, `clock` and `here` are seams for tests; by default the real ones."""
 
     CSS_PATH = "app.tcss"
@@ -70,7 +64,6 @@ class LocalmindApp(App[None]):
     COMMAND_PALETTE_BINDING = "f12"  # ours is in the keymap
     NOTIFICATION_TIMEOUT = 4
     _chosen = False  # the theme
-    _trying_themes = False
 
     def __init__(
         self,
@@ -112,7 +105,6 @@ class LocalmindApp(App[None]):
             here=here or Path.cwd(),
             pasted=(memory or (here or Path.cwd()) / "tui.json").with_name("pasted"),
         )
-        self._pulling: Pulling | None = None
         self._register_own_themes()
         remembered = self.desk.memory.now.theme
         wanted = (preferences.theme, remembered, first_theme(environ))
@@ -127,15 +119,6 @@ class LocalmindApp(App[None]):
         self._interrupted_at = 0.0
         self._first_status = True
         self._colourless: LineFilter | None = None
-
-    @property
-    def pulling(self) -> "Pulling":
-        """Downloads, of which most windows see none."""
-        if self._pulling is None:
-            from localmind_tui.pulling import Pulling
-
-            self._pulling = Pulling(self.desk.daemon, self._pulled)
-        return self._pulling
 
     def get_driver_class(self) -> type[Driver]:
         """A terminal that is gone holds nobody up."""
@@ -198,16 +181,6 @@ class LocalmindApp(App[None]):
             gc.freeze()  # what was loaded stays; searching all of it each time would hold up the loop
             gc.enable()
 
-    def _style_windows(self) -> None:
-        """After the first picture, which has none of them; nothing that is there is styled anew for it."""
-        if not self.stylesheet.has_source(str(WINDOWS)):
-            self.stylesheet.read(WINDOWS)
-
-    def push_screen(self, *given: Any, **how: Any) -> Any:  # it is overloaded
-        """A key can be quicker than the first picture, and its window must not come unstyled."""
-        self._style_windows()
-        return super().push_screen(*given, **how)
-
     def _signalled(self, number: int) -> None:
         """Leave as by the key: drafts are written and the terminal is given back."""
         if not self._lender.away:
@@ -233,41 +206,12 @@ class LocalmindApp(App[None]):
             await self._pulling.close()
         await self.desk.daemon.close()
 
-    def watch_theme(self, theme: str) -> None:
-        if self._chat.is_mounted and theme != self.desk.preferences.theme and not self._trying_themes:
-            self.desk.memory.now.theme = theme
-
     def on_frame_linked(self) -> None:
         """On the very first time, a machine with nothing on it is greeted."""
         if self._first_status:
             self._first_status = False
             if not self.desk.memory.now.greeted:
                 self._greet()
-
-    @work(group="greet")
-    async def _greet(self) -> None:
-        try:
-            models = (await self.desk.daemon.get("/models"))["models"]
-        except LocalmindError:
-            return
-        from localmind_tui.screens.first_run import FirstRun
-
-        here = any(model.get("installed") and model.get("role") == "chat" for model in models)
-        if not here or not self.desk.link.status.get("folders"):
-            chosen = await self.push_screen_wait(FirstRun(self.desk, self.pulling))
-            if chosen is not None:
-                self._chat.use_model(chosen)
-        self.desk.memory.now.greeted = True
-        self._chat.composer.focus()
-
-    def _pulled(self, name: str, problem: LocalmindError | None) -> None:
-        """A download ended; whoever looks at the list sees it there, and a notice would cover it."""
-        if getattr(self.screen, "shows_pulls", False):
-            return
-        if problem is not None:
-            self.notify(f"{name}: {format.failure(problem)}", severity="error", markup=False, timeout=8)
-        else:
-            self.notify(f"{name} is here.", markup=False)
 
     # -- keys
 
@@ -286,58 +230,6 @@ class LocalmindApp(App[None]):
         """Where in the keymap the focus is."""
         place: str = getattr(self.screen, "place", "") or getattr(self.focused, "place", "")
         return place or "chat"
-
-    @property
-    def _busy(self) -> bool:
-        return self.screen is not self._chat
-
-    @work(group="window")
-    async def action_threads(self) -> None:
-        if self._busy:
-            return
-        from localmind_tui.screens.threads import ThreadsScreen
-
-        wanted = await self.push_screen_wait(ThreadsScreen(self.desk))
-        if wanted is None:
-            self.desk.link.ask()
-        else:
-            await self._chat.open(wanted.thread, around=wanted.message)
-
-    @work(group="window")
-    async def action_models(self) -> None:
-        if self._busy:
-            return
-        from localmind_tui.screens.models import ModelsScreen
-
-        chosen = await self.push_screen_wait(ModelsScreen(self.desk, self.pulling, self._chat.model_name))
-        if chosen is not None:
-            self._chat.use_model(chosen)
-
-    @work(group="window")
-    async def action_folders(self) -> None:
-        if self._busy:
-            return
-        from localmind_tui.screens.folders import FoldersScreen
-
-        chosen = await self.push_screen_wait(FoldersScreen(self.desk, self._chat.folder))
-        if chosen is not None:
-            self._chat.folder = chosen or None
-        self.desk.link.ask()
-
-    @work(group="window")
-    async def action_themes(self) -> None:
-        """One that is only looked at is not remembered."""
-        if self._busy:
-            return
-        from localmind_tui.screens.themes import ThemesScreen
-
-        self._trying_themes = True
-        try:
-            kept = await self.push_screen_wait(ThemesScreen(self.desk.environ))
-        finally:
-            self._trying_themes = False
-        if kept is not None:
-            self.watch_theme(kept)
 
     async def action_interrupt(self) -> None:
         """Ctrl+C: copy what is marked, else stop the answer, else leave when pressed twice."""
