@@ -153,6 +153,8 @@ def test_the_first_theme_is_what_the_terminal_can_show() -> None:
     assert first_theme({"COLORTERM": "truecolor"}) == DARK.name
     assert first_theme({"TERM": "xterm-256color", "COLORFGBG": "0;15"}) == LIGHT.name
     assert first_theme({"TERM": "linux"}) == SIXTEEN
+    assert first_theme({"TERM": "xterm", "COLORFGBG": "0;15"}) == SIXTEEN_LIGHT
+    assert first_theme({"TERM": "rxvt", "COLORFGBG": "15;0"}) == SIXTEEN
 
 
 def test_a_terminal_of_16_colours_is_shown_no_theme_that_needs_more() -> None:

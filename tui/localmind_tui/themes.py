@@ -78,16 +78,21 @@ OURS = (
 
 def first_theme(environ: Mapping[str, str]) -> str:
     """Dark, light where the terminal says that its background is, the terminal's own where it has 16 colours."""
-    if environ.get("COLORTERM", "") not in ("truecolor", "24bit") and "256color" not in environ.get("TERM", ""):
-        known = ("kitty", "ghostty", "wezterm", "alacritty", "foot", "direct")
-        if not any(name in environ.get("TERM", "") for name in known):
-            return SIXTEEN
-    background = environ.get("COLORFGBG", "").rpartition(";")[2]
-    return LIGHT.name if background in ("7", "15") else DARK.name
+    light = environ.get("COLORFGBG", "").rpartition(";")[2] in ("7", "15")
+    if _has_sixteen(environ):
+        return SIXTEEN_LIGHT if light else SIXTEEN
+    return LIGHT.name if light else DARK.name
+
+
+def _has_sixteen(environ: Mapping[str, str]) -> bool:
+    """Whether the terminal has no more colours, by what it says of itself."""
+    term = environ.get("TERM", "")
+    known = ("256color", "kitty", "ghostty", "wezterm", "alacritty", "foot", "direct")
+    return environ.get("COLORTERM", "") not in ("truecolor", "24bit") and not any(name in term for name in known)
 
 
 def shown_theme(wanted: Theme, environ: Mapping[str, str]) -> str:
     """The name of the theme that is wanted, or of one of 16 colours where the terminal would make greys of it."""
-    if wanted.ansi or first_theme(environ) != SIXTEEN:
+    if wanted.ansi or not _has_sixteen(environ):
         return wanted.name
     return SIXTEEN if wanted.dark else SIXTEEN_LIGHT
