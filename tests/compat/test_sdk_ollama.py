@@ -104,7 +104,8 @@ def test_embeddings_new_and_old(sdk: ollama.Client) -> None:
 
 
 def test_a_made_model_has_its_system_and_is_listed_copied_and_removed(sdk: ollama.Client) -> None:
-    assert sdk.create("pirate", from_=MODEL, system="Talk like a pirate.", parameters={"num_predict": 3}).status
+    few = {"num_predict": 3, "temperature": 0}
+    assert sdk.create("pirate", from_=MODEL, system="Talk like a pirate.", parameters=few).status
     plain = sdk.chat(MODEL, HI, options=SHORT)
     made = sdk.chat("pirate", HI)
     assert made.eval_count == 3

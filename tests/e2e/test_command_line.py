@@ -81,8 +81,12 @@ def test_an_answer_keeps_to_a_schema_and_comes_as_events_when_asked(served: Home
     assert isinstance(json.loads(text)["city"], str)
 
 
+LONG = ("--max-tokens", "3000", "--schema", '{"type": "string", "minLength": 1200}')
+"""Hundreds of tokens, whatever the model would say: it may have ended a free answer before it is interrupted."""
+
+
 def test_an_interrupted_answer_stops_and_keeps_what_came(served: Home) -> None:
-    words = [sys.executable, "-m", "localmind", "ask", "--chat", "--raw", "Tell a very long story about the sea."]
+    words = [sys.executable, "-m", "localmind", "ask", "--chat", "--raw", *LONG, "Tell a story about the sea."]
     process = subprocess.Popen(words, env=served.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.read(1)
@@ -235,7 +239,7 @@ def test_no_package_index_is_a_clear_error_and_leaves_nothing_half_done(
 
 def test_ctrl_c_in_the_middle_of_an_answer_exits_with_130_and_stops_the_generation(served: Home) -> None:
     question = "What do we have to do with the well pump before it freezes?"
-    command = [sys.executable, "-P", "-m", "localmind", "ask", question]
+    command = [sys.executable, "-P", "-m", "localmind", "ask", *LONG, question]
     asking = subprocess.Popen(command, env=served.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert asking.stdout is not None
     asking.stdout.read(1)

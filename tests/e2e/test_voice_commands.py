@@ -5,6 +5,8 @@ import json
 import os
 import signal
 import struct
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,14 @@ from localmind.client.wire import connection
 from localmind.errors import MicrophoneBusy
 from localmind.events import Done, Event
 from localmind.microphone import FileCapture
+from localmind.microphone.capture import PIECE_S
 from localmind.models.store import Store
 from localmind.speech import Heard, Listening, Transcript
 
 SPEECH = Path(__file__).parents[1] / "data" / "speech"
 REPORT = SPEECH / "report.mp3"
+FIRST_WORDS_S = 2.0
+"""Of the four seconds of REPORT."""
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +67,22 @@ def test_partial_text_comes_before_the_end_and_the_last_word_is_the_transcript_s
 
 
 def _heard(client: Client) -> list[Event]:
-    with FileCapture(REPORT, speed=3) as capture:
-        return list(listen(client, capture.pieces(), {}))
+    """Of somebody who speaks on when the first words were understood, however long that takes here."""
+    understood = threading.Event()
+
+    def speaking() -> Iterator[bytes]:
+        with FileCapture(REPORT, speed=0) as capture:
+            for number, piece in enumerate(capture.pieces()):
+                if number * PIECE_S > FIRST_WORDS_S:
+                    understood.wait(PATIENCE_S)
+                yield piece
+
+    events: list[Event] = []
+    for event in listen(client, speaking(), {}):
+        events.append(event)
+        if isinstance(event, Heard):
+            understood.set()
+    return events
 
 
 def test_a_microphone_that_fails_in_the_middle_is_the_error_that_is_shown(spoken: Home) -> None:

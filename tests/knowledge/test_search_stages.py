@@ -64,7 +64,7 @@ async def test_a_search_does_not_wait_for_what_is_being_stored(notes: Household)
         with transaction(index.db):
             index.set_meta("slow", "yes")
             begun.set()
-            stored.wait(30)
+            stored.wait(240)
 
     writing = asyncio.create_task(notes.knowledge._database.run(store_slowly))
     try:

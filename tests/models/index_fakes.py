@@ -18,7 +18,7 @@ from localmind.models.line import Patience
 
 FLIPPED = bytes(byte ^ 1 for byte in range(256))
 PATIENT = Patience(stall_s=30.0, attempts=3, pause_s=0.0)
-QUICK = Patience(stall_s=0.5, attempts=3, pause_s=0.0)
+QUICK = Patience(stall_s=2.0, attempts=3, pause_s=0.0)
 """For a peer that falls silent; elsewhere a busy machine would be taken for one."""
 
 
