@@ -119,3 +119,14 @@ async def test_a_terminal_of_16_colours_is_offered_no_theme_that_needs_more(star
         await driver.press("enter", "escape")
         await driver.until(lambda: driver.app.screen is driver.chat)
         assert driver.app.theme == "ansi-dark"
+
+
+async def test_a_terminal_of_16_colours_is_given_its_own_and_no_others(start: Start) -> None:
+    environ = {"TERM": "xterm", "COLORFGBG": "0;15", "SSH_TTY": "/dev/pts/1"}
+    async with start(environ=environ) as driver:
+        await driver.until(lambda: driver.header.state == "ready")
+        assert driver.app.theme == "ansi-light"
+        styles = [segment.style for strip in driver.app.screen._compositor.render_strips() for segment in strip]
+        colours = {colour for style in styles if style for colour in (style.color, style.bgcolor) if colour}
+        assert colours
+        assert not [colour for colour in colours if colour.triplet is not None]

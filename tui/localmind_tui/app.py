@@ -112,6 +112,7 @@ class LocalmindApp(Windowed):
         known = self.available_themes
         theme = next(known[name] for name in wanted if name in known)
         self.set_reactive(App.theme, shown_theme(theme, environ))
+        self._refresh_truecolor_filter(self.ansi_theme)  # else the terminal's own colours are made ones of Textual's
         self._chosen = True
         self._variables = self.get_css_variables()
         self.stylesheet.set_variables(self._variables)
