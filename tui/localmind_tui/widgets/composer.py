@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 PASTE_LIMIT = 4000
 _PASTED = r"\[pasted (\d+): [^\]]*\]"
-LABEL_EDGES = 4
-"""Cells beside the words in a border: two corners, and a blank at each."""
+LABEL_EDGES = 6
+"""Cells beside the words in a border: its corners, a piece of its line and a blank at both ends."""
 PASTED_FILE = "pasted-"
 """What the file of a long paste is called, before the number that stands in the text."""
 
