@@ -14,7 +14,7 @@ from localmind.clean import Cleaner, clean, clean_line
 from localmind.errors import DaemonUnreachable, LocalmindError, NotFound
 from localmind.events import Done, Event, Failed, Passage, Progress, Sources, TextDelta
 from localmind.paths import typed_path
-from localmind_tui import format
+from localmind_tui import format, versions
 from localmind_tui.completion import pasted_path
 from localmind_tui.daemon import Daemon
 from localmind_tui.pictures import for_daemon, picture_at, with_picture
@@ -44,16 +44,18 @@ class Plain:
         self._answer: int | None = None
         self._listed: list[str] = []
         self._pictures: tuple[Picture, ...] = ()
+        self._version = ""  # of the daemon
 
     async def run(self) -> int:
         await self._daemon.ensure()
         say("localmind. Ask your files; /help says what else can be done.")
+        await self._tell_version()
         await self._open_first()
         while (line := await asyncio.to_thread(read)) is not None:
             if not line.strip():
                 continue
             try:
-                await self._daemon.ensure()
+                await self._ensure()
                 if not line.startswith("/"):
                     await self._ask(line)
                 elif not await self._command(*line[1:].split(" ", 1)):
@@ -61,6 +63,17 @@ class Plain:
             except LocalmindError as problem:
                 say(format.failure(problem))
         return 0
+
+    async def _ensure(self) -> None:
+        await self._daemon.ensure()
+        await self._tell_version()
+
+    async def _tell_version(self) -> None:
+        """That the daemon is another version, once."""
+        with contextlib.suppress(LocalmindError):  # what cannot be asked now is told by what is asked next
+            before, self._version = self._version, str((await self._daemon.status()).get("version") or "")
+            if words := versions.news(self._version, before):
+                say(words)
 
     async def _open_first(self) -> None:
         """What was said in the thread that somebody asked for."""
@@ -144,7 +157,7 @@ class Plain:
                 return
             except DaemonUnreachable:
                 say("\nThe daemon went away; another is started, and this goes on.")
-                await self._daemon.ensure()
+                await self._ensure()
             except NotFound:  # it ended with that daemon
                 (*_, answer) = (await self._daemon.get(f"/messages/{message}"))["messages"]
                 told.settle(answer)
