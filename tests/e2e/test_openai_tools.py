@@ -292,7 +292,8 @@ async def test_embeddings_of_the_index_are_there_for_everybody(sdk: openai.Async
 
 
 async def test_metrics_count_what_was_asked(sdk: openai.AsyncOpenAI, served: Home) -> None:
-    await sdk.chat.completions.create(model="default", messages=QUESTION, max_tokens=3)
+    asked: Any = {"model": "default", "messages": QUESTION, "max_tokens": 3, "extra_body": {"ignore_eos": True}}
+    await sdk.chat.completions.create(**asked)
     page = httpx2.get(served.url.removesuffix("/v1") + "/metrics").text
     assert 'localmind_requests_total{model="smollm2:135m",outcome="length"}' in page
     assert 'localmind_cells_total{model="smollm2:135m"}' in page
