@@ -24,7 +24,7 @@ from localmind_tui.completion import (
 )
 from localmind_tui.keymap import KEYS
 from localmind_tui.preferences import Preferences
-from localmind_tui.themes import DARK, LIGHT, SIXTEEN, SIXTEEN_LIGHT, first_theme, shown_theme
+from localmind_tui.themes import DARK, LIGHT, OURS, SIXTEEN, SIXTEEN_LIGHT, first_theme, shown_theme
 from localmind_tui.widgets.stream import FASTEST_S, SHARE, SLOWEST_S, TAIL_LINES, pause, shortened
 
 COMMANDS = (("model", "Another model"), ("models", "All models"), ("new", "New thread"))
@@ -155,6 +155,12 @@ def test_the_first_theme_is_what_the_terminal_can_show() -> None:
     assert first_theme({"TERM": "linux"}) == SIXTEEN
     assert first_theme({"TERM": "xterm", "COLORFGBG": "0;15"}) == SIXTEEN_LIGHT
     assert first_theme({"TERM": "rxvt", "COLORFGBG": "15;0"}) == SIXTEEN
+
+
+def test_with_16_colours_the_marked_line_is_seen_while_the_search_has_the_keys() -> None:
+    for theme in (each for each in OURS if each.ansi):
+        for state in ("", "-blurred"):
+            assert theme.variables[f"block-cursor{state}-background"] not in ("ansi_default", "ansi_black")
 
 
 def test_a_terminal_of_16_colours_is_shown_no_theme_that_needs_more() -> None:

@@ -62,17 +62,17 @@ SIXTEEN, SIXTEEN_LIGHT = "ansi-dark", "ansi-light"
 
 
 def _marked(name: str, ground: str, words: str) -> Theme:
-    """One of them, with a mark that words of any other colour can be read on."""
-    theme = BUILTIN_THEMES[name]
-    mark = {"block-cursor-background": ground, "block-cursor-foreground": words}
-    return replace(theme, variables=theme.variables | mark)
+    """One of them, with a mark that words of any other colour can be read on, also while the search has the keys."""
+    mark = {f"block-cursor{state}-background": ground for state in ("", "-blurred")}
+    mark |= {f"block-cursor{state}-foreground": words for state in ("", "-blurred")}
+    return replace(BUILTIN_THEMES[name], variables=BUILTIN_THEMES[name].variables | mark)
 
 
 OURS = (
     DARK,
     LIGHT,
     _marked(SIXTEEN, "ansi_blue", "ansi_bright_white"),
-    _marked(SIXTEEN_LIGHT, "ansi_cyan", "ansi_black"),
+    _marked(SIXTEEN_LIGHT, "ansi_bright_yellow", "ansi_black"),
 )
 
 
