@@ -12,7 +12,8 @@ from localmind.errors import LocalmindError, from_wire, to_wire
 from localmind.messages import CacheReport, Timings, Usage
 from localmind.speech import Heard, Listening, Segment, Transcript, moment
 
-FinishReason = Literal["stop", "length", "tool_calls", "cancelled"]
+FinishReason = Literal["stop", "length", "repetition", "tool_calls", "cancelled"]
+"""Only conversations of our own end with "repetition" (assistant/circles.py): other programs decide for themselves."""
 
 
 class Passage(msgspec.Struct, frozen=True):

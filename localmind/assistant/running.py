@@ -17,6 +17,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from localmind.assistant.circles import ended_in_circles
 from localmind.catalog import ModelSpec
 from localmind.errors import InternalError, InvalidRequest, LocalmindError, NotFound, ShuttingDown
 from localmind.events import Done, Event, Failed, Passage, ReasoningDelta, Sources, TextDelta
@@ -302,9 +303,12 @@ class Running:
     def _answered(
         self, spec: ModelSpec, asked: Request, mode: Mode, folder: Path | None, filters: Filters
     ) -> AsyncGenerator[Event, None]:
-        if mode == "files":
+        if mode == "files":  # short by its own limit
             return self._answers.answer(spec, asked, folder, filters)
-        return self._engines.generate_with_progress(spec, asked)
+        events = self._engines.generate_with_progress(spec, asked)
+        if asked.sampling.max_tokens is not None:  # how long it may get has been decided by whoever asks
+            return events
+        return ended_in_circles(events, spec.name)
 
 
 @dataclass(slots=True)

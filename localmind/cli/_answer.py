@@ -63,8 +63,11 @@ class Answer:
     def stats(self) -> str:
         """One line: model, tokens, speed, time to first token."""
         usage, timings = self.done.usage, self.done.timings
-        words = [self.done.model, f"{usage.prompt_tokens} prompt tokens ({usage.cached_tokens} cached)"]
-        words.append(f"{usage.completion_tokens} tokens in {timings.decode_ms / 1000:.1f} s")
+        words = [self.done.model]
+        if usage.prompt_tokens:  # of an answer that was given up no figures come
+            words.append(f"{usage.prompt_tokens} prompt tokens ({usage.cached_tokens} cached)")
+        if usage.completion_tokens:
+            words.append(f"{usage.completion_tokens} tokens in {timings.decode_ms / 1000:.1f} s")
         if timings.decode_ms > 0 and usage.completion_tokens > 1:
             words.append(f"{1000 * (usage.completion_tokens - 1) / timings.decode_ms:.0f} tokens/s")
         if self.first_s is not None:

@@ -21,6 +21,7 @@ from localmind.cli._output import connect, draws, interrupted_later, note, print
 from localmind.cli._question import STDIN, attachments, pictures, schema_of, text_of
 from localmind.cli._shown import Hidden, Raw, Rendered, Shown, Thoughts, code_of
 from localmind.cli.recommend import have_a_model
+from localmind.endings import CUT
 from localmind.errors import DaemonUnreachable, LocalmindError, NotFound
 from localmind.events import Event, Failed, ReasoningDelta, TextDelta, encode
 from localmind.paths import Paths, typed_path
@@ -72,7 +73,9 @@ FILTERS = ("glob", "type", "after", "before")
 @click.option("-c", "--continue", "goes_on", is_flag=True, help="Go on with the thread used last.")
 @click.option("--thread", type=complete.THREAD, metavar="ID", help="Go on with this thread; its beginning is enough.")
 @click.option("--temperature", type=click.FloatRange(0, 5), help="0 is the same every time.")
-@click.option("--max-tokens", type=click.IntRange(1), help="Longest answer.")
+@click.option(
+    "--max-tokens", type=click.IntRange(1), help="Longest answer; without it, one that repeats itself is ended."
+)
 @click.option("--think/--no-think", "thinking", default=None, help="Let a model that can reason do so, or not.")
 @click.option("--schema", metavar="FILE|JSON", help="Answer with JSON of this JSON Schema.")
 @click.option("-x", "--code", is_flag=True, help="Print the first block of code alone; without one, fail.")
@@ -267,6 +270,7 @@ def _print_end(answer: Answer, thread: str | None, how: dict[str, Any]) -> None:
     elif how["code"]:
         if (code := code_of(answer.whole)) is None:  # what is no code must not reach the shell behind `| sh`
             note(clean(answer.whole))
+            _tell_cut(answer)
             raise LocalmindError("there is no block of code in the answer", hint="ask for code, or leave -x out")
         _all_at_once(Raw(), code)
     elif how["no_stream"] and not how["jsonl"]:
@@ -275,10 +279,16 @@ def _print_end(answer: Answer, thread: str | None, how: dict[str, Any]) -> None:
         sys.stdout.write("\nSources:\n")
         for passage in answer.passages:
             sys.stdout.write(f"  [{passage.number}] {clean_line(short_place(passage))}\n")
-    if answer.done.finish_reason == "length":
-        note("the answer was cut at the limit of tokens")
+    _tell_cut(answer)
     if how["stats"]:
         note(answer.stats())
+
+
+def _tell_cut(answer: Answer) -> None:
+    if (reason := answer.done.finish_reason) in CUT:
+        note(f"the answer was {CUT[reason]}")
+    if reason == "repetition":
+        note("hint: ask again, or another model with -m; --max-tokens N lets it go on to that length")
 
 
 def _all_at_once(shown: Shown, text: str) -> None:

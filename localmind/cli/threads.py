@@ -12,6 +12,7 @@ from localmind.clean import clean, clean_line
 from localmind.cli import _complete as complete
 from localmind.cli._groups import Group
 from localmind.cli._output import connect, note, print_json, table
+from localmind.endings import CUT
 from localmind.errors import LocalmindError
 from localmind.events import Passage
 from localmind.images import Looks
@@ -163,6 +164,8 @@ def _print_message(message: dict[str, Any]) -> None:
         click.echo(f"{mark} with the image {clean_line(image['name'])}, {looks.words}")
     if message["state"] in ("stopped", "failed"):
         note(f"  ({message['state']}{': ' + clean_line(message['error']) if message['error'] else ''})")
+    elif message["finish_reason"] in CUT:
+        note(f"  ({CUT[message['finish_reason']]})")
     for source in message["sources"]:
         click.echo(f"    [{source['number']}] {clean_line(msgspec.convert(source, Passage).place)}")
     click.echo()

@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Mapping
 
+from localmind.endings import CUT
 from localmind.images import Image
 from localmind.store.transcript import NO_PICTURES, StoredImage, StoredMessage, Transcript
 
@@ -31,6 +32,8 @@ def _answer(message: StoredMessage) -> list[str]:
     if message.state in ENDS:
         why = f": {message.error.message}" if message.error else ""
         parts.append(f"*{ENDS[message.state]}{why}*")
+    elif message.finish_reason in CUT:
+        parts.append(f"*{CUT[message.finish_reason]}*")
     if message.sources:
         parts.append("\n".join(f"- [{source.number}] {source.place}" for source in message.sources))
     return parts

@@ -13,7 +13,7 @@ from localmind.catalog import ModelSpec
 from localmind.errors import InvalidRequest, NotFound, ShuttingDown, WorkerDied
 from localmind.events import Done, Event, Failed, Passage, ReasoningDelta, Sources, TextDelta
 from localmind.knowledge.scope import ANY_FILE, Filters
-from localmind.messages import Message, Usage
+from localmind.messages import Message, ResponseFormat, Usage
 from localmind.store.threads import Threads
 from localmind.store.transcript import Attachment, Options
 from localmind.workers.outside import Outside
@@ -288,3 +288,65 @@ async def test_an_unknown_answer_is_not_found_and_nothing_begins_while_stopping(
     for question in (Question("?", thread=thread), Question("?")):
         with pytest.raises(ShuttingDown):
             await running.ask(question)
+
+
+ROUND = [TextDelta("She represents herself. ")] * 1000
+"""What SmolLM2-135M said of a bee, until its context was full."""
+
+
+async def test_an_answer_that_goes_round_in_circles_is_ended_with_its_text_and_its_generation(
+    running: Running, engines: FakeEngines, threads: Threads
+) -> None:
+    thread, message = await begun(running, mode="chat")
+    engines.say(ReasoningDelta("hm"), *ROUND)
+    *said, last = await read(running, message)
+    assert last == Done("repetition", model=SPEC.name)
+    stored = threads.get(thread).turns[0].answer
+    assert stored is not None
+    assert (stored.content, stored.reasoning) == ("She represents herself. " * 250, "hm"), "all of it as it was said"
+    assert (stored.state, stored.finish_reason) == ("done", "repetition")
+    assert "".join(event.text for event in said if isinstance(event, TextDelta)) == stored.content
+    assert (engines.closed, running.list()) == (1, [])
+
+
+async def test_an_answer_in_circles_that_is_kept_nowhere_is_ended_too(running: Running, engines: FakeEngines) -> None:
+    engines.say(*ROUND)
+    events = [event async for event in running.unstored(Question("?", mode="chat"))]
+    assert (len(events), events[-1], engines.closed) == (251, Done("repetition", model=SPEC.name), 1)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        Question("?", mode="chat"),
+        Question("?", attachments=(Attachment("/a.md", "A text"),)),
+        Question("?", mode="chat", options=Options(temperature=0.0)),
+        Question("?", mode="chat", format=ResponseFormat(json_schema={})),
+    ],
+)
+async def test_thoughts_and_blanks_go_round_as_well_whatever_is_asked_about(
+    running: Running, engines: FakeEngines, question: Question
+) -> None:
+    for piece in (ReasoningDelta("But wait. "), TextDelta("\n    ")):
+        engines.say(*[piece] * 2000)
+        turn = await running.ask(question)
+        assert turn.answer is not None
+        assert cast(Done, (await read(running, turn.answer.id))[-1]).finish_reason == "repetition"
+        while not engines.steps.empty():
+            engines.steps.get_nowait()
+
+
+async def test_nobody_is_judged_who_says_how_long_an_answer_may_be_nor_what_comes_from_the_files(
+    running: Running, engines: FakeEngines, threads: Threads
+) -> None:
+    own = threads.create().id
+    threads.set_options(own, Options(max_tokens=4000))
+    for question in (
+        Question("?", mode="chat", options=Options(max_tokens=4000)),
+        Question("?", mode="chat", thread=own),
+        Question("?", mode="files"),
+    ):
+        engines.say(*ROUND, Done("length"))
+        turn = await running.ask(question)
+        assert turn.answer is not None
+        assert (await read(running, turn.answer.id))[-1] == Done("length")

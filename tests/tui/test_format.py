@@ -48,6 +48,11 @@ def test_costs_give_speed_and_waiting_time() -> None:
     assert format.costs(done) == "96 tokens · 120 tokens/s · first after 0.4 s"
     assert format.costs(Done("length", Usage(1, 1))) == "cut off at the length limit · 1 token"
     assert format.costs(Done()) == ""
+    assert format.costs(Done("repetition")) == (
+        "ended here, since it was repeating itself\n"
+        "hint: /again writes another answer, /model asks another model, "
+        "/set max_tokens 4000 lets it go on to that length"
+    )
 
 
 def test_a_failure_has_its_hint_on_a_line_of_its_own() -> None:

@@ -114,3 +114,21 @@ async def test_a_daemon_that_goes_away_is_started_again_and_the_answer_is_told_o
     assert "another is started" in said
     assert "The end." in said, "the question after it is asked of the new one"
     await daemon.stop()
+
+
+async def test_an_answer_that_was_cut_short_says_so_at_its_end_and_when_it_is_opened(
+    lines: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    daemon = FakeDaemon(tmp_path / "threads.db")
+    daemon.say(*[TextDelta("She represents herself. ")] * 250, TextDelta("Once"), Done("length"))
+    lines += ["/chat", "Tell of a bee.", "/new", "/files", "And of a boiler.", "/threads", "/open 2"]
+    assert await plain.converse(daemon, folder=None, model=None, thread=None) == 0
+    said = capsys.readouterr().out
+    bee = (
+        "She represents herself. \nThe answer was ended here, since it was repeating itself.\n"
+        "/again writes another; localmind chat --plain -m NAME asks another model.\n"
+    )
+    boiler = "Once\nThe answer was cut off at the length limit.\n"
+    assert said.count(bee) == 2, "as it came, and as it was opened"
+    assert boiler in said
+    await daemon.stop()

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from localmind.clean import Cleaner, clean, clean_line
+from localmind.endings import CUT
 from localmind.errors import DaemonUnreachable, LocalmindError, NotFound
 from localmind.events import Done, Event, Failed, Passage, Progress, Sources, TextDelta
 from localmind.paths import typed_path
@@ -133,6 +134,7 @@ class Plain:
         self._thread = found["thread"]["id"]
         for message in found["messages"]:
             say(f"{'You' if message['role'] == 'user' else 'Answer'}: {clean(message['content'])}")
+            say_cut(message["finish_reason"])
             if message["state"] == "streaming":
                 await self._show(message["id"])
 
@@ -199,6 +201,7 @@ class _Told:
                 write(self._cleaner.end() + "\n")
                 for passage in self._passages:
                     say(f"Source {passage.number}: {format.place(passage, ())}")
+                say_cut(event.finish_reason)
 
     def settle(self, stored: Mapping[str, Any]) -> None:
         """The answer as the daemon keeps it, from where it was told to."""
@@ -206,6 +209,7 @@ class _Told:
         say(clean(content.removeprefix(self._text)) + self._cleaner.end())
         if stored["error"]:
             say(clean(str(stored["error"])))
+        say_cut(stored["finish_reason"])
 
 
 async def converse(
@@ -248,6 +252,14 @@ def read() -> str | None:
         if not line.endswith("\\"):
             return "\n".join([*lines, line])
         lines.append(line[:-1])
+
+
+def say_cut(reason: str | None) -> None:
+    """That an answer was cut short, and what to do where that is not plain."""
+    if reason in CUT:
+        say(f"The answer was {CUT[reason]}.")
+    if reason == "repetition":
+        say("/again writes another; localmind chat --plain -m NAME asks another model.")
 
 
 def say(text: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from localmind.events import Passage
+from localmind.events import FinishReason, Passage
 from localmind.messages import Timings, Usage
 from localmind_tui.state import Picture
 
@@ -31,7 +31,7 @@ class Said:
     model: str | None = None
     mode: str = "files"
     folder: str | None = None
-    finish_reason: str | None = None
+    finish_reason: FinishReason | None = None
     error: str | None = None
     hint: str | None = None
     usage: Usage = Usage()  # noqa: RUF009 frozen

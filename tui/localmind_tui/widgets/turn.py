@@ -194,9 +194,7 @@ class TurnView(Vertical, Backdrop):
         elif said.state == "stopped":
             self._say("stopped" if said.content else "stopped before the first word")
         else:
-            self._say(
-                format.costs(Done("length" if said.finish_reason == "length" else "stop", said.usage, said.timings))
-            )
+            self._say(format.costs(Done(said.finish_reason or "stop", said.usage, said.timings)))
 
     async def _end(self, state: State, note: str) -> None:
         await self.stream.end()
