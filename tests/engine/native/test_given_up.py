@@ -12,6 +12,8 @@ from localmind.engine.worker import create
 from localmind.errors import Cancelled
 
 PIECE = 512
+ENDLESS = {"max_tokens": 500, "ignore_eos": True}
+"""For what is cancelled: however wrong the time is that it is given until then, it has not ended by itself."""
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,7 @@ def test_a_prompt_cancelled_in_the_midst_of_a_step_frees_the_engine_long_before_
     whole = time.monotonic() - began
     cancelled = []
     for number, part in enumerate((0.15, 0.3, 0.65), 2):
-        reply = caller.start("generate", tokens=long_prompt(caller, f"{number}. "), sampling={"max_tokens": 4})
+        reply = caller.start("generate", tokens=long_prompt(caller, f"{number}. "), sampling=ENDLESS)
         threading.Event().wait(part * whole)
         began = time.monotonic()
         caller.cancel(reply)
@@ -56,7 +58,7 @@ def test_a_prompt_cancelled_in_the_midst_of_a_step_frees_the_engine_long_before_
 
 def test_what_was_read_before_the_interruption_is_used_again_and_is_right(caller):
     prompt = long_prompt(caller, "Another. ")
-    reply = caller.start("generate", tokens=prompt, sampling={"max_tokens": 4})
+    reply = caller.start("generate", tokens=prompt, sampling=ENDLESS)
     caller.until("prefill")
     caller.cancel(reply)
     assert isinstance(reply.wait().error, Cancelled)
