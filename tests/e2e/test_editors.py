@@ -113,7 +113,7 @@ def test_gptel_reads_whole_answers_and_streams_in_both_of_its_dialects(tiny: Hom
 def test_llm_prints_an_answer(tiny: Home, tmp_path: Path) -> None:
     entry = f"- model_id: localmind\n  model_name: tiny:llama\n  api_base: {tiny.url}\n"
     (tmp_path / "extra-openai-models.yaml").write_text(entry)
-    asked = ("-m", "localmind", "-o", "max_tokens", "8", "Say hi.")
+    asked = ("-m", "localmind", "-o", "max_tokens", "8", "-o", "temperature", "0", "Say hi.")
     assert run(tmp_path, "llm", *asked, LLM_USER_PATH=str(tmp_path)).strip()
 
 
