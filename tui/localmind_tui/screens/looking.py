@@ -16,7 +16,7 @@ def keep_looking(screen: Screen[Any], every_s: float, look: "Callable[[], Worker
 
     def again() -> None:
         nonlocal looking
-        if looking.is_finished:
+        if looking.is_finished or looking.is_cancelled:  # by another one; before its first step it never finishes
             looking = look()
 
     screen.set_interval(every_s, again)
