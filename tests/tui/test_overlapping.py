@@ -314,7 +314,7 @@ async def test_enter_that_is_pressed_twice_has_a_folder_watched_once(start: Star
 
 
 class FakeLook:
-    is_finished = False
+    is_finished = is_cancelled = False
 
 
 def test_a_daemon_that_is_slower_than_a_window_looks_is_heard_out() -> None:
