@@ -261,10 +261,8 @@ class FakeDaemon:
             while True:
                 step = asyncio.ensure_future(anext(events))
                 await asyncio.wait({step, cut}, return_when=asyncio.FIRST_COMPLETED)
-                if not step.done():
-                    step.cancel()
-                    await asyncio.wait([step])
-                    self._reach()
+                if cut.done():  # whatever else came at the same moment
+                    raise DaemonUnreachable("the connection broke", hint="localmind serve")
                 with contextlib.suppress(StopAsyncIteration):
                     yield await step
                     continue
