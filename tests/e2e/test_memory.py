@@ -47,7 +47,7 @@ async def test_twelve_are_answered_by_four_models_of_which_two_fit_and_none_is_t
             texts = []
             for turn in range(2 if number < len(MODELS) else 1):
                 model = f"tiny:{MODELS[(number + 2 * turn) % len(MODELS)]}"
-                body = {"model": model, "prompt": "the water", "max_tokens": 8, "ignore_eos": True, "temperature": 0}
+                body = {"model": model, "prompt": "the water", "max_tokens": 6, "ignore_eos": True, "temperature": 0}
                 reply = await http.post("/v1/completions", json=body)
                 assert reply.status_code == 200, reply.text
                 texts.append(f"{model} {reply.json()['choices'][0]['text']}")
