@@ -11,6 +11,7 @@ from textual.app import App
 
 from localmind.errors import LocalmindError
 from localmind_tui import format
+from localmind_tui.timely import Timely
 
 if TYPE_CHECKING:
     from localmind_tui.desk import Desk
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 WINDOWS = Path(__file__).with_name("windows.tcss")
 
 
-class Windowed(App[None]):
+class Windowed(App[None], Timely):
     """An app around one conversation."""
 
     desk: "Desk"

@@ -10,8 +10,10 @@ from textual.reactive import Reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
+from localmind_tui.timely import Timely
 
-class Steady(Widget):
+
+class Steady(Widget, Timely):
     """Getting another height changes nothing else, so nothing is laid out again for it."""
 
     virtual_size = Reactive(Size(0, 0))
