@@ -10,12 +10,16 @@ the folders themselves, so they are hostile input and bounded. Links are never f
 import fnmatch
 import os
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
 from localmind.knowledge.extract import words
+
+# Of "[[]" and "[a--b]" in an ignore file Python's re says that they may come to mean something else one day.
+warnings.filterwarnings("ignore", "Possible (nested )?set", FutureWarning)
 
 IGNORE_FILES = (".gitignore", ".localmindignore")
 

@@ -1,6 +1,8 @@
 """What may be read: the deny list, noise, ignore files, and hostile ones."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -125,6 +127,17 @@ def test_a_hostile_ignore_file_is_cut_to_what_is_usable(tmp_path: Path) -> None:
     assert "*.log" in lines
     assert len(lines) <= 5000
     assert all(len(line) <= 400 for line in lines)
+
+
+def test_a_bracket_in_brackets_is_itself_as_git_has_it_and_warns_nobody(tmp_path: Path) -> None:
+    put(tmp_path, "[a.md", "b.md")
+    (tmp_path / ".gitignore").write_text("[[]a.md\n")
+    looked = "import sys; from localmind.knowledge.rules import read_ignore_file; print(read_ignore_file(sys.argv[1]))"
+    command = [sys.executable, "-W", "default", "-c", looked, str(tmp_path / ".gitignore")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("['[[]a.md']\n", "")
+    assert "[a.md" not in readable(tmp_path)
+    assert "b.md" in readable(tmp_path)
 
 
 @given(st.lists(st.text(max_size=30), max_size=8))
