@@ -310,7 +310,7 @@ class Pool:
         sequence.saved = None
         if sequence in self._idle:
             self._forget(sequence)
-        else:
+        elif sequence.slot < 0:  # else it came back in the same step: its Restore finds nothing, and it is lost then
             self._parked.discard(sequence)
             sequence.stored = sequence.first = 0
 

@@ -116,6 +116,27 @@ def test_copies_that_fail_cost_time_and_no_request(about, events, kind):
     play(Machine(**about, kind=kind, trouble=0.3), events)
 
 
+@pytest.mark.parametrize("seed", range(24))
+def test_a_copy_that_fails_in_the_step_that_wants_it_back_leaves_the_ledger_right(seed):
+    """With turns of one token somebody is parked and comes back in the same step."""
+    machine = Machine(
+        160,
+        n_slots=2,
+        n_batch=8,
+        n_outputs=6,
+        max_running=2,
+        ram_cells=60,
+        idle_cells=0,
+        prefill=1,
+        expected_tokens=0,
+        turns=(1, 1),
+        seed=seed,
+        trouble=0.3,
+    )
+    asked = [([0], 1), ([0], 12), ([1, 0], 5), ([2, 0], 5)]
+    play(machine, [("submit", prompt, answer, {"background": answer > 1}) for prompt, answer in asked])
+
+
 def queued(number: int, length: int, *, max_tokens: int | None, n_ctx: int, **about) -> Sequence:
     """Prompts of different numbers have nothing in common."""
     tokens = array("i", range(1000 * number, 1000 * number + length))
