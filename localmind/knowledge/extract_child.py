@@ -16,6 +16,7 @@ import signal
 import stat
 import struct
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -31,6 +32,9 @@ from localmind.plaintext import looks_binary
 LENGTH = struct.Struct(">I")
 ADDRESS_SPACE = 2 * 1024**3
 PR_SET_PDEATHSIG = 1
+# How far apart two saves may be and still have one time: twice the coarsest clock.
+TICK_NS = 20_000_000
+COARSE_TICK_NS = 4_000_000_000
 
 # A key under any name stays out of the index; a text that only speaks of this line has no base64 below it.
 _PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----\s+(?:[A-Za-z-]+: .*\s+)*[A-Za-z0-9+/=]{40}")
@@ -66,14 +70,17 @@ def extract_file(request: dict[str, Any]) -> dict[str, Any]:
     path, kind = Path(request["path"]), str(request["kind"])
     digest = hashlib.blake2b(digest_size=16)
     if kind == RECORDING:
-        status = pass_file(path, size_limit(kind), digest.update)
+        status, fresh = pass_file(path, size_limit(kind), digest.update)
         data = b""
     else:
-        data, status = read_file(path, size_limit(kind))
+        pieces: list[bytes] = []
+        status, fresh = pass_file(path, size_limit(kind), pieces.append)
+        data = b"".join(pieces)
         digest.update(data)
     result: dict[str, Any] = {
         "size": status.st_size,
         "mtime_ns": status.st_mtime_ns,
+        "fresh": fresh,
         "content_hash": digest.digest(),
         "skip": None,
         "chunks": [],
@@ -104,15 +111,11 @@ def splitter_for(tokenizer: Path | None, kind: str) -> chunking.Split:
     return _splitters[key]
 
 
-def read_file(path: Path, limit: int) -> tuple[bytes, os.stat_result]:
-    """The bytes of a regular file of at most `limit` bytes that is really at `path`."""
-    pieces: list[bytes] = []
-    status = pass_file(path, limit, pieces.append)
-    return b"".join(pieces), status
+def pass_file(path: Path, limit: int, take: Callable[[bytes], None]) -> tuple[os.stat_result, bool]:
+    """Read a regular file of at most `limit` bytes that is really at `path`; each piece is given to `take`.
 
-
-def pass_file(path: Path, limit: int, take: Callable[[bytes], None]) -> os.stat_result:
-    """The same in pieces, each given to `take`, so that a long file is never in memory whole."""
+    Gives its stat from before the first byte, and whether a save after that could leave the same time (`is_fresh`).
+    """
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
         descriptor = os.open(path, flags)
@@ -120,6 +123,7 @@ def pass_file(path: Path, limit: int, take: Callable[[bytes], None]) -> os.stat_
         raise ExtractFailed(f"it cannot be opened: {error.strerror}") from error
     with os.fdopen(descriptor, "rb", buffering=0) as stream:
         status = os.fstat(descriptor)
+        fresh = is_fresh(status.st_mtime_ns, time.time_ns())
         if not stat.S_ISREG(status.st_mode):
             raise ExtractFailed("it is not a regular file")
         # A directory above it may have become a link since the scan looked.
@@ -133,7 +137,16 @@ def pass_file(path: Path, limit: int, take: Callable[[bytes], None]) -> os.stat_
             size += len(piece)
             if size > limit:
                 raise ExtractFailed(f"it is bigger than {limit // 2**20} MiB")
-        return status
+        return status, fresh
+
+
+def is_fresh(mtime_ns: int, now_ns: int) -> bool:
+    """Whether a save after `now` may leave the file with this same time (git calls it racily clean).
+
+    Linux stamps files by its tick of 1 to 10 ms; FAT, and disks that store whole seconds, by up to two seconds.
+    """
+    tick = COARSE_TICK_NS if mtime_ns % 1_000_000_000 == 0 else TICK_NS
+    return abs(now_ns - mtime_ns) < tick
 
 
 def limit_process(parent: int) -> None:

@@ -104,11 +104,12 @@ class ExtractCalls:
         self._child: Child | None = None
 
     def extract(self, params: dict[str, Any], reply: Reply) -> dict[str, Any]:
-        """`{path, kind, tokenizer?, limits?: {seconds}, lane?}` → `{size, mtime_ns, content_hash, skip, chunks}`.
+        """`{path, kind, tokenizer?, limits?: {seconds}, lane?}` → what was read of one file.
 
-        A chunk is `[text, char_start, char_end, line_start, line_end, page, heading, extra]`; `skip` is the
-        reason why a file that is fine is not indexed. ExtractFailed carries the reason of a bad file. A recording is
-        only hashed; `text` is then what was heard in it, to be cut.
+        The result is `{size, mtime_ns, fresh, content_hash, skip, chunks}`; a chunk is `[text, char_start, char_end,
+        line_start, line_end, page, heading, extra]`. `skip` is the reason why a file that is fine is not indexed;
+        `fresh` says that it was saved so shortly before that the next save may leave the same time. ExtractFailed
+        carries the reason of a bad file. A recording is only hashed; `text` is then what was heard in it, to be cut.
         """
         path, kind = params.get("path"), params.get("kind")
         if not isinstance(path, str) or not isinstance(kind, str):

@@ -22,8 +22,6 @@ from localmind.knowledge.scan import Entry, Known
 from localmind.knowledge.tables import MIGRATIONS, NO_VECTOR, STORED
 from localmind.store.connection import BUSY_TIMEOUT_MS, open_database, transaction
 
-# A file changed so shortly before it was read may change again within the same tick of its clock.
-FRESH_NS = 20_000_000
 # In the queue of vectors a file that a first scan found counts as edited at least so many seconds ago.
 FOUND_S = 3600
 # SQLite from 3.42 on takes words of deleted text out of the full-text index at once; before, a merge does it.
@@ -213,14 +211,13 @@ class Index:
 
         `hot`: somebody saved it just now, so its vectors come before those of files that were found.
         """
-        mtime_ns = result["mtime_ns"]
-        fresh = abs(self._clock() * 1e9 - mtime_ns) < FRESH_NS
+        # A time that the next save may have too tells nothing: the next look reads the file once more.
+        mtime_ns = 0 if result["fresh"] else result["mtime_ns"]
         chunks = [Chunk(*row) for row in result["chunks"]]
         state, reason = ("skipped", result["skip"]) if result["skip"] else ("indexed", None)
         with transaction(self.db):
             file_id = self._put_file(
-                root_id, entry, recipe, state, reason, result["content_hash"], result["size"], 0 if fresh else mtime_ns,
-                keep=True,
+                root_id, entry, recipe, state, reason, result["content_hash"], result["size"], mtime_ns, keep=True
             )  # fmt: skip
             now = int(self._clock())
             edited = now if hot else min(entry.mtime_ns // 1_000_000_000, now - FOUND_S)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -216,6 +217,12 @@ class Household:
         beside.write_text(text)
         beside.rename(path)
         return path
+
+    def an_hour_ago(self) -> None:
+        """All files were saved long before they are read: what was saved just now is read twice (`is_fresh`)."""
+        for path in self.folder.rglob("*"):
+            saved = path.lstat().st_mtime_ns - 3600 * 10**9
+            os.utime(path, ns=(saved, saved), follow_symlinks=False)
 
     async def status(self) -> FolderStatus:
         """Of the one folder."""

@@ -50,6 +50,7 @@ async def secretive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
         house.put(f"{number}.md", f"File {number} speaks of {'plums and quinces ' * (number % 7)}\n")
     for number, text in enumerate(SECRETS):
         house.put(f"secret{number}.md", text + "\n")
+    house.an_hour_ago()
     await house.fresh().start()
     await house.knowledge.add_folder(house.folder)
     await house.knowledge.wait_indexed()

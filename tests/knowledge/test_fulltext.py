@@ -31,7 +31,7 @@ steps = st.lists(
 
 def store(index: Index, root_id: int, name: str, pieces: list[str]) -> None:
     chunks = [[*_fields(text)] for text in pieces]
-    result = {"skip": None, "mtime_ns": 1, "size": 1, "content_hash": b"", "chunks": chunks}
+    result = {"skip": None, "mtime_ns": 1, "fresh": False, "size": 1, "content_hash": b"", "chunks": chunks}
     index.replace(root_id, _entry(name), "recipe", result, "")
 
 

@@ -87,6 +87,7 @@ async def house(tmp_path: Path) -> AsyncIterator[tuple[Household, list[str]]]:
         (house.folder / name).write_bytes(data)
     with (house.folder / "sparse.txt").open("wb") as stream:
         stream.truncate(10 * 2**30)
+    house.an_hour_ago()
     await house.knowledge.start()
     await house.knowledge.add_folder(house.folder)
     await house.knowledge.wait_indexed()

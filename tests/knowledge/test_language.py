@@ -40,7 +40,11 @@ def index(tmp_path: Path) -> Iterator[Index]:
         entry = Entry(name, "text", 1, number, len(text), number)
         fields = [getattr(chunk, field) for field in chunk.__slots__]
         index.replace(
-            root.id, entry, "r", {"skip": None, "mtime_ns": 1, "size": 1, "content_hash": b"", "chunks": [fields]}, ""
+            root.id,
+            entry,
+            "r",
+            {"skip": None, "mtime_ns": 1, "fresh": False, "size": 1, "content_hash": b"", "chunks": [fields]},
+            "",
         )
     yield index
     index.close()

@@ -26,7 +26,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
             for number in range(COUNT)
         ]
         entry = Entry("a.pdf", "pdf", 1, 1, 1, 1)
-        result = {"skip": None, "mtime_ns": 1, "size": 1, "content_hash": b"", "chunks": chunks}
+        result = {"skip": None, "mtime_ns": 1, "fresh": False, "size": 1, "content_hash": b"", "chunks": chunks}
         index.replace(root.id, entry, "recipe", result, "")
         yield index
 
