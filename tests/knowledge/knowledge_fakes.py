@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import numpy
+from stopwatch import Stopwatch
 
 from localmind.errors import LocalmindError
 from localmind.knowledge.embedder import EmbedModel
@@ -236,12 +237,11 @@ class Household:
 
     async def until(self, question: str, expected: list[str]) -> float:
         """Search until exactly these files are found; seconds it took."""
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        while sorted(found := set(await self.found(question))) != sorted(expected):
-            assert loop.time() - started < PATIENCE_S, f"{question}: found {found}, not {expected}"
-            await asyncio.sleep(0.02)
-        return loop.time() - started
+        with Stopwatch() as watch:
+            while sorted(found := set(await self.found(question))) != sorted(expected):
+                assert watch.seconds < PATIENCE_S, f"{question}: found {found}, not {expected}"
+                await asyncio.sleep(0.02)
+        return watch.seconds
 
     async def contents(self) -> dict[str, list[tuple[int, int, str]]]:
         """What the index holds: path → (first line, last line, text) of every chunk. Ids do not matter."""

@@ -1,10 +1,10 @@
 """llama.cpp gives a step up in its midst when it is told to, and what was there before is whole."""
 
 import threading
-import time
 
 import pytest
 from engine_caller import PLAN, Caller, FakeReply, assert_same_answer
+from stopwatch import Stopwatch
 from tiny import Tiny
 
 from localmind.engine.llama.library import LOG_ERROR, _on_log
@@ -40,17 +40,17 @@ def answer(caller: Caller, prompt: list[int]) -> FakeReply:
 @pytest.mark.alone
 def test_a_prompt_cancelled_in_the_midst_of_a_step_frees_the_engine_long_before_the_step_would_end(caller):
     prompt = long_prompt(caller, "One. ")
-    began = time.monotonic()
-    alone = answer(caller, prompt)
-    whole = time.monotonic() - began
+    with Stopwatch() as watch:
+        alone = answer(caller, prompt)
+    whole = watch.seconds
     cancelled = []
     for number, part in enumerate((0.15, 0.3, 0.65), 2):
         reply = caller.start("generate", tokens=long_prompt(caller, f"{number}. "), sampling=ENDLESS)
         threading.Event().wait(part * whole)
-        began = time.monotonic()
-        caller.cancel(reply)
-        assert isinstance(reply.wait().error, Cancelled)
-        cancelled.append(time.monotonic() - began)
+        with Stopwatch() as watch:
+            caller.cancel(reply)
+            assert isinstance(reply.wait().error, Cancelled)
+        cancelled.append(watch.seconds)
     assert sorted(cancelled)[1] < whole / 10, (whole, cancelled)
     assert_same_answer(alone, answer(caller, prompt))
     caller.assert_settled()
