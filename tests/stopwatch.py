@@ -6,7 +6,6 @@ counts as no more than LONGEST_S.
 
 import threading
 import time
-from types import TracebackType
 
 TICK_S = 0.01
 LONGEST_S = 0.05
@@ -24,9 +23,7 @@ class Stopwatch:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
 

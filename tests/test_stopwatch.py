@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 from stopwatch import Stopwatch
 
-WATCH = "from stopwatch import Stopwatch\nwith Stopwatch() as watch:\n    input()\nprint(watch.seconds)\n"
+WATCH = """
+from stopwatch import Stopwatch
+with Stopwatch() as watch:
+    print("it runs", flush=True)
+    input()
+print(watch.seconds)
+"""
 
 
 def test_time_that_passes_is_counted() -> None:
@@ -27,7 +33,9 @@ def test_a_process_that_is_stopped_does_not_age() -> None:
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parent, text=True
     ) as process:
+        assert process.stdout is not None
         began = time.monotonic()
+        process.stdout.readline()
         process.send_signal(signal.SIGSTOP)
         time.sleep(1.0)
         process.send_signal(signal.SIGCONT)
