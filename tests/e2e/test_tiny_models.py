@@ -14,18 +14,18 @@ from random_models import install
 
 from localmind.models.gguf import read_header
 
-KINDS = ("llama", "fim", "embedder", "reranker")
+KINDS = {f"tiny:{kind}": kind for kind in ("llama", "fim", "embedder", "reranker")} | {"tiny:shown": "llama"}
 GREEDY: dict[str, Any] = {"prompt": "the water of people", "temperature": 0, "max_tokens": 10, "ignore_eos": True}
 """As far as no two tokens are nearly alike: with the adapter the 15th is chosen by 0.0003, and rounding is 0.001."""
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    """A daemon with one of each; tiny:llama is the default."""
+    """A daemon with one of each; tiny:llama is the default, tiny:shown is loaded by the test that shows it alone."""
     made = new_home(tmp_path_factory.mktemp("tiny"), None)
     try:
         settings = 'chat_model = "tiny:llama"\nrerank_model = "tiny:reranker"\ncontext = 1024\n'
-        install(made, tmp_path_factory.mktemp("files"), {f"tiny:{kind}": kind for kind in KINDS}, settings)
+        install(made, tmp_path_factory.mktemp("files"), KINDS, settings)
         made.start()
         yield made
     finally:
@@ -51,13 +51,13 @@ def completion(http: httpx2.Client, **more: Any) -> str:
 def test_models_show_knows_the_kind_of_memory_after_the_first_load_and_over_a_restart(
     tiny: Home, http: httpx2.Client
 ) -> None:
-    assert "not loaded yet" in tiny.cli("models", "show", "tiny:fim").stdout
-    completion(http, model="tiny:fim")
-    shown = tiny.cli("models", "show", "tiny:fim").stdout
+    assert "not loaded yet" in tiny.cli("models", "show", "tiny:shown").stdout
+    completion(http, model="tiny:shown")
+    shown = tiny.cli("models", "show", "tiny:shown").stdout
     assert "any_prefix: every token is kept" in shown
     tiny.stop()
     tiny.start()
-    assert tiny.cli("models", "show", "tiny:fim").stdout == shown
+    assert tiny.cli("models", "show", "tiny:shown").stdout == shown
     assert tiny.workers() == [] or not tiny.status()["models"], "nothing was loaded for that"
 
 
