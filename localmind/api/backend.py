@@ -74,4 +74,5 @@ class Backend:
     """What the user set about plans."""
     draft_model: str | None = None
     """Drafts for the default model."""
-    started_at: float = field(default_factory=time.time)
+    started_at: float = field(default_factory=time.monotonic)
+    """By the clock of durations: the time of day may be set while the daemon runs."""

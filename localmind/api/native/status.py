@@ -25,7 +25,7 @@ def router(backend: Backend) -> APIRouter:
             {
                 "version": __version__,
                 "pid": os.getpid(),
-                "uptime_s": round(time.time() - backend.started_at, 1),
+                "uptime_s": round(time.monotonic() - backend.started_at, 1),
                 "port": None if backend.tcp_problem else backend.port,
                 "tcp_problem": backend.tcp_problem,
                 "ollama_port": msgspec.to_builtins(backend.second),
