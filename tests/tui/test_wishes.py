@@ -11,6 +11,7 @@ from localmind.errors import InvalidRequest
 from localmind_tui.own_themes import read_theme
 from localmind_tui.screens.themes import ThemesScreen
 from localmind_tui.themes import DARK, LIGHT
+from localmind_tui.wishes import Wishes
 
 KNOWN = {theme.name: theme for theme in (DARK, LIGHT)}
 
@@ -52,6 +53,23 @@ def save(path: Path, text: str) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_text(text, encoding="utf-8")
     os.utime(path, ns=(before + 10**9, before + 10**9))
+
+
+def test_a_file_that_was_read_while_it_was_being_saved_is_read_again_within_the_same_tick(tmp_path: Path) -> None:
+    settings, mine = tmp_path / "settings.toml", tmp_path / "themes" / "mine.toml"
+    mine.parent.mkdir()
+    for path in (settings, mine):
+        path.touch()
+        os.utime(path, ns=(10**9, 10**9))
+    wishes = Wishes(settings)
+    settings.write_text("[tui]\nvim = true\n", encoding="utf-8")
+    mine.write_text('background = "#101010"', encoding="utf-8")
+    for path in (settings, mine):
+        os.utime(path, ns=(10**9, 10**9))
+    assert wishes.changed() == (True, True)
+    assert wishes.preferences.vim
+    assert [theme.background for theme in wishes.themes(KNOWN)] == ["#101010"]
+    assert wishes.changed() == (False, False)
 
 
 async def ground(driver: Driver, colour: str) -> None:

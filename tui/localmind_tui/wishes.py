@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from textual.theme import Theme
 
 EVERY_S = 1.0
-Stamp = tuple[tuple[str, int], ...]
+Stamp = tuple[tuple[str, int, int], ...]
 
 
 class Wishes:
@@ -37,7 +37,7 @@ class Wishes:
         from localmind_tui.own_themes import read_theme
 
         found = []
-        for path, _ in self._read_themes:
+        for path, *_ in self._read_themes:
             try:
                 found.append(read_theme(Path(path), known))
             except LocalmindError as problem:
@@ -69,5 +69,7 @@ def _stamp(paths: Sequence[Path]) -> Stamp:
     found = []
     for path in paths:
         with contextlib.suppress(OSError):  # gone meanwhile, or not there yet
-            found.append((str(path), path.stat().st_mtime_ns))
+            status = path.stat()
+            # An editor empties a file and then writes it, often within one tick of the clock of files.
+            found.append((str(path), status.st_mtime_ns, status.st_size))
     return tuple(found)
