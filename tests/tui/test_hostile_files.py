@@ -18,7 +18,8 @@ from localmind.errors import InvalidRequest
 from localmind_tui.completion import files_like, folder_completion, pasted_paths, reference_to, references
 from localmind_tui.own_themes import COLOURS, read_theme
 from localmind_tui.preferences import Preferences
-from localmind_tui.state import Memory, Remembered
+from localmind_tui.remembered import Remembered
+from localmind_tui.state import Memory
 from localmind_tui.themes import OURS
 
 NAMES = (

@@ -8,7 +8,7 @@ from syrupy.assertion import SnapshotAssertion
 from test_pictures import pictures
 from textual.events import Paste
 from textual.widgets import OptionList, Static
-from tui_driver import Driver, Start
+from tui_driver import Driver, Start, stored
 from tui_fakes import FakeDaemon, FakeEyes
 
 from localmind.errors import NotFound
@@ -17,7 +17,6 @@ from localmind.images import Image
 from localmind_tui.completion import pasted_paths
 from localmind_tui.pictures import is_picture
 from localmind_tui.screens.models import ModelsScreen
-from localmind_tui.state import Memory
 from localmind_tui.widgets.pictures import Pictures
 
 EYE = {"name": "box/eye", "role": "chat", "host": "box:8000", "files": False, "context": 8192, "sees": True}
@@ -159,8 +158,7 @@ async def test_images_without_a_word_wait_for_one_and_a_draft_keeps_them(
         await driver.until(lambda: "Say what you want to know" in driver.notices)
         await driver.chat.open(None)
         assert lines(driver) == ["a photo.png"]
-    again = Memory(tmp_path / "tui.json")
-    assert [each.name for each in again.now.pictures[""]] == ["a photo.png"]
+    assert [each.name for each in stored(tmp_path / "tui.json").pictures[""]] == ["a photo.png"]
 
 
 async def test_an_edited_question_keeps_its_images_even_when_their_files_are_gone(start: Start, photo: Path) -> None:

@@ -8,7 +8,7 @@ from test_overlapping import Gate, said, threads_held
 from tui_driver import Driver, Start
 
 from localmind_tui.pasting import Pasted
-from localmind_tui.state import Picture
+from localmind_tui.remembered import Picture
 from localmind_tui.widgets.pictures import PictureLine, Pictures
 
 

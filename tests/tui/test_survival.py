@@ -8,15 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from textual.events import Paste
 from textual.widgets import Static
-from tui_driver import Start
+from tui_driver import Start, stored
 from tui_fakes import STATUS, FakeDaemon
 
 from localmind.events import Done, TextDelta
 from localmind_tui.commands import BY_NAME
 from localmind_tui.following import AWAY
+from localmind_tui.remembered import HISTORY_KEPT, Remembered
 from localmind_tui.screens.asking import Prompt
 from localmind_tui.sharing import Changed
-from localmind_tui.state import HISTORY_KEPT, Memory, Remembered
+from localmind_tui.state import Memory
 
 
 async def test_the_daemon_goes_away_in_mid_answer_and_the_answer_goes_on_when_it_is_back(start: Start) -> None:
@@ -132,7 +133,7 @@ async def test_a_draft_is_written_while_the_app_goes_on_for_a_disk_may_be_slow(s
         driver.type("half a thought")
         await driver.until(lambda: memory.waited)
         assert threading.get_ident() not in memory.waited
-        await driver.until(lambda: Memory(tmp_path / "tui.json").now.drafts == {"": "half a thought"})
+        await driver.until(lambda: stored(tmp_path / "tui.json").drafts == {"": "half a thought"})
 
 
 def test_an_older_copy_is_never_written_over_a_newer_one(tmp_path: Path) -> None:
@@ -142,7 +143,7 @@ def test_an_older_copy_is_never_written_over_a_newer_one(tmp_path: Path) -> None
     memory.draft("", "newer")
     memory.save()
     memory._write(*older)
-    assert Memory(tmp_path / "tui.json").now.drafts == {"": "newer"}
+    assert stored(tmp_path / "tui.json").drafts == {"": "newer"}
 
 
 async def test_what_was_being_typed_comes_back_when_an_older_question_was_worded_anew_or_was_not(start: Start) -> None:

@@ -5,19 +5,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tui_driver import Start
+from tui_driver import Start, stored
 from tui_fakes import FakeDaemon
 
-from localmind_tui.state import HISTORY_KEPT, Memory, Remembered
+from localmind_tui.remembered import HISTORY_KEPT, Remembered
+from localmind_tui.state import Memory
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "tui.json"
-
-
-def stored(path: Path) -> Remembered:
-    return Memory(path).now
 
 
 def test_each_puts_in_its_own_drafts_questions_and_words(path: Path) -> None:
@@ -62,14 +59,14 @@ def test_a_draft_that_was_sent_goes_but_not_what_the_other_typed_in_its_place(pa
     one.draft("t", "")  # sent before that was written
     one.save()
     assert stored(path).drafts == {}
-    one.draft("", "of one")
+    one.draft("t", "of one")
     one.save()
-    other.draft("", "of the other")
+    other.draft("t", "of the other")
     other.save()
-    one.draft("", "")
+    one.draft("t", "")
     one.save()
-    assert stored(path).drafts == {"": "of the other"}
-    other.draft("", "")
+    assert stored(path).drafts == {"t": "of the other"}
+    other.draft("t", "")
     other.save()
     assert stored(path).drafts == {}
 
@@ -94,14 +91,14 @@ def test_a_draft_of_the_other_window_that_is_opened_here_can_be_sent_here(path: 
 
 def test_what_stands_on_the_screen_to_the_end_is_kept_whatever_the_other_did(path: Path) -> None:
     one, other = Memory(path), Memory(path)
-    one.draft("", "of one")
+    one.draft("t", "of one")
     one.save()
-    other.draft("", "of the other")
-    other.draft("", "")
+    other.draft("t", "of the other")
+    other.draft("t", "")
     other.save()
-    one.draft("", "of one")  # as the window says when it is closed
+    one.draft("t", "of one")  # as the window says when it is closed
     one.save()
-    assert stored(path).drafts == {"": "of one"}
+    assert stored(path).drafts == {"t": "of one"}
 
 
 def test_a_file_that_is_gone_is_written_whole_and_nothing_is_written_where_nothing_changed(path: Path) -> None:

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from textual.pilot import Pilot
 from textual.screen import Screen
@@ -15,6 +16,7 @@ from tui_fakes import NOW, FakeDaemon, wait_until
 
 from localmind_tui.app import LocalmindApp
 from localmind_tui.editor import Launch
+from localmind_tui.remembered import Remembered
 from localmind_tui.room import Room
 from localmind_tui.screens.asking import Confirm
 from localmind_tui.screens.chat import ChatScreen
@@ -25,6 +27,13 @@ from localmind_tui.widgets.transcript import Transcript
 from localmind_tui.widgets.turn import TurnView
 
 ENVIRON = {"EDITOR": "true", "COLORTERM": "truecolor", "TERM": "xterm-256color", "SSH_TTY": "/dev/pts/1"}
+
+
+def stored(memory: Path) -> Remembered:
+    """What stands in the file that drafts are kept in, once there is one."""
+    if not memory.exists():
+        return Remembered()
+    return msgspec.json.decode(memory.read_bytes(), type=Remembered)
 
 
 class Driver:

@@ -144,7 +144,8 @@ class LocalmindApp(Windowed):
     def on_mount(self) -> None:
         self.set_keymap(dict(self.desk.preferences.keys))
         self._tell_wrong_wishes()
-        self.set_interval(EVERY_S, self._look_for_wishes)
+        self._warn(self.desk.memory.told())
+        self.set_interval(EVERY_S, self._look_around)
         if sys.platform != "win32" and threading.current_thread() is threading.main_thread() and not self.is_headless:
             for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(each, self._signalled, each)
@@ -156,8 +157,15 @@ class LocalmindApp(Windowed):
     def _tell_wrong_wishes(self) -> None:
         wanted = self.desk.preferences.theme
         unknown = [f"settings: there is no theme `{wanted}`"] if wanted and wanted not in self.available_themes else []
-        for problem in [*self._wishes.told(), *unknown]:
+        self._warn([*self._wishes.told(), *unknown])
+
+    def _warn(self, problems: Sequence[str]) -> None:
+        for problem in problems:
             self.notify(clean(problem), severity="warning", markup=False, timeout=10)
+
+    def _look_around(self) -> None:
+        self._look_for_wishes()
+        self._warn(self.desk.memory.told())
 
     def _look_for_wishes(self) -> None:
         """What was saved in the settings or in a theme counts at once."""
@@ -203,6 +211,7 @@ class LocalmindApp(Windowed):
     async def on_unmount(self) -> None:
         self.desk.aloud.stop()
         self.desk.memory.save()
+        self.desk.memory.leave()
         if self._pulling is not None:
             await self._pulling.close()
         await self.desk.daemon.close()

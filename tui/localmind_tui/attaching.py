@@ -8,7 +8,7 @@ from localmind.attachments import read_text
 from localmind.clean import clean_line
 from localmind.errors import InvalidRequest
 from localmind_tui.pictures import for_daemon, is_picture, picture_at, with_picture
-from localmind_tui.state import Picture
+from localmind_tui.remembered import Picture
 from localmind_tui.widgets.composer import PASTED_FILE
 
 PASTE_DIGITS = 3

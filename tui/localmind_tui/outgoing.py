@@ -12,7 +12,7 @@ from typing import Any
 from localmind_tui.attaching import attach
 from localmind_tui.completion import references
 from localmind_tui.daemon import Daemon
-from localmind_tui.state import Picture
+from localmind_tui.remembered import Picture
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any
 from localmind.clean import clean_line
 from localmind.errors import InvalidRequest
 from localmind.images import MOST, SUFFIXES, check_together, read_image
-from localmind_tui.state import Picture
+from localmind_tui.remembered import Picture
 
 
 def picture_at(path: Path) -> Picture:

@@ -19,7 +19,7 @@ from localmind_tui import format, versions
 from localmind_tui.completion import pasted_path
 from localmind_tui.daemon import Daemon
 from localmind_tui.pictures import for_daemon, picture_at, with_picture
-from localmind_tui.state import Picture
+from localmind_tui.remembered import Picture
 
 HELP = """\
 /new             begin a new thread

@@ -8,7 +8,7 @@ import msgspec
 
 from localmind.events import FinishReason, Passage
 from localmind.messages import Timings, Usage
-from localmind_tui.state import Picture
+from localmind_tui.remembered import Picture
 
 State = Literal["streaming", "done", "stopped", "failed"]
 

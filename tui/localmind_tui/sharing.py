@@ -1,20 +1,19 @@
 """What one window puts into a memory that others write too: its own changes, and nothing that it only read.
 
 A draft counts while somebody types it: what is typed goes in, what was sent or wiped out goes, unless another window
-has put something else in its place since. Of single words (theme, the thread that was open) the last change counts,
+has put something else there since. What is typed in a thread that has not begun is "" here and stands under this
+window's place in the file (places.py). Of single words (theme, the thread that was open) the last change counts,
 questions come behind those that others asked, and a thread that was looked at in one window is new in none.
 """
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-if TYPE_CHECKING:
-    from localmind_tui.state import Remembered
+from localmind_tui.places import is_place
+from localmind_tui.remembered import DRAFTS_KEPT, HISTORY_KEPT, PASTED_KEPT, SHELVES, Remembered
 
-SHELVES = ("drafts", "pictures", "pastes")
-"""By thread."""
 WORDS = ("theme", "thread", "mode", "model", "greeted")
 
 
@@ -36,12 +35,15 @@ class Changed:
     def nothing(self) -> bool:
         return not (self.put or self.asked or self.words or self.came or self.went)
 
-    def put_into(self, theirs: "Remembered") -> "Remembered":
-        """`theirs`, which is what stands in the file, with our changes."""
-        from localmind_tui.state import DRAFTS_KEPT, HISTORY_KEPT, PASTED_KEPT
+    @property
+    def unsent(self) -> bool:
+        """Whether anything of it was typed in a thread that has not begun."""
+        return any(not key for _, key in self.put)
 
-        for (shelf, key), (value, before) in self.put.items():
-            kept: dict[str, Any] = getattr(theirs, shelf)
+    def put_into(self, theirs: Remembered, place: str) -> Remembered:
+        """`theirs`, which is what stands in the file, with our changes."""
+        for (shelf, thread), (value, before) in self.put.items():
+            key, kept = thread or place, getattr(theirs, shelf)
             if value:
                 kept.pop(key, None)  # the newest stand at the end
                 kept[key] = value
@@ -61,7 +63,7 @@ class Changed:
 class Ours:
     """What this window did since it last wrote."""
 
-    read: "Remembered"
+    read: Remembered
     asked: list[str] = field(default_factory=list)
     _put: dict[tuple[str, str], tuple[Any, Any]] = field(default_factory=dict)
     _had: dict[tuple[str, str], Any] = field(default_factory=dict)
@@ -88,13 +90,19 @@ class Ours:
         self._had[place] = value
         return True
 
-    def changed(self, now: "Remembered") -> Changed:
+    def took_up(self, stored: Remembered, place: str, now: Remembered) -> None:
+        """What stands at `place` is this window's, and on its screen."""
+        for shelf in SHELVES:
+            if (value := getattr(stored, shelf).get(place)) is not None:
+                getattr(now, shelf)[""] = self._filed[shelf, ""] = self._had[shelf, ""] = value
+
+    def changed(self, now: Remembered) -> Changed:
         words, unread = _words(now), frozenset(now.unread)
         news = {name: word for name, word in words.items() if word != self._words[name]}
         came, went = unread - self._unread, self._unread - unread
         return Changed(dict(self._put), tuple(self.asked), news, came, went, msgspec.json.encode(now))
 
-    def written(self, changed: Changed, content: "Remembered", now: "Remembered") -> None:
+    def written(self, changed: Changed, content: Remembered, now: Remembered) -> None:
         """The file holds `changed`, and `content` is all of it; what others put there is known here from now on."""
         for place, value in changed.put.items():
             self._filed[place] = value[0]
@@ -107,11 +115,11 @@ class Ours:
         for shelf in SHELVES:
             kept, theirs = getattr(now, shelf), getattr(content, shelf)
             ours = {key: kept[key] for key in kept if not key or (shelf, key) in self._put}
-            kept.clear()  # in place: others hold it
-            kept |= {key: theirs[key] for key in theirs if key and (shelf, key) not in self._put}
+            kept.clear()  # the same object: others hold it
+            kept |= {key: theirs[key] for key in theirs if not is_place(key) and (shelf, key) not in self._put}
             kept |= ours  # a thread that has not begun is each window's own
 
 
-def _words(of: "Remembered") -> dict[str, Any]:
+def _words(of: Remembered) -> dict[str, Any]:
     fields = msgspec.structs.asdict(of)
     return {name: fields[name] for name in WORDS}

@@ -1,9 +1,10 @@
-"""What the app remembers between its windows: drafts, what was asked before, theme, the thread that was open.
+"""The app's memory between its windows: drafts, what was asked before, theme, the thread that was open.
 
 One small JSON file in the data directory, replaced as a whole. A draft is written half a second after the
-last key, so that neither a closed terminal nor a dying machine takes more than a few words. A file that cannot
-be read begins anew, and is kept beside, since it may hold a draft. Several windows share it: each reads it anew under
-a lock and puts in what it changed itself (sharing.py).
+last key, so that neither a closed terminal nor a dying machine takes more than a few words. A file that makes no sense
+begins anew, and is kept beside, since it may hold a draft. One that cannot be had for the moment stays as it is: it is
+tried again with every change, and nothing goes over what nobody here has seen. Several windows share it: each reads it
+anew under a lock and puts in what it changed itself (sharing.py, places.py).
 """
 
 import asyncio
@@ -15,62 +16,18 @@ from typing import Any
 
 import msgspec
 
-from localmind.clean import clean_line
 from localmind.errors import LocalmindError
 from localmind.paths import private_dir, write_atomic
+from localmind_tui import format
+from localmind_tui.places import Place, empty, is_place, move, used, waiting
+from localmind_tui.remembered import DRAFTS_KEPT, HISTORY_KEPT, PASTED_KEPT, SHELVES, Picture, Remembered
 from localmind_tui.sharing import Changed, Ours
 
-HISTORY_KEPT = 500
-DRAFTS_KEPT = 100
 LONGEST_DRAFT = 1_000_000
 LONGEST_PASTES = 4_000_000
 """Characters of one draft's pastes; they are written with every change of it."""
-PASTED_KEPT = 10
 LONGEST_WAIT_S = 2.0
 """For another window's writing."""
-
-
-class Picture(msgspec.Struct, frozen=True):
-    """An image of a draft or of a question: a file that is read again when it is sent, or one that the daemon has."""
-
-    name: str
-    media_type: str
-    width: int
-    height: int
-    size: int
-    path: str = ""
-    """Where it is read; empty for one that the daemon has."""
-    sha256: str = ""
-    """Of one that the daemon has, from a question that is worded anew."""
-
-    @property
-    def words(self) -> str:
-        """`boiler.png, PNG 640×480, 12.3 kB`."""
-        from localmind.images import Looks
-
-        return clean_line(f"{self.name}, {Looks(self.media_type, self.width, self.height, self.size).words}")
-
-
-class Remembered(msgspec.Struct):
-    """All of it."""
-
-    drafts: dict[str, str] = {}
-    """By thread id; "" is the thread that has not begun."""
-    pictures: dict[str, tuple[Picture, ...]] = {}
-    """Images of those drafts."""
-    pastes: dict[str, tuple[str, ...]] = {}
-    """Long pastes that those drafts name."""
-    history: list[str] = []
-    """Questions, oldest first."""
-    theme: str = ""
-    thread: str = ""
-    """The one that was open last."""
-    unread: list[str] = []
-    """Threads that were being answered, or had been while nobody looked."""
-    mode: str = "files"
-    model: str = ""
-    greeted: bool = False
-    """The first run is over."""
 
 
 class Memory:
@@ -78,10 +35,16 @@ class Memory:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self.now = self._read()
+        self._place: Place | None = None  # until something is typed or taken up in a thread that has not begun
+        self._problems: list[str] = []
+        self._trouble = ""
+        """With the disk, as it was told."""
+        self._missed = False  # what stands in the file: it could not be had
+        self._waits = False  # something may be in no window's hands
+        self.now = self._first()
         self._ours = Ours(self.now)
         self._taken = self._kept = 0  # how often it was copied for the disk, and the newest copy that is there
-        self._disk = threading.Lock()  # held while the file is written
+        self._disk = threading.Lock()  # held while the file is read or written
         self._turn = asyncio.Lock()
 
     def draft(self, thread: str, text: str) -> None:
@@ -113,6 +76,34 @@ class Memory:
         self._ours.asked.append(text)
         self.now.history[:] = [*(each for each in self.now.history if each != text), text][-HISTORY_KEPT:]
 
+    def told(self) -> list[str]:
+        """What went wrong and was not told yet."""
+        return [self._problems.pop(0) for _ in range(len(self._problems))]  # a thread may add to them
+
+    async def take_up(self) -> None:
+        """What was typed in a thread that has not begun, and is in no window's hands, is here now."""
+        if not self._waits:
+            return
+        found = await asyncio.to_thread(self._waiting)
+        if found is None:
+            return
+        place, stored = found
+        if self._place is not None or any("" in getattr(self.now, shelf) for shelf in SHELVES):
+            place.leave()  # something was typed here meanwhile, which has a place of its own
+            return
+        self._place = place
+        self._ours.took_up(stored, place.name, self.now)
+
+    def _waiting(self) -> tuple[Place, Remembered] | None:
+        with self._disk, contextlib.suppress(OSError):
+            stored = self._stored()
+            self._waits = False
+            if self._path is not None and stored is not None:
+                place = waiting(self._path, stored)
+                stored = self._stored() if place is not None else None  # as whoever had the place left it
+                return (place, stored) if place is not None and stored is not None else None
+        return None
+
     def save(self) -> None:
         """Write what changed. Blocking: it waits for the disk."""
         copy = self._copy()
@@ -124,6 +115,11 @@ class Memory:
             copy = self._copy()
             self._adopt(copy[1], await asyncio.to_thread(self._write, *copy))
 
+    def leave(self) -> None:
+        """The window closes: what was not sent in it is the next one's."""
+        if self._place is not None:
+            self._place.leave()
+
     def _copy(self) -> tuple[int, Changed]:
         self._taken += 1
         return self._taken, self._ours.changed(self.now)
@@ -131,37 +127,84 @@ class Memory:
     def _write(self, number: int, changed: Changed) -> Remembered | None:
         """The file's new content; None where it was not written. A full or read-only disk must not take the app down:
         what is on the screen stays."""
-        with self._disk, contextlib.suppress(LocalmindError, OSError):
+        with self._disk:
             if self._path is None or changed.nothing or number < self._kept:
                 return None
-            private_dir(self._path.parent)
-            with _alone(self._path):
-                theirs = self._stored()
-                known = msgspec.json.decode(changed.whole, type=Remembered) if theirs is None else theirs
-                content = changed.put_into(known)
-                write_atomic(self._path, msgspec.json.encode(content))
-            self._kept = number
+            try:
+                private_dir(self._path.parent)
+                with _alone(self._path):
+                    content = self._merged(self._path, changed)
+                    write_atomic(self._path, msgspec.json.encode(content))
+            except (LocalmindError, OSError) as problem:
+                self._complain("What you type is not kept", problem)
+                return None
+            self._kept, self._missed, self._trouble = number, False, ""
             return content
-        return None
+
+    def _merged(self, path: Path, changed: Changed) -> Remembered:
+        """What stands in the file, with what changed here. Raises OSError: then nothing is known of it."""
+        found = self._stored()
+        if changed.unsent and self._place is None:
+            self._place = empty(path, found or Remembered())
+        place = self._place.name if self._place is not None else ""
+        if found is None:
+            found = msgspec.json.decode(changed.whole, type=Remembered)
+            move(found, "", place)
+        elif self._missed:
+            _set_aside(path, found, changed)
+        return changed.put_into(found, place)
 
     def _adopt(self, changed: Changed, content: Remembered | None) -> None:
         if content is not None:
             self._ours.written(changed, content, self.now)
 
-    def _read(self) -> Remembered:
-        return self._stored() or Remembered()
+    def _first(self) -> Remembered:
+        """What is known when the window opens."""
+        try:
+            found = self._stored() or Remembered()
+            self._waits = bool(used(found))
+        except OSError as problem:
+            self._complain("Drafts and earlier questions are not here", problem)
+            self._missed = self._waits = True
+            return Remembered()
+        for shelf in SHELVES:
+            kept: dict[str, Any] = getattr(found, shelf)
+            for key in [key for key in kept if is_place(key)]:
+                del kept[key]  # it may be another window's
+        return found
 
     def _stored(self) -> Remembered | None:
+        """What stands in the file; None where there is none. Raises OSError: there may be one, and nothing is known."""
         if self._path is None:
             return None
         try:
             return msgspec.json.decode(self._path.read_bytes(), type=Remembered)
         except FileNotFoundError:
             return None
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            with contextlib.suppress(OSError):
-                self._path.replace(self._path.with_suffix(".broken"))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            broken = self._path.with_suffix(".broken")
+            self._path.replace(broken)
+            self._problems.append(f"{self._path.name} made no sense and was begun anew; what stood in it is {broken}")
             return None
+
+    def _complain(self, what: str, problem: LocalmindError | OSError) -> None:
+        """Once for each kind of trouble, and anew when it comes again."""
+        if isinstance(problem, LocalmindError):
+            why = format.failure(problem)
+        else:
+            why = f"cannot read {self._path}: {(problem.strerror or str(problem)).lower()}"
+        if (told := f"{what}: {why}") != self._trouble:
+            self._trouble = told
+            self._problems.append(told)
+
+
+def _set_aside(path: Path, found: Remembered, changed: Changed) -> None:
+    """Drafts in whose threads something was typed here before they could be read: a later window takes them up."""
+    for (shelf, thread), (value, _) in changed.put.items():
+        if thread and value and getattr(found, shelf).get(thread, value) != value:
+            place = empty(path, found)
+            move(found, thread, place.name)
+            place.leave()
 
 
 @contextlib.contextmanager

@@ -126,6 +126,8 @@ class Conversation(Drafting):
                 found = await self.desk.daemon.get(f"/threads/{thread}", limit=limit, around=around, start=start)
             except LocalmindError as problem:
                 self.complain(problem)
+        if not found["thread"]:
+            await self.desk.memory.take_up()
         async with self._showing:
             if wish is not self._wish or not self.here:
                 return

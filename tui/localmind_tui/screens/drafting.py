@@ -12,7 +12,7 @@ from localmind_tui.widgets.column import Column
 
 if TYPE_CHECKING:
     from localmind_tui.completion import Completion
-    from localmind_tui.state import Picture
+    from localmind_tui.remembered import Picture
     from localmind_tui.widgets.completing import Look
     from localmind_tui.widgets.completions import Completions
 

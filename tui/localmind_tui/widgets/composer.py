@@ -19,7 +19,7 @@ from localmind_tui.keymap import bindings
 from localmind_tui.widgets.completing import Completing
 
 if TYPE_CHECKING:
-    from localmind_tui.state import Picture
+    from localmind_tui.remembered import Picture
     from localmind_tui.vim.modes import Vim
     from localmind_tui.widgets.completing import Complete
     from localmind_tui.widgets.completions import Completions

@@ -12,7 +12,7 @@ from textual.widget import AwaitMount
 from textual.widgets import Static
 
 from localmind_tui.keymap import bindings
-from localmind_tui.state import Picture
+from localmind_tui.remembered import Picture
 
 MARK = "▣"
 

@@ -22,12 +22,14 @@ from localmind.markdown import code_blocks
 from localmind.messages import Usage
 from localmind_tui import format
 from localmind_tui.keymap import bindings
+from localmind_tui.remembered import Picture
 from localmind_tui.said import Exchange, Said, State
-from localmind_tui.state import Picture
 from localmind_tui.widgets.lean import Backdrop
 from localmind_tui.widgets.sources import SourcesView
 from localmind_tui.widgets.stream import StreamView
 from localmind_tui.widgets.thoughts import ThoughtsView
+
+SILENT = "stopped before the first word"
 
 
 class TurnView(Vertical, Backdrop):
@@ -170,8 +172,8 @@ class TurnView(Vertical, Backdrop):
     async def finish(self, done: Done) -> None:
         self.usage = done.usage
         stopped = done.finish_reason == "cancelled"
-        words = "stopped" if self.answer else "stopped before the first word"
-        await self._end("stopped" if stopped else "done", format.costs(done) if not stopped else words)
+        silent = stopped and not self.answer
+        await self._end("stopped" if stopped else "done", SILENT if silent else format.costs(done))
 
     async def fail(self, error: LocalmindError) -> None:
         await self._end("failed", format.failure(error))
@@ -191,10 +193,11 @@ class TurnView(Vertical, Backdrop):
         self._end_thoughts()
         if said.state == "failed":
             self._say(clean(said.error or "failed") + (f"\nhint: {clean_line(said.hint)}" if said.hint else ""))
-        elif said.state == "stopped":
-            self._say("stopped" if said.content else "stopped before the first word")
+        elif said.state == "stopped" and not said.content:
+            self._say(SILENT)
         else:
-            self._say(format.costs(Done(said.finish_reason or "stop", said.usage, said.timings)))
+            reason = "cancelled" if said.state == "stopped" else said.finish_reason or "stop"
+            self._say(format.costs(Done(reason, said.usage, said.timings)))
 
     async def _end(self, state: State, note: str) -> None:
         await self.stream.end()
