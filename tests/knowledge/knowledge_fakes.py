@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 import numpy
-from stopwatch import Stopwatch
 
 from localmind.errors import LocalmindError
 from localmind.knowledge.embedder import EmbedModel
@@ -235,13 +234,13 @@ class Household:
         passages = await self.knowledge.search(question, **options)
         return [str(Path(one.path).relative_to(self.folder)) for one in passages]
 
-    async def until(self, question: str, expected: list[str]) -> float:
-        """Search until exactly these files are found; seconds it took."""
-        with Stopwatch() as watch:
-            while sorted(found := set(await self.found(question))) != sorted(expected):
-                assert watch.seconds < PATIENCE_S, f"{question}: found {found}, not {expected}"
-                await asyncio.sleep(0.02)
-        return watch.seconds
+    async def until(self, question: str, expected: list[str]) -> None:
+        """Search until exactly these files are found."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        while sorted(found := set(await self.found(question))) != sorted(expected):
+            assert loop.time() - started < PATIENCE_S, f"{question}: found {found}, not {expected}"
+            await asyncio.sleep(0.02)
 
     async def contents(self) -> dict[str, list[tuple[int, int, str]]]:
         """What the index holds: path → (first line, last line, text) of every chunk. Ids do not matter."""

@@ -30,17 +30,6 @@ async def test_a_question_that_nothing_answers_finds_nothing(house: Household) -
     assert await house.knowledge.search("quarterly dividend of the mining company") == []
 
 
-@pytest.mark.alone
-async def test_a_saved_file_is_found_within_three_seconds_and_a_deleted_one_is_gone(house: Household) -> None:
-    house.put("new/telescope.md", "The telescope of uncle Bartholomew weighs 14 kg.\n")
-    assert await house.until("telescope of Bartholomew", ["new/telescope.md"]) < 3
-    await house.knowledge.wait_indexed()
-    (house.folder / "new/telescope.md").unlink()
-    assert await house.until("telescope of Bartholomew", []) < 3
-    await house.knowledge.wait_indexed()
-    assert sum(len(place) for place in house.store.places.values()) == 2
-
-
 async def test_an_edit_replaces_what_was_there(house: Household) -> None:
     house.put("boiler.md", "# Boiler\n\nThe boiler was replaced by a heat pump.\n")
     await house.until("heat pump replaced", ["boiler.md"])
