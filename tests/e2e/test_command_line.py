@@ -74,7 +74,7 @@ def test_a_question_without_log_is_kept_nowhere_and_brings_its_file(served: Home
 def test_an_answer_keeps_to_a_schema_and_comes_as_events_when_asked(served: Home) -> None:
     schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
     asked = ("ask", "--chat", "--no-log", "--schema", json.dumps(schema), "--jsonl", "--max-tokens", "60")
-    answer = served.cli(*asked, input="Which city is the capital of France?")
+    answer = served.cli(*asked, "--temperature", "0", input="Which city is the capital of France?")
     events = [json.loads(line) for line in answer.stdout.splitlines()]
     assert events[-1]["type"] == "Done", answer.stderr
     text = "".join(event["text"] for event in events if event["type"] == "TextDelta")
