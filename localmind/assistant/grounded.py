@@ -22,6 +22,7 @@ from localmind.knowledge import citations
 from localmind.knowledge.knowledge import Knowledge
 from localmind.knowledge.scope import ANY_FILE, Filters
 from localmind.messages import ANY_TEXT, Message
+from localmind.workers.brake import Brake
 from localmind.workers.engines import Engines
 from localmind.workers.request import Request
 
@@ -75,7 +76,12 @@ class Grounded:
         self._engines = engines
 
     async def answer(
-        self, spec: ModelSpec, asked: Request, folder: Path | None, filters: Filters = ANY_FILE
+        self,
+        spec: ModelSpec,
+        asked: Request,
+        folder: Path | None,
+        filters: Filters = ANY_FILE,
+        brake: Brake | None = None,
     ) -> AsyncGenerator[Event, None]:
         """Sources retrieved, text, Sources used, Done. Raises LocalmindError, FolderNotFound if nothing is watched."""
         self._engines.outside.permit_files(spec)
@@ -100,7 +106,7 @@ class Grounded:
         answer: list[str] = []
         messages = tuple(prompt(asked.messages, passages, style))
         events = self._engines.generate_with_progress(
-            spec, msgspec.structs.replace(asked, messages=messages, sampling=sampling)
+            spec, msgspec.structs.replace(asked, messages=messages, sampling=sampling), brake
         )
         async with contextlib.aclosing(events):
             async for event in events:
@@ -109,7 +115,7 @@ class Grounded:
                         if shown := checked.feed(text):
                             answer.append(shown)
                             yield TextDelta(shown)
-                    case Done():
+                    case Done(reason) if reason != "cancelled":  # of half an answer nobody knows what it rests on
                         if shown := checked.flush():
                             answer.append(shown)
                             yield TextDelta(shown)

@@ -17,21 +17,26 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from localmind.assistant.circles import ended_in_circles
+from localmind.assistant.ended import ended_in_circles
+from localmind.assistant.request import over, request_for
 from localmind.catalog import ModelSpec
 from localmind.errors import InternalError, InvalidRequest, LocalmindError, NotFound, ShuttingDown
 from localmind.events import Done, Event, Failed, Passage, ReasoningDelta, Sources, TextDelta
 from localmind.knowledge.scope import ANY_FILE, Filters, read_filters
-from localmind.messages import ANY_TEXT, Message, ResponseFormat, SamplingParams, stated
+from localmind.messages import ANY_TEXT, Message, ResponseFormat
 from localmind.store.images import Picture
 from localmind.store.threads import Threads
 from localmind.store.transcript import Attachment, Mode, Options, Turn, named, with_attachments
+from localmind.workers.brake import Brake
 from localmind.workers.engines import Engines
 from localmind.workers.request import Request
 
 STORE_EVERY_S = 0.25
 ENDED_KEPT = 64
 """Answers that have ended and can still be followed to their end by whoever was cut off."""
+
+LAST_WORD_S = 2.0
+"""What a stopped answer cost is waited for so long: an engine ends an answer between two steps, or the step with it."""
 
 log = logging.getLogger("localmind.assistant")
 
@@ -40,7 +45,7 @@ class Answers(Protocol):
     """Who answers from the watched folders (`Grounded`). Nothing is stored by it."""
 
     def answer(
-        self, spec: ModelSpec, asked: Request, folder: Path | None, filters: Filters
+        self, spec: ModelSpec, asked: Request, folder: Path | None, filters: Filters, brake: Brake | None
     ) -> AsyncGenerator[Event, None]:
         """Sources retrieved, text, Sources used, Done. Raises LocalmindError."""
 
@@ -76,6 +81,8 @@ class Run:
     events: list[Event] = field(default_factory=list)
     ended: bool = False
     stopped: bool = False
+    storing_end: bool = False
+    brake: Brake = field(default_factory=Brake)
     task: asyncio.Task[None] | None = None
     more: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -91,7 +98,10 @@ class Run:
 class Running:
     """All answers that are being written, and the last ones that were."""
 
-    def __init__(self, answers: Answers, engines: Engines, threads: Threads) -> None:
+    def __init__(
+        self, answers: Answers, engines: Engines, threads: Threads, *, last_word_s: float = LAST_WORD_S
+    ) -> None:
+        self._last_word_s = last_word_s
         self._answers = answers
         self._engines = engines
         self._threads = threads
@@ -115,20 +125,20 @@ class Running:
         with self._alone(question.thread):
             if question.pictures:  # refused before anything is kept
                 own = await asyncio.to_thread(self._threads.find, question.thread) if question.thread else None
-                options = _over(own.options if own is not None else Options(), question.options)
+                options = over(own.options if own is not None else Options(), question.options)
                 spec = spec or self._engines.resolve(options.model)
                 await self._engines.outside.permit_images(spec, [_asked(question)])
             turn, options = await asyncio.to_thread(self._store_question, question)
-            options = _over(options, question.options)
+            options = over(options, question.options)
             return await self._begin(turn, spec or self._engines.resolve(options.model), options, question.format)
 
     def unstored(self, question: Question, spec: ModelSpec | None = None) -> AsyncGenerator[Event, None]:
         """The answer to a question that is kept nowhere; closing the iterator ends it."""
         options = question.options or Options()
         mode = "chat" if question.attachments or question.pictures else question.mode or "files"
-        asked = _request(_asked(question), (), options, mode, question.format)
+        asked = request_for(_asked(question), (), options, mode, question.format)
         return self._answered(
-            spec or self._engines.resolve(options.model), asked, mode, question.folder, question.filters
+            spec or self._engines.resolve(options.model), asked, mode, question.folder, question.filters, Brake()
         )
 
     async def again(self, message_id: int, spec: ModelSpec | None = None) -> Turn:
@@ -156,13 +166,16 @@ class Running:
             await more.wait()
 
     async def stop(self, message_id: int) -> bool:
-        """End an answer and keep its text. False when it had ended already."""
+        """End an answer; its text is kept, and what it cost where that can be told. False when it had ended already."""
         run = self._runs.get(message_id)
         if run is None or run.ended or run.task is None:
             return False
         if not run.stopped:  # a second cancel would interrupt the storing of what is there
             run.stopped = True
-            run.task.cancel()
+            if run.brake.pull():
+                await asyncio.wait([run.task], timeout=self._last_word_s)
+            if not run.storing_end:
+                run.task.cancel()
         await asyncio.wait([run.task])
         return True
 
@@ -175,8 +188,7 @@ class Running:
     async def close(self) -> None:
         """Take nothing new and end what is being written; what is there is stored."""
         self._stopping = True
-        for run in self.list():
-            await self.stop(run.message_id)
+        await asyncio.gather(*(self.stop(run.message_id) for run in self.list()))
 
     @contextlib.contextmanager
     def _alone(self, thread_id: str | None) -> Iterator[None]:
@@ -234,7 +246,7 @@ class Running:
             async with contextlib.aclosing(self._events(run, turn, spec, options, format)) as events:
                 async for event in events:
                     if isinstance(event, Done):
-                        last, state = event, "done"
+                        last, state = event, "stopped" if event.finish_reason == "cancelled" else "done"
                         continue  # it is told when the answer is on the disk
                     draft.take(event)
                     run.add(event)
@@ -246,10 +258,11 @@ class Running:
         except asyncio.CancelledError:
             state = "stopped"  # asked for by `stop`: the answer ends here, and so does the task
         except LocalmindError as failure:
-            problem = failure
+            problem = None if run.stopped else failure  # an engine that dies of being stopped has no more to say
         except Exception as bug:
             log.exception("an answer failed in a way nobody foresaw", exc_info=bug)
             problem = InternalError("something went wrong in the daemon", hint="localmind doctor")
+        run.storing_end = True
         if problem is not None:
             state, last = "failed", Failed.of(problem)
         done = last if isinstance(last, Done) else Done()
@@ -291,24 +304,24 @@ class Running:
         said = await asyncio.to_thread(self._threads.said_until, turn, seeing=True)
         if any(message.images for message in said) and not await self._engines.outside.sees(spec):
             said = await asyncio.to_thread(self._threads.said_until, turn, seeing=False)
-        asked = _request(said[-1], said[:-1], options, mode, format)
+        asked = request_for(said[-1], said[:-1], options, mode, format)
         asked = msgspec.structs.replace(asked, client=f"thread {run.thread_id}")  # fair between threads as programs
         events = self._answered(
-            spec, asked, mode, Path(turn.folder) if turn.folder else None, read_filters(turn.filters)
+            spec, asked, mode, Path(turn.folder) if turn.folder else None, read_filters(turn.filters), run.brake
         )
         async with contextlib.aclosing(events):
             async for event in events:
                 yield event
 
     def _answered(
-        self, spec: ModelSpec, asked: Request, mode: Mode, folder: Path | None, filters: Filters
+        self, spec: ModelSpec, asked: Request, mode: Mode, folder: Path | None, filters: Filters, brake: Brake
     ) -> AsyncGenerator[Event, None]:
         if mode == "files":  # short by its own limit
-            return self._answers.answer(spec, asked, folder, filters)
-        events = self._engines.generate_with_progress(spec, asked)
+            return self._answers.answer(spec, asked, folder, filters, brake)
+        events = self._engines.generate_with_progress(spec, asked, brake)
         if asked.sampling.max_tokens is not None:  # how long it may get has been decided by whoever asks
             return events
-        return ended_in_circles(events, spec.name)
+        return ended_in_circles(events, spec.name, brake)
 
 
 @dataclass(slots=True)
@@ -345,38 +358,6 @@ def _asked(question: Question) -> Message:
     """A question that is not stored, as a model gets it."""
     text = named(with_attachments(question.text, question.attachments), [each.name for each in question.pictures])
     return Message("user", text, images=tuple(each.image for each in question.pictures))
-
-
-def _request(
-    question: Message,
-    before: Sequence[Message],
-    options: Options,
-    mode: Mode,
-    format: ResponseFormat,
-) -> Request:
-    """A question as the engine takes it. From the folders facts are wanted, and the passages bring their own system."""
-    from_files = mode == "files"
-    system = [Message("system", options.system)] if options.system and not from_files else []
-    return Request(
-        messages=(*system, *before, question),
-        sampling=_sampling(options, temperature=0.0 if from_files else None),
-        format=format,
-        thinking=options.thinking,
-        explain=True,
-    )
-
-
-def _over(options: Options, more: Options | None) -> Options:
-    """`options` with those that `more` sets."""
-    given = {name: value for name, value in msgspec.structs.asdict(more).items() if value is not None} if more else {}
-    return msgspec.structs.replace(options, **given)
-
-
-def _sampling(options: Options, temperature: float | None) -> SamplingParams:
-    chosen = {"temperature": options.temperature if options.temperature is not None else temperature}
-    chosen |= {"top_p": options.top_p, "max_tokens": options.max_tokens}
-    given = {name: value for name, value in chosen.items() if value is not None}
-    return msgspec.structs.replace(SamplingParams(stated=stated(given)), **given)
 
 
 def _merged(events: Sequence[Event], position: int) -> tuple[int, Event]:

@@ -229,7 +229,9 @@ class Loop:
                 self.memory.admit(generation.sequence)
             stopping = self._stopping
         for sequence in commands.cancels:
-            self._fail(sequence, Cancelled("the request was cancelled"))
+            if (given_up := self._generations.get(sequence.number)) is not None:
+                numbers = report.so_far(given_up, time.monotonic())
+                self._fail(sequence, Cancelled("the request was cancelled", numbers=numbers))
         for sequence in commands.endings:
             if (ended := self._generations.get(sequence.number)) is not None:
                 self._finish(ended, "stop")

@@ -59,6 +59,26 @@ def outcome(generation: Generation, reason: Literal["stop", "length"], now: floa
     )
 
 
+def so_far(generation: Generation, now: float) -> dict[str, int]:
+    """What a request has cost that is given up now: fields of Usage and Timings, in whole milliseconds. Nothing before
+    its first token: how much of the prompt was read is not counted."""
+    if not generation.first_token:
+        return {}
+    told = outcome(generation, "stop", now)
+    usage, timings = told.usage, told.timings
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "queue_ms": round(timings.queue_ms),
+        "prefill_ms": round(timings.prefill_ms),
+        "decode_ms": round(timings.decode_ms),
+        "parked_ms": round(timings.parked_ms),
+        "drafted_tokens": timings.drafted_tokens,
+        "accepted_tokens": timings.accepted_tokens,
+    }
+
+
 def cache_report(
     sequence: TokenSequence, prompt: Sequence[int], text_of: Callable[[Sequence[int]], str], *, whole_only: bool
 ) -> CacheReport:

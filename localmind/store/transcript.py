@@ -13,6 +13,7 @@ from typing import Literal
 
 import msgspec
 
+from localmind.circles import first_rounds
 from localmind.errors import LocalmindError
 from localmind.events import Passage
 from localmind.images import Image, Looks
@@ -170,7 +171,8 @@ def messages_of(turns: Iterable[Turn], pictures: Mapping[str, bytes] = NO_PICTUR
         text = named(with_attachments(asked.content, asked.attachments), [each.name for each in asked.images])
         said.append(Message(asked.role, unseen + text, images=images))
         if turn.answer is not None and turn.answer.content:
-            said.append(Message("assistant", turn.answer.content))
+            circles = turn.answer.finish_reason == "repetition"  # all of it is kept and shown, and not told again
+            said.append(Message("assistant", first_rounds(turn.answer.content) if circles else turn.answer.content))
     return said
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from localmind.catalog import Catalog, ModelSpec
 from localmind.durations import FOREVER
-from localmind.errors import InvalidRequest, LocalmindError, QueueFull, ShuttingDown, TimedOut, WorkerFailure
+from localmind.errors import Cancelled, InvalidRequest, LocalmindError, QueueFull, ShuttingDown, TimedOut, WorkerFailure
 from localmind.events import Done, Event, Progress, decode
 from localmind.machine.amounts import Bytes
 from localmind.machine.devices import Machine
@@ -25,6 +25,7 @@ from localmind.machine.probe import PlanMemory
 from localmind.messages import CacheReport, Message, Timings, Usage
 from localmind.models.store import Store
 from localmind.workers.adapters import Adapters
+from localmind.workers.brake import Brake
 from localmind.workers.elsewhere import Elsewhere, RemoteModel
 from localmind.workers.gpu_room import GpuRoom
 from localmind.workers.kept import Kept
@@ -243,8 +244,10 @@ class Engines:
                 if not isinstance(event, Progress):
                     yield event
 
-    async def generate_with_progress(self, spec: ModelSpec, request: Request) -> AsyncGenerator[Event, None]:
-        """The same, saying first what it waits for when the model is not in memory yet."""
+    async def generate_with_progress(
+        self, spec: ModelSpec, request: Request, brake: Brake | None = None
+    ) -> AsyncGenerator[Event, None]:
+        """The same, saying first what it waits for when the model is not in memory yet. `brake` ends it."""
         await self.outside.permit_images(spec, request.messages)
         if isinstance(spec, RemoteModel):
             async with contextlib.aclosing(self.outside.generate(spec, request)) as answers:
@@ -261,7 +264,9 @@ class Engines:
                         async for step in steps:
                             yield step
                     await self._kept.used(spec.name)
-                    async with contextlib.aclosing(entry.supervisor.stream("generate", request.params())) as answers:
+                    async with contextlib.aclosing(
+                        entry.supervisor.stream("generate", request.params(), brake)
+                    ) as answers:
                         async for answer in answers:
                             if isinstance(answer, StreamResult):
                                 done = _done(answer.value, spec.name)
@@ -272,6 +277,12 @@ class Engines:
                                 yield decode(answer)
             finally:
                 self.residence.end(ticket)
+        except Cancelled as ended:
+            if brake is None or not brake.pulled:
+                raise
+            done = _cancelled(ended, spec.name)
+            watch.done(done)
+            yield done
         except LocalmindError as problem:
             watch.failed(problem.code)
             if isinstance(problem, QueueFull):
@@ -337,6 +348,13 @@ class Engines:
         for entry in self._loader.entries.values():
             await entry.supervisor.stop()
         await self.residence.closed()
+
+
+def _cancelled(ended: Cancelled, model: str) -> Done:
+    """What was there until the brake was pulled, as `engine.report.so_far` tells it."""
+    numbers = ended.numbers
+    usage, timings = msgspec.convert(numbers, Usage), msgspec.convert(numbers, Timings)
+    return Done("cancelled", usage, timings, model)
 
 
 def _done(result: dict[str, Any], model: str) -> Done:

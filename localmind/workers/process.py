@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 from localmind.errors import LocalmindError, TimedOut, WorkerDied, WorkerFailure, WorkerHung, from_wire, to_wire
 from localmind.workers import channel
+from localmind.workers.brake import Brake
 from localmind.workers.channel import Call, Cancel, Error, Frame, Heartbeat, Item, ProtocolViolation, Ready, Result
 from localmind.workers.handing import Handing
 
@@ -203,8 +204,10 @@ class WorkerProcess:
         except TimeoutError as problem:
             raise TimedOut(f"{self.label} did not finish {method!r} in {timeout:.0f} s") from problem
 
-    async def stream(self, method: str, params: Mapping[str, Any] | None = None) -> AsyncGenerator[Any, None]:
-        """See WorkerCalls.stream."""
+    async def stream(
+        self, method: str, params: Mapping[str, Any] | None = None, brake: Brake | None = None
+    ) -> AsyncGenerator[Any, None]:
+        """See WorkerCalls.stream. Pulling the brake cancels the call too, and the worker's answer to that is raised."""
         if self.death is not None:
             raise self.death.error()
         call_id = next(self._ids)
@@ -212,17 +215,18 @@ class WorkerProcess:
         self._inboxes[call_id] = inbox
         self._write(Call(call_id, method, dict(params or {})))
         try:
-            while True:
-                match await inbox.get():
-                    case Item(_, value):
-                        yield value
-                    case Result(_, value):
-                        self._inboxes.pop(call_id)
-                        yield StreamResult(value)
-                        return
-                    case Error(_, error):
-                        self._inboxes.pop(call_id)
-                        raise from_wire(error)
+            with (brake or Brake()).fitted(lambda: self._write(Cancel(call_id))):
+                while True:
+                    match await inbox.get():
+                        case Item(_, value):
+                            yield value
+                        case Result(_, value):
+                            self._inboxes.pop(call_id)
+                            yield StreamResult(value)
+                            return
+                        case Error(_, error):
+                            self._inboxes.pop(call_id)
+                            raise from_wire(error)
         finally:
             if self._inboxes.pop(call_id, None) is not None:
                 self._write(Cancel(call_id))

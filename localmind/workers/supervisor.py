@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from typing import Any
 
 from localmind.errors import ModelQuarantined, ShuttingDown, WorkerDied, WorkerHung
+from localmind.workers.brake import Brake
 from localmind.workers.process import Death, WorkerProcess
 
 DEATHS_ALLOWED = 3
@@ -125,12 +126,14 @@ class Supervisor:
                     raise
         raise AssertionError("the second failure is raised above")
 
-    async def stream(self, method: str, params: Mapping[str, Any] | None = None) -> AsyncGenerator[Any, None]:
+    async def stream(
+        self, method: str, params: Mapping[str, Any] | None = None, brake: Brake | None = None
+    ) -> AsyncGenerator[Any, None]:
         for last in (False, True):
             worker = await self.start()
             sent = False
             try:
-                async with contextlib.aclosing(worker.stream(method, params)) as answers:
+                async with contextlib.aclosing(worker.stream(method, params, brake)) as answers:
                     async for answer in answers:
                         sent = True
                         yield answer

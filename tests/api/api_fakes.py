@@ -98,7 +98,7 @@ class FakeEngines:
     def installed(self) -> list[str]:
         return ["smollm2:135m"]
 
-    async def generate(self, spec: ModelSpec, request: Request) -> AsyncGenerator[Event, None]:
+    async def generate(self, spec: ModelSpec, request: Request, brake: Any = None) -> AsyncGenerator[Event, None]:
         self.asked.append(request)
         self.open += 1
         try:

@@ -1,6 +1,7 @@
 """An answer that goes round in circles is found, whatever it repeats; text that only looks alike is left alone."""
 
 import base64
+import contextlib
 import hashlib
 import random
 from collections.abc import AsyncGenerator
@@ -11,9 +12,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from localmind.assistant.circles import KEPT, ROUNDS, STEP, WINDOW, Circles, ended_in_circles
+from localmind.assistant.ended import ended_in_circles
+from localmind.circles import KEPT, PIECE, ROUNDS, STEP, WINDOW, Circles, first_rounds
+from localmind.errors import WorkerDied
 from localmind.events import Done, Event, ReasoningDelta, Sources, TextDelta
-from localmind.messages import Usage
+from localmind.messages import Timings, Usage
+from localmind.workers.brake import Brake
 
 HOME = Path(__file__).parents[2]
 WORDS = (HOME / "docs" / "knowledge.md").read_text("utf-8").split()
@@ -66,6 +70,10 @@ HONEST = {
     "the same code twice": 2 * lines("    {w}_{n} = self.{v}({n})\n", 300),
     "an HTML table of placeholders": lines(
         "<tr><td>{n}</td><td>name</td><td>address</td><td>telephone</td><td>none</td><td>0.00</td><td>open</td></tr>\n"
+    ),
+    "a list of letters": "".join(
+        f'    "{letter}",\n' if random.Random(n).random() < 0.97 else "    None,\n"
+        for n, letter in enumerate("abcdefghijklmnopqrstuvwxyz" * 60)
     ),
     "a line a hundred times": "I will not put the bees into the boiler.\n" * 100,
     "Chinese": "".join(
@@ -173,23 +181,59 @@ def test_half_a_character_from_another_machine_breaks_nothing() -> None:
     assert goes_round("\ud83d" * 2 * WINDOW)
 
 
-class FakeStream:
-    """Events of a generation, and whether it was given up."""
+@pytest.mark.parametrize("before", [0, 1, 777, 3000, 20_000])
+@pytest.mark.parametrize("words", [1, 4, 60, 500])
+def test_of_a_circle_its_beginning_is_told_and_what_was_said_before(before: int, words: int) -> None:
+    begun = " ".join(random.Random(5).choices(WORDS, k=4000))[:before]
+    around = " ".join(WORDS[900 : 900 + words]) + " "
+    text = begun + (around * WINDOW)[: max(WINDOW, ROUNDS * len(around))]
+    told = first_rounds(text).removesuffix(" …")
+    assert text.startswith(told)
+    assert before - PIECE <= len(told) <= before + len(around) + 2 * PIECE
 
-    def __init__(self, *events: Event) -> None:
+
+@pytest.mark.parametrize("path", CIRCLES, ids=lambda path: path.stem)
+def test_of_what_the_starter_model_really_said_in_circles_little_is_told_again(path: Path) -> None:
+    text = path.read_text("utf-8")
+    told = first_rounds(text).removesuffix(" …")
+    assert text.startswith(told)
+    assert PIECE <= len(told) < len(text) / 2
+
+
+def test_a_text_that_says_something_new_to_its_end_is_told_whole() -> None:
+    assert first_rounds(" ".join(WORDS)) == " ".join(WORDS)
+
+
+class FakeStream:
+    """Events of a generation, and whether it was given up; `braked` comes when it is asked to end, where it can be."""
+
+    def __init__(self, *events: Event, braked: Event | Exception | None = None) -> None:
         self._events = events
+        self._braked = braked
+        self.brake = Brake()
         self.closed = False
+        self.read = 0
 
     async def __call__(self) -> AsyncGenerator[Event, None]:
         try:
-            for event in self._events:
-                yield event
+            with contextlib.ExitStack() as stack:
+                if self._braked is not None:
+                    stack.enter_context(self.brake.fitted(lambda: None))
+                for event in self._events:
+                    self.read += 1
+                    yield event
+                    if self.brake.pulled and self.read % 7 == 0:  # what was on its way still comes
+                        break
+                if isinstance(self._braked, Exception):
+                    raise self._braked
+                if self.brake.pulled and self._braked is not None:
+                    yield self._braked
         finally:
             self.closed = True
 
 
 async def ended(stream: FakeStream) -> list[Event]:
-    return [event async for event in ended_in_circles(stream(), "m")]
+    return [event async for event in ended_in_circles(stream(), "m", stream.brake)]
 
 
 @pytest.mark.parametrize("kind", [TextDelta, ReasoningDelta])
@@ -199,6 +243,20 @@ async def test_a_generation_in_circles_is_given_up_and_says_so_at_its_end(kind: 
     assert stream.closed
     assert len(said) == WINDOW // 15
     assert done == Done("repetition", model="m")
+
+
+async def test_a_generation_that_can_say_what_it_cost_is_asked_to_end_and_its_last_words_are_dropped() -> None:
+    cost = Done("cancelled", Usage(9, 409, 3), Timings(decode_ms=4000), "m")
+    stream = FakeStream(*[TextDelta("over and over. ")] * 1000, braked=cost)
+    *said, done = await ended(stream)
+    assert done == Done("repetition", cost.usage, cost.timings, "m")
+    assert (len(said), stream.read > len(said), stream.closed) == (WINDOW // 15, True, True)
+
+
+async def test_one_that_dies_of_being_asked_to_end_has_ended_as_well() -> None:
+    stream = FakeStream(*[TextDelta("over and over. ")] * 1000, braked=WorkerDied("gone"))
+    *said, done = await ended(stream)
+    assert (len(said), done, stream.closed) == (WINDOW // 15, Done("repetition", model="m"), True)
 
 
 async def test_thoughts_and_text_are_judged_apart_and_an_honest_answer_keeps_its_own_end() -> None:

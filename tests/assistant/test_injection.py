@@ -62,7 +62,7 @@ class FakeEngines:
     async def count(self, spec: Any, messages: Any) -> int:
         return 100
 
-    async def generate_with_progress(self, spec: Any, asked: Request) -> AsyncGenerator[Event, None]:
+    async def generate_with_progress(self, spec: Any, asked: Request, brake: Any) -> AsyncGenerator[Event, None]:
         self.asked.append(asked)
         for piece in self.said:
             yield TextDelta(piece)

@@ -1,95 +1,20 @@
 """Answers that go on whoever watches: followed from any position, stopped with their text, never two in a thread."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
+from running_fakes import PASSAGE, SPEC, FakeEngines, begun, read
 
-from localmind import catalog
 from localmind.assistant.running import Question, Running
-from localmind.catalog import ModelSpec
 from localmind.errors import InvalidRequest, NotFound, ShuttingDown, WorkerDied
-from localmind.events import Done, Event, Failed, Passage, ReasoningDelta, Sources, TextDelta
+from localmind.events import Done, Event, Failed, ReasoningDelta, Sources, TextDelta
 from localmind.knowledge.scope import ANY_FILE, Filters
-from localmind.messages import Message, ResponseFormat, Usage
+from localmind.messages import Message, Usage
 from localmind.store.threads import Threads
 from localmind.store.transcript import Attachment, Options
-from localmind.workers.outside import Outside
-from localmind.workers.request import Request
-
-SPEC = catalog.bundled()[0]
-PASSAGE = Passage(1, "/home/ines/boiler.md", 6, 10, None, "Service", "text", 0.7)
-
-
-class FakeEngines:
-    """Answers with what the test says, when it says it; from the files and without them."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[Request, Path | None]] = []
-        self.filters: list[Filters] = []
-        self.alone = 0
-        """Answers that the folders were not searched for."""
-        self.steps: asyncio.Queue[Event | Exception] = asyncio.Queue()
-        self.closed = 0
-        self.outside = Outside(None)
-
-    def say(self, *events: Event | Exception) -> None:
-        for event in events:
-            self.steps.put_nowait(event)
-
-    def resolve(self, name: str | None) -> ModelSpec:
-        return SPEC
-
-    def generate_with_progress(self, spec: ModelSpec, asked: Request) -> AsyncGenerator[Event, None]:
-        self.alone += 1
-        return self.answer(spec, asked, None)
-
-    async def answer(
-        self, spec: ModelSpec, asked: Request, folder: Path | None, filters: Filters = ANY_FILE
-    ) -> AsyncGenerator[Event, None]:
-        self.asked.append((asked, folder))
-        self.filters.append(filters)
-        try:
-            while True:
-                step = await self.steps.get()
-                if isinstance(step, Exception):
-                    raise step
-                yield step
-                if isinstance(step, Done):
-                    return
-        finally:
-            self.closed += 1
-
-
-@pytest.fixture
-def threads(tmp_path: Path) -> Iterator[Threads]:
-    store = Threads(tmp_path / "threads.db")
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def engines() -> FakeEngines:
-    return FakeEngines()
-
-
-@pytest.fixture
-async def running(threads: Threads, engines: FakeEngines) -> AsyncIterator[Running]:
-    room = Running(engines, cast(Any, engines), threads)
-    yield room
-    await room.close()
-
-
-async def read(running: Running, message_id: int, after: int = 0) -> list[Event]:
-    return [event async for _, event in running.follow(message_id, after)]
-
-
-async def begun(running: Running, text: str = "?", **more: Any) -> tuple[str, int]:
-    turn = await running.ask(Question(text, **more))
-    assert turn.answer is not None
-    return running.list()[-1].thread_id, turn.answer.id
 
 
 async def test_an_answer_is_written_and_stored_while_nobody_watches(
@@ -288,65 +213,3 @@ async def test_an_unknown_answer_is_not_found_and_nothing_begins_while_stopping(
     for question in (Question("?", thread=thread), Question("?")):
         with pytest.raises(ShuttingDown):
             await running.ask(question)
-
-
-ROUND = [TextDelta("She represents herself. ")] * 1000
-"""What SmolLM2-135M said of a bee, until its context was full."""
-
-
-async def test_an_answer_that_goes_round_in_circles_is_ended_with_its_text_and_its_generation(
-    running: Running, engines: FakeEngines, threads: Threads
-) -> None:
-    thread, message = await begun(running, mode="chat")
-    engines.say(ReasoningDelta("hm"), *ROUND)
-    *said, last = await read(running, message)
-    assert last == Done("repetition", model=SPEC.name)
-    stored = threads.get(thread).turns[0].answer
-    assert stored is not None
-    assert (stored.content, stored.reasoning) == ("She represents herself. " * 250, "hm"), "all of it as it was said"
-    assert (stored.state, stored.finish_reason) == ("done", "repetition")
-    assert "".join(event.text for event in said if isinstance(event, TextDelta)) == stored.content
-    assert (engines.closed, running.list()) == (1, [])
-
-
-async def test_an_answer_in_circles_that_is_kept_nowhere_is_ended_too(running: Running, engines: FakeEngines) -> None:
-    engines.say(*ROUND)
-    events = [event async for event in running.unstored(Question("?", mode="chat"))]
-    assert (len(events), events[-1], engines.closed) == (251, Done("repetition", model=SPEC.name), 1)
-
-
-@pytest.mark.parametrize(
-    "question",
-    [
-        Question("?", mode="chat"),
-        Question("?", attachments=(Attachment("/a.md", "A text"),)),
-        Question("?", mode="chat", options=Options(temperature=0.0)),
-        Question("?", mode="chat", format=ResponseFormat(json_schema={})),
-    ],
-)
-async def test_thoughts_and_blanks_go_round_as_well_whatever_is_asked_about(
-    running: Running, engines: FakeEngines, question: Question
-) -> None:
-    for piece in (ReasoningDelta("But wait. "), TextDelta("\n    ")):
-        engines.say(*[piece] * 2000)
-        turn = await running.ask(question)
-        assert turn.answer is not None
-        assert cast(Done, (await read(running, turn.answer.id))[-1]).finish_reason == "repetition"
-        while not engines.steps.empty():
-            engines.steps.get_nowait()
-
-
-async def test_nobody_is_judged_who_says_how_long_an_answer_may_be_nor_what_comes_from_the_files(
-    running: Running, engines: FakeEngines, threads: Threads
-) -> None:
-    own = threads.create().id
-    threads.set_options(own, Options(max_tokens=4000))
-    for question in (
-        Question("?", mode="chat", options=Options(max_tokens=4000)),
-        Question("?", mode="chat", thread=own),
-        Question("?", mode="files"),
-    ):
-        engines.say(*ROUND, Done("length"))
-        turn = await running.ask(question)
-        assert turn.answer is not None
-        assert (await read(running, turn.answer.id))[-1] == Done("length")

@@ -71,9 +71,14 @@ def test_several_requests_are_decoded_in_one_batch(backend, loops):
 
 
 @pytest.mark.parametrize(
-    ("steps", "state"), [(0, State.PREFILL), (2, State.PREFILL), (3, State.DECODE)], ids=["prefill", "later", "decode"]
+    ("steps", "state", "told"),
+    [(0, State.PREFILL, [None, None]), (2, State.PREFILL, [80, 1]), (3, State.DECODE, [80, 2])],
+    ids=["prefill", "its last step", "decode"],
 )
-def test_cancelling_in_prefill_or_decode_frees_the_cells_and_leaves_the_others_alone(backend, loops, steps, state):
+def test_cancelling_in_prefill_or_decode_frees_the_cells_and_leaves_the_others_alone(
+    backend, loops, steps, state, told
+):
+    """What it cost is told once there is a word of it; the step under way counts."""
     gate = Gate(backend)
     loops.append(loop := Loop(backend))
     other, victim = FakeSink(), FakeSink()
@@ -89,7 +94,9 @@ def test_cancelling_in_prefill_or_decode_frees_the_cells_and_leaves_the_others_a
     loop.cancel(sequence)
     gate.open()
     assert seen is state
-    assert isinstance(victim.wait().error, Cancelled)
+    error = victim.wait().error
+    assert isinstance(error, Cancelled)
+    assert [error.numbers.get(name) for name in ("prompt_tokens", "completion_tokens")] == told
     assert (other.wait().answer, other.error) == ("hello", None)
     assert_settled(loop, backend)
 

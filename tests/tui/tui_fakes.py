@@ -50,11 +50,11 @@ class FakeModel:
     def resolve(self, name: str | None) -> ModelSpec:
         return catalog.bundled()[0]
 
-    def generate_with_progress(self, spec: ModelSpec, asked: Request) -> AsyncGenerator[Event, None]:
+    def generate_with_progress(self, spec: ModelSpec, asked: Request, brake: Any) -> AsyncGenerator[Event, None]:
         return self.answer(spec, asked, None)
 
     async def answer(
-        self, spec: ModelSpec, asked: Request, folder: Path | None, filters: Filters = ANY_FILE
+        self, spec: ModelSpec, asked: Request, folder: Path | None, filters: Filters = ANY_FILE, brake: Any = None
     ) -> AsyncGenerator[Event, None]:
         self.asked.append(asked)
         self.folders.append(folder)

@@ -3,12 +3,14 @@
 import os
 import socket
 import sys
+import threading
 from typing import Any
 
-from localmind.errors import QueueFull
+from localmind.errors import Cancelled, QueueFull
 from localmind.workers.runtime import BlockingWorker, Reply, prepare_process, serve
 
 loaded: dict[str, Any] = {}
+pause = threading.Event()
 
 
 def load(params: dict[str, Any], reply: Reply) -> dict[str, Any]:
@@ -20,6 +22,12 @@ def load(params: dict[str, Any], reply: Reply) -> dict[str, Any]:
 def generate(params: dict[str, Any], reply: Reply) -> dict[str, Any]:
     if params.get("client") == "one too many":
         raise QueueFull("256 requests wait already")
+    if params.get("client") == "without an end":
+        reply.item({"type": "TextDelta", "text": "round "})
+        while not reply.cancelled:
+            pause.wait(0.005)
+        told = {"prompt_tokens": 30, "completion_tokens": 17, "cached_tokens": 8, "prefill_ms": 100, "decode_ms": 200}
+        raise Cancelled("the request was cancelled", numbers=told)
     reply.item({"type": "ReasoningDelta", "text": "hm"})
     reply.item({"type": "TextDelta", "text": repr(sorted(params))})
     reply.item({"type": "ToolCallDelta", "index": 0, "id": "c", "name": "f", "arguments": "{}"})

@@ -17,6 +17,7 @@ from localmind.machine.plan import Wishes
 from localmind.machine.probe import PlanMemory
 from localmind.messages import CacheReport, Message, SamplingParams, Timings, Tool, ToolUse, Usage
 from localmind.models.store import Store
+from localmind.workers.brake import Brake
 from localmind.workers.engines import Engines, Options
 from localmind.workers.request import Request
 
@@ -101,6 +102,22 @@ async def test_an_asker_who_leaves_is_counted_as_cancelled(engines: Engines) -> 
             break
     assert engines.tallies()[spec.name].outcomes == {"cancelled": 1}
     assert engines.status()[0]["running"] == 0
+
+
+async def test_a_generation_that_is_braked_says_what_it_cost_and_its_tokens_count(engines: Engines) -> None:
+    spec, brake = engines.resolve(None), Brake()
+    asked = Request(messages=HELLO, client="without an end")
+    assert not brake.pull(), "nothing has begun"
+    said = []
+    async for event in engines.generate_with_progress(spec, asked, brake):
+        said.append(event)
+        if isinstance(event, TextDelta):
+            assert brake.pull()
+            assert brake.pull(), "once more is the same"
+    assert said[-1] == Done("cancelled", Usage(30, 17, 8), Timings(prefill_ms=100, decode_ms=200), spec.name)
+    assert not brake.pull(), "it has ended"
+    tally = engines.tallies()[spec.name]
+    assert (tally.outcomes, tally.generated_tokens, engines.status()[0]["running"]) == ({"cancelled": 1}, 17, 0)
 
 
 async def test_short_calls_reach_the_worker(engines: Engines) -> None:
