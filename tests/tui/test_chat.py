@@ -368,22 +368,3 @@ async def test_an_empty_home_says_how_to_begin(start: Start, tmp_path: Path) -> 
     async with start(daemon) as driver:
         await driver.until(lambda: "F4" in str(driver.chat.query_one("#welcome", Static).content))
     await daemon.stop()
-
-
-async def test_an_answer_that_went_round_in_circles_says_so_and_what_to_do_also_when_it_is_read_again(
-    start: Start, tmp_path: Path
-) -> None:
-    daemon = FakeDaemon(tmp_path / "threads.db")
-    async with start(daemon) as driver:
-        await driver.press("ctrl+t")
-        turn = await driver.settled("Tell of a bee.", *[TextDelta("She represents herself. ")] * 1000)
-        assert turn.note == (
-            "ended here, since it was repeating itself\n"
-            "hint: /again writes another answer, /model asks another model, "
-            "/set max_tokens 4000 lets it go on to that length"
-        )
-        assert (turn.state, turn.answer) == ("done", "She represents herself. " * 250)
-        thread, note = driver.chat.thread["id"], turn.note
-    async with start(daemon, thread=thread) as driver:
-        await driver.until(lambda: driver.turns and driver.turns[0].note == note)
-    await daemon.stop()
