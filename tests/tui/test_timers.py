@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from weakref import WeakSet
 
 import pytest
-from tui_driver import Start
+from tui_driver import Start, stored
 
 from localmind.events import Done, TextDelta
 
@@ -55,6 +55,9 @@ async def test_an_answer_that_was_held_up_is_shown_as_it_grows(start: Start, hol
 async def test_what_was_typed_while_held_up_is_on_the_disk(start: Start, hold_up: HoldUp, tmp_path: Path) -> None:
     memory = tmp_path / "tui.json"
     async with start(memory=memory) as driver:
+        await driver.until(lambda: not driver.chat._opening)
+        await driver.worked_off()
+        await driver.until(lambda: driver.chat._draft_timer is None)  # of the thread that was opened, empty as it is
         hold_up()
         driver.type("half a thought")
-        await driver.until(lambda: memory.exists() and "half a thought" in memory.read_text(encoding="utf-8"))
+        await driver.until(lambda: "half a thought" in stored(memory).drafts.values())
