@@ -4,11 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from textual.widgets import OptionList
 from tui_driver import Start
 from tui_fakes import FakeDaemon
 
 from localmind.events import Done, TextDelta
 from localmind_tui.screens.frame import Frame
+from localmind_tui.screens.threads import ThreadsScreen
 
 
 def welcome(screen: Frame) -> str:
@@ -32,6 +34,12 @@ async def test_a_window_that_is_opened_again_tells_of_the_answer_that_came_meanw
         told = "● “When was the boiler serviced?” has been answered. F6 goes there."
         await driver.until(lambda: told in welcome(driver.chat))
         assert driver.header.folders == "● 1 new answer, F6"  # the list of threads is hidden at this width
+        await driver.opened("f2", ThreadsScreen)
+        listed = driver.app.screen.query_one(OptionList)
+        await driver.until(lambda: listed.option_count)
+        assert str(listed.get_option_at_index(0).prompt).startswith("● When was the boiler serviced?")
+        await driver.press("escape")
+        await driver.until(lambda: driver.app.screen is driver.chat)
         await driver.press("f6")
         await driver.until(lambda: driver.turns and driver.turns[0].answer == "In October.")
         await driver.until(lambda: "new answer" not in driver.header.folders)

@@ -58,7 +58,7 @@ class Windowed(App[None], Timely):
             return
         from localmind_tui.screens.threads import ThreadsScreen
 
-        wanted = await self.push_screen_wait(ThreadsScreen(self.desk))
+        wanted = await self.push_screen_wait(ThreadsScreen(self.desk, self._chat.sidebar.unread))
         if wanted is None:
             self.desk.link.ask()
         else:

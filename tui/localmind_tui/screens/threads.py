@@ -1,7 +1,7 @@
 """F2: the threads, and full-text search over everything ever said. Enter goes to the place that was found."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -50,9 +50,11 @@ class ThreadsScreen(Listed[Found, Wanted]):
     place = "threads"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("threads"), *bindings("window")]
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, new: Collection[str]) -> None:
+        """`new` are threads with an answer that came while nobody looked."""
         super().__init__()
         self._desk = desk
+        self._new = new
         self._anew = True  # what is listed is not yet what is typed
         self._choosing = False  # Enter was quicker than the search
 
@@ -112,7 +114,7 @@ class ThreadsScreen(Listed[Found, Wanted]):
 
     def _thread(self, thread: Mapping[str, Any]) -> Content:
         title = clean_line(str(thread["title"])) or "Untitled"
-        mark = "◐ " if thread.get("answering") else "  "
+        mark = "◐ " if thread.get("answering") else "● " if str(thread["id"]) in self._new else "  "
         turns = counted(thread["turns"], "question")
         then = format.when(float(thread["updated_at"]), self._desk.clock())
         after = Content.styled(f"  {turns} · {then}", "$foreground-muted")
