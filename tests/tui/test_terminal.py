@@ -1,21 +1,18 @@
 """The app in a real pseudo-terminal: it draws, lends the terminal to an editor, and leaves it as it was."""
 
-import fcntl
 import json
 import os
 import pty
 import re
-import select
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from pseudo_terminal import Terminal
 
 APP = """
 import asyncio
@@ -47,53 +44,6 @@ source = Passage(1, sys.argv[2], 7, 9, None, None, "", 0.5)
 daemon.say(Sources((source,)), TextDelta("The answer is forty-two."), Done(), TextDelta("more "))
 sys.exit(localmind_tui.run(lambda: daemon, memory=place.parent / "tui.json"))
 """
-
-
-class Terminal:
-    """A child on a pseudo-terminal and all that it has written."""
-
-    def __init__(self, argv: list[str], environ: dict[str, str]) -> None:
-        self._screen, inside = pty.openpty()
-        self.before = termios.tcgetattr(inside)
-        self._inside = os.dup(inside)  # so that what was left can be looked at
-        self.child = subprocess.Popen(argv, stdin=inside, stdout=inside, stderr=inside, env=environ)
-        os.close(inside)
-        self.seen = b""
-
-    def wait_for(self, text: bytes) -> None:
-        """Read until `text` was written after the last key."""
-        deadline = time.monotonic() + 120
-        while text not in self.seen:
-            readable, _, _ = select.select([self._screen], [], [], max(0.0, deadline - time.monotonic()))
-            assert readable, f"{text!r} does not come after {self.seen[-3000:]!r}"
-            self.seen += os.read(self._screen, 65536)
-
-    def press(self, keys: bytes) -> None:
-        """Type; what is drawn meanwhile is read, or both sides would wait for the other."""
-        self.seen = b""
-        while keys:
-            readable, writable, _ = select.select([self._screen], [self._screen], [])
-            if readable:
-                self.seen += os.read(self._screen, 65536)
-            if writable:
-                keys = keys[os.write(self._screen, keys[:2048]) :]
-
-    def resize(self, columns: int, rows: int) -> None:
-        fcntl.ioctl(self._screen, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-
-    def rest(self) -> bytes:
-        """Everything up to the child's end, which leaves the terminal as it found it."""
-        while self.child.poll() is None or select.select([self._screen], [], [], 0)[0]:
-            if select.select([self._screen], [], [], 0.05)[0]:
-                self.seen += os.read(self._screen, 65536)
-        assert termios.tcgetattr(self._inside) == self.before
-        return self.seen
-
-    def close(self) -> None:
-        self.child.kill()
-        self.child.wait()
-        os.close(self._inside)
-        os.close(self._screen)
 
 
 def test_a_question_an_editor_and_the_way_out_in_a_real_terminal(tmp_path: Path) -> None:
