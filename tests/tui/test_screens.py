@@ -1,5 +1,6 @@
 """Windows over the conversation: models and downloads, folders, commands."""
 
+import re
 from pathlib import Path
 
 from textual.widgets import Input, OptionList, Static
@@ -94,7 +95,8 @@ async def test_a_cancelled_download_says_so_and_a_model_can_be_removed(start: St
         await driver.press("j", "p")
         await driver.until(lambda: "qwen3:4b" in driver.daemon.pulls)
         await driver.press("x")
-        await driver.until(lambda: "cancelled" in driver.notices)
+        await driver.until(lambda: "qwen3:4b: the pull was stopped" in driver.notices)
+        await driver.until(lambda: re.search(r"qwen3:4b +stopped", str(driver.lines)))
         await driver.press("k", "D")
         await driver.confirm()
         await driver.until(lambda: isinstance(driver.app.screen, ModelsScreen))

@@ -16,7 +16,7 @@ from localmind import __version__, catalog
 from localmind.api.native.turns import messages_json
 from localmind.assistant.running import Question, Running
 from localmind.catalog import ModelSpec
-from localmind.errors import DaemonUnreachable, LocalmindError, NotFound
+from localmind.errors import Cancelled, DaemonUnreachable, LocalmindError, NotFound
 from localmind.events import Done, Event, Progress
 from localmind.images import from_base64
 from localmind.knowledge.scope import ANY_FILE, Filters
@@ -178,7 +178,7 @@ class FakeDaemon:
                 if what in stages:
                     self.pulls[body["model"]].put_nowait(Progress(stages[what], 50, 100))
                 else:
-                    self.pulls[body["model"]].put_nowait(LocalmindError("the download was cancelled"))
+                    self.pulls[body["model"]].put_nowait(Cancelled("the pull was stopped"))
                 return {}
             case ["folders", what]:
                 self.paused = what == "pause"

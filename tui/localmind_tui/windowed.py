@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from textual import work
 from textual.app import App
+from textual.notifications import SeverityLevel
 
-from localmind.errors import LocalmindError
+from localmind.errors import Cancelled, LocalmindError
 from localmind_tui import format
 from localmind_tui.timely import Timely
 
@@ -125,6 +126,7 @@ class Windowed(App[None], Timely):
         if getattr(self.screen, "shows_pulls", False):
             return
         if problem is not None:
-            self.notify(f"{name}: {format.failure(problem)}", severity="error", markup=False, timeout=8)
+            how: SeverityLevel = "information" if isinstance(problem, Cancelled) else "error"
+            self.notify(f"{name}: {format.failure(problem)}", severity=how, markup=False, timeout=8)
         else:
             self.notify(f"{name} is here.", markup=False)

@@ -15,7 +15,7 @@ from textual.content import Content
 from textual.widgets import OptionList, Static
 
 from localmind.clean import clean_line
-from localmind.errors import LocalmindError
+from localmind.errors import Cancelled, LocalmindError
 from localmind_tui import format
 from localmind_tui.desk import Desk
 from localmind_tui.keymap import bindings
@@ -105,8 +105,8 @@ class ModelsScreen(Listed[Model, str]):
         step = self._pulling.steps.get(model.name)
         if step is not None:
             state = format.download(step)
-        elif model.name in self._pulling.problems:
-            state = "download failed"
+        elif (problem := self._pulling.problems.get(model.name)) is not None:
+            state = "stopped" if isinstance(problem, Cancelled) else "download failed"
         fits = {"yes": ("fits", "$text-success"), "no": ("too large", "$text-error"), "slow": ("slow", "$text-warning")}
         word, style = fits[model.fits]
         room = 28 if step is None else 22  # how far a download is takes more than a size
