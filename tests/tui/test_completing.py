@@ -1,7 +1,10 @@
 """What is typed completes also from a disk that takes its time, and never from what is no longer typed."""
 
+import os
 import threading
-from typing import ClassVar
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
 
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
@@ -129,3 +132,32 @@ async def test_in_the_app_a_file_is_completed_by_a_tab_right_behind_it(start: St
         await driver.press("/")
         assert driver.composer._completions is not None
         assert not driver.composer._completions.display
+
+
+class FakeSlowFolder(type(Path())):  # type: ignore[misc]  # what a path is depends on the system
+    """Knows which threads waited for its disk."""
+
+    asked_by: ClassVar[list[int]] = []
+
+    def iterdir(self) -> Iterator[Path]:
+        self.asked_by.append(threading.get_ident())
+        return super().iterdir()
+
+    def stat(self, **how: Any) -> os.stat_result:
+        self.asked_by.append(threading.get_ident())
+        return super().stat(**how)
+
+
+async def test_templates_are_looked_up_and_read_where_they_hold_no_key_up(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "letter.md").write_text("Write about {{input}}.")
+    FakeSlowFolder.asked_by.clear()
+    async with start(templates=FakeSlowFolder(tmp_path)) as driver:
+        await driver.pilot.press(*"/template le", "tab")
+        await driver.until(lambda: driver.composer.text == "/template letter ")
+        await driver.press(*"bread", "enter")
+        await driver.until(lambda: driver.composer.text == "Write about bread.")
+        driver.composer.put("/template")
+        await driver.press("enter")
+        await driver.until(lambda: "Templates: letter" in driver.notices)
+    assert FakeSlowFolder.asked_by
+    assert threading.get_ident() not in FakeSlowFolder.asked_by

@@ -21,6 +21,7 @@ from localmind_tui.completion import (
     pasted_path,
     reference_to,
     references,
+    templates_like,
 )
 from localmind_tui.keymap import KEYS
 from localmind_tui.preferences import Preferences
@@ -83,6 +84,21 @@ def test_of_an_older_listing_stays_what_fits_what_is_typed_now(here: Path) -> No
     commands = commands_like("/n", COMMANDS)
     assert commands is not None
     assert narrowed(commands, "@/n") is None
+
+
+def test_of_an_older_listing_of_templates_stays_what_begins_as_typed(tmp_path: Path) -> None:
+    for name in ("brief", "bread", "note"):
+        (tmp_path / f"{name}.md").touch()
+    all_of_it = templates_like("/template ", tmp_path)
+    assert all_of_it is not None
+    assert offered(all_of_it) == ["bread ", "brief ", "note "]
+    assert offered(narrowed(all_of_it, "/template br")) == ["bread ", "brief "]
+    assert narrowed(all_of_it, "/template x") is None
+    assert narrowed(all_of_it, "/template note and") is None
+    assert narrowed(all_of_it, "see @n") is None
+    files = files_like("@n", (), tmp_path)
+    assert files is not None
+    assert narrowed(files, "/template n") is None
 
 
 def test_references_are_what_exists_each_once_with_what_a_sentence_puts_behind(here: Path) -> None:

@@ -71,7 +71,10 @@ def files_like(before: str, roots: Sequence[str], here: Path) -> Completion | No
 
 
 def narrowed(now: Completion, before: str) -> Completion | None:
-    """What of an older listing of files fits this line too: what is in the same folder and begins as typed."""
+    """What of an older listing fits this line too: of files what is in the same folder, and begins as typed."""
+    if names_a_template(before) and now.start == len(TEMPLATE):
+        named = tuple(each for each in now.candidates if each.text.startswith(before[len(TEMPLATE) :]))
+        return Completion(now.start, named) if named else None
     match = _AT.search(before)
     if match is None or match.start() != now.start:
         return None
@@ -84,11 +87,16 @@ def narrowed(now: Completion, before: str) -> Completion | None:
     return Completion(now.start, tuple(left)) if left else None
 
 
+def names_a_template(before: str) -> bool:
+    """Whether the line before the cursor is TEMPLATE and the beginning of a name."""
+    return before.startswith(TEMPLATE) and " " not in before[len(TEMPLATE) :]
+
+
 def templates_like(before: str, directory: Path) -> Completion | None:
-    """For a line that begins with TEMPLATE: the template that is meant."""
-    typed = before[len(TEMPLATE) :]
-    if " " in typed:
+    """For such a line: the templates that may be meant."""
+    if not names_a_template(before):
         return None
+    typed = before[len(TEMPLATE) :]
     from localmind import templates  # its patterns take 5 ms to compile, which the first picture saves
 
     found = [Candidate(f"{name} ", name) for name in templates.names(directory) if name.startswith(typed)]

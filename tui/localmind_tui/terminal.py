@@ -1,6 +1,6 @@
 """The terminal that is drawn on. It can be gone at any moment: a window is closed, a connection breaks.
 
-And whoever stops the process may have it meanwhile. Textual (8.2) gives it back before a stop that it hears of, SIGTSTP,
+And whoever stops the process may have it meanwhile. Textual (8.2) gives it back before a stop that it hears of
 and begins anew at every SIGCONT. After a stop that it had not heard of it took the terminal a second time: what it put
 back in the end was its own raw mode. And one that it had given back for good it took again, and never ended.
 """
@@ -48,7 +48,7 @@ class Terminal(LinuxDriver):
 
     def start_application_mode(self) -> None:
         self._writer_thread = None
-        super().start_application_mode()
+        super().start_application_mode()  # type: ignore[no-untyped-call]
         self._ours = self._writer_thread is not None
         if not self._ours:  # it is another's while we are in the background; SIGCONT says when that ends
             self._must_signal_resume = True

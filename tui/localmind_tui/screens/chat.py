@@ -3,6 +3,7 @@
 Each `run_NAME` takes the rest of the line. What goes wrong is raised as a LocalmindError, and told in one place.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -226,10 +227,11 @@ class ChatScreen(Acting):
 
         name, _, given = rest.partition(" ")
         if not name:
-            known = ", ".join(templates.names(self.desk.templates)) or f"none yet, in {self.desk.templates}"
+            names = await asyncio.to_thread(templates.names, self.desk.templates)
+            known = ", ".join(names) or f"none yet, in {self.desk.templates}"
             self.notify(f"Templates: {clean_line(known)}", markup=False)
             return
-        template = templates.read(self.desk.templates, name)
+        template = await asyncio.to_thread(templates.read, self.desk.templates, name)
         values = dict(part.split("=", 1) for part in given.split() if "=" in part)
         values.setdefault("input", " ".join(part for part in given.split() if "=" not in part))
         if not values["input"]:

@@ -89,10 +89,10 @@ class Drafting(Frame):
         if "@" not in before and not (first_line and before.startswith("/")):
             return None
         from localmind_tui.commands import COMMANDS
-        from localmind_tui.completion import TEMPLATE, commands_like, files_like, names_a_file, templates_like
+        from localmind_tui.completion import commands_like, files_like, names_a_file, names_a_template, templates_like
 
-        if first_line and before.startswith(TEMPLATE):
-            return templates_like(before, self.desk.templates)
+        if first_line and names_a_template(before):
+            return partial(templates_like, before, self.desk.templates)
         if first_line and before.startswith("/") and " " not in before:
             return commands_like(before, ((each.name, f"{each.takes}  {each.help}".strip()) for each in COMMANDS))
         return partial(files_like, before, tuple(self._roots), self.desk.here) if names_a_file(before) else None
