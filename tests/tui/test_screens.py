@@ -111,9 +111,12 @@ async def test_folders_are_added_paused_asked_alone_and_removed(start: Start, tm
         field.value = str(tmp_path)
         await driver.press("enter")
         await driver.until(lambda: len(driver.lines) == 2 and not field.display)
+        why = driver.app.screen.query_one("#why", Static)
+        assert str(why.content) == "What changes in it is read at once."
         await driver.press("space")
         box = driver.app.screen.query_one(".window")
         await driver.until(lambda: "paused" in str(box.border_subtitle))
+        assert str(why.content) == "What changes in it is read when you go on."
         await driver.press("space")
         await driver.until(lambda: not driver.daemon.paused)
         await driver.press("j", "enter")

@@ -103,7 +103,9 @@ class FoldersScreen(Listed[Mapping[str, Any], str]):
             if folder.get("problem"):
                 lines.append(str(folder["problem"]))
             how, _, why = str(folder.get("watching") or "").partition(": ")
-            if how == "events":
+            if how and self._paused:
+                lines.append("What changes in it is read when you go on.")
+            elif how == "events":
                 lines.append("What changes in it is read at once.")
             elif how:
                 lines.append(f"What changes in it is read every few minutes: {why}")
