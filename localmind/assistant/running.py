@@ -117,7 +117,7 @@ class Running:
         """An answer that can be followed. NotFound when it ended too long ago: it is in the store then, whole."""
         run = self._runs.get(message_id)
         if run is None:
-            raise NotFound(f"answer {message_id} is not being written", hint="localmind threads")
+            raise NotFound(f"answer {message_id} is not being written", hint="localmind threads list")
         return run
 
     async def ask(self, question: Question, spec: ModelSpec | None = None) -> Turn:

@@ -33,7 +33,7 @@ def as_thread(row: sqlite3.Row) -> Thread:
 def thread(db: sqlite3.Connection, thread_id: str) -> Thread:
     row = db.execute(f"{THREAD_COLUMNS} WHERE thread.id = ?", (storable(thread_id),)).fetchone()
     if row is None:
-        raise NotFound(f"no thread {thread_id!r}", hint="localmind threads")
+        raise NotFound(f"no thread {thread_id!r}", hint="localmind threads list")
     return as_thread(row)
 
 
@@ -41,9 +41,9 @@ def found_by_prefix(db: sqlite3.Connection, prefix: str) -> Thread:
     where = "WHERE substr(thread.id, 1, length(?1)) = ?1 LIMIT 2"
     rows = db.execute(f"{THREAD_COLUMNS} {where}", (storable(prefix),)).fetchall() if prefix else []
     if not rows:
-        raise NotFound(f"no thread {prefix!r}", hint="localmind threads")
+        raise NotFound(f"no thread {prefix!r}", hint="localmind threads list")
     if len(rows) > 1:
-        raise InvalidRequest(f"{prefix!r} is the beginning of several threads", hint="localmind threads")
+        raise InvalidRequest(f"{prefix!r} is the beginning of several threads", hint="localmind threads list")
     return as_thread(rows[0])
 
 

@@ -141,7 +141,7 @@ class Threads:
         with self._write():
             row = self._db.execute("SELECT thread_id FROM turn WHERE id = ?", (turn_id,)).fetchone()
             if row is None:
-                raise NotFound(f"no turn {turn_id}; was its thread deleted?", hint="localmind threads")
+                raise NotFound(f"no turn {turn_id}; was its thread deleted?", hint="localmind threads list")
             message_id = _inserted(
                 self._db.execute(
                     "INSERT INTO message (turn_id, role, content, state, model, created_at) "
@@ -304,7 +304,7 @@ class Threads:
             with self._write():
                 turns = forgetting.turns_of(self._db, thread_id)
                 if not self._db.execute("DELETE FROM thread WHERE id = ?", (thread_id,)).rowcount:
-                    raise NotFound(f"no thread {thread_id!r}", hint="localmind threads")
+                    raise NotFound(f"no thread {thread_id!r}", hint="localmind threads list")
                 self._drop_drafts()
             forgetting.forget_copies(self._db, self._path, turns, (), thread_id)
 
@@ -327,7 +327,7 @@ class Threads:
             "SELECT thread_id FROM turn JOIN message ON turn.id = turn_id WHERE message.id = ?", (message_id,)
         ).fetchone()
         if row is None:
-            raise NotFound(f"no message {message_id}; was its thread deleted?", hint="localmind threads")
+            raise NotFound(f"no message {message_id}; was its thread deleted?", hint="localmind threads list")
         return str(row["thread_id"])
 
     @contextlib.contextmanager

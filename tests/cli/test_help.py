@@ -11,6 +11,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
+import localmind
+import localmind_tui
 from localmind.cli import main
 
 WIDTH = 80
@@ -47,6 +49,23 @@ def test_no_line_is_wider_than_a_terminal_and_no_sentence_is_cut(path: tuple[str
 @pytest.mark.parametrize("path", [path for path in PATHS if len(path) == 1 and path[0] not in ALONE], ids=" ".join)
 def test_every_command_shows_an_example(path: tuple[str, ...]) -> None:
     assert re.search(rf"localmind (models|folders|threads|{path[0]})\b(?! \[OPTIONS\])|mcpServers", told(path))
+
+
+def hints() -> Iterator[tuple[str, ...]]:
+    """What every hint of ours that is a command, or begins with one, says to type."""
+    places = [Path(package.__file__ or "").parent for package in (localmind, localmind_tui)]
+    for path in sorted(path for place in places for path in place.rglob("*.py")):
+        for typed in re.findall(r'hint=f?"localmind ([a-z-]+(?: [a-z-]+)?)', path.read_text("utf-8")):
+            yield tuple(typed.split())
+
+
+def test_a_hint_names_a_command_that_does_something() -> None:
+    """A group of commands, typed alone, prints its help and fails."""
+    found = set(hints())
+    assert len(found) > 10
+    groups = {path[:-1] for path in PATHS if len(path) == 2} - {("engine",)}
+    assert {words[:1] for words in found} <= set(PATHS)
+    assert [words for words in found if words[:1] in groups and (len(words) == 1 or words not in PATHS)] == []
 
 
 @pytest.mark.parametrize(

@@ -260,4 +260,4 @@ def test_what_was_asked_is_kept_can_be_read_again_and_deleted(served: Home) -> N
     assert served.cli("threads", "rm", thread["id"]).returncode == 0
     gone = served.cli("threads", "show", thread["id"])
     assert gone.returncode == 1
-    assert "hint: localmind threads" in gone.stderr
+    assert "hint: localmind threads list" in gone.stderr
