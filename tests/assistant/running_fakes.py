@@ -71,4 +71,5 @@ async def read(running: Running, message_id: int, after: int = 0) -> list[Event]
 async def begun(running: Running, text: str = "?", **more: Any) -> tuple[str, int]:
     turn = await running.ask(Question(text, **more))
     assert turn.answer is not None
-    return running.list()[-1].thread_id, turn.answer.id
+    # Not from the list of those that run: an answer that was said in advance may have ended by now.
+    return running._threads.thread_of(turn.answer.id).id, turn.answer.id
