@@ -136,18 +136,18 @@ async def test_a_slow_body_is_not_closed_while_something_comes_before_each_deadl
 ) -> None:
     app, port = served
     loop, now = asyncio.get_running_loop(), time.monotonic()
-    monkeypatch.setattr(loop, "time", lambda: now)  # a host that stands still for a moment closes nothing
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(BODY % 40)
-    for sent in range(2, 42, 2):
-        writer.write(b"ab")
-        while app.received < sent:  # noqa: ASYNC110 (a sleep has no end while this clock stands)
-            await asyncio.sleep(0)
-        now += 0.9 * SHORT.body
-        for _ in range(3):  # what is due is done before the next bytes are there
-            await asyncio.sleep(0)
-    assert (await reader.read()).endswith(b"\r\n\r\n40")
-    monkeypatch.undo()
+    with monkeypatch.context() as still:  # the server's end waits for this clock
+        still.setattr(loop, "time", lambda: now)  # a host that stands still for a moment closes nothing
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(BODY % 40)
+        for sent in range(2, 42, 2):
+            writer.write(b"ab")
+            while app.received < sent:  # noqa: ASYNC110 (a sleep has no end while this clock stands)
+                await asyncio.sleep(0)
+            now += 0.9 * SHORT.body
+            for _ in range(3):  # what is due is done before the next bytes are there
+                await asyncio.sleep(0)
+        assert (await reader.read()).endswith(b"\r\n\r\n40")
     writer.close()
 
 
