@@ -30,11 +30,11 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def come_back(path: Path) -> None:
-    if path.is_symlink():
-        path.unlink()
-    else:
+    whole = path.with_suffix(".whole")
+    whole.write_bytes(msgspec.json.encode(STORED))
+    if path.is_dir():
         path.rmdir()
-    path.write_bytes(msgspec.json.encode(STORED))
+    whole.replace(path)
 
 
 def test_a_file_that_cannot_be_had_stays_as_it_is_and_is_told_once(path: Path) -> None:
@@ -105,7 +105,9 @@ def test_trouble_that_ended_and_comes_again_is_told_again(path: Path) -> None:
 async def test_the_app_opens_on_one_that_cannot_be_had_and_says_so(start: Start, path: Path) -> None:
     async with start(memory=path) as driver:
         await driver.until(lambda: "earlier questions are not here" in driver.notices)
+        memory, chat = driver.app.desk.memory, driver.chat
         driver.type("half a thought")
+        await driver.until(lambda: memory.now.drafts and chat._draft_timer is None and not memory._turn.locked())
         await driver.until(lambda: "What you type is not kept" in driver.notices)
         come_back(path)
         driver.type(" and more")

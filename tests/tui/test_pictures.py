@@ -112,6 +112,24 @@ async def test_an_answer_in_focus_with_its_passages_beside(start: Start, snapsho
         await pictures(driver, snapshot)
 
 
+async def test_answers_that_were_cut_short(start: Start, snapshot: SnapshotAssertion) -> None:
+    """One that went round in circles, and one at the limit of its tokens."""
+    async with start() as driver:
+        await driver.press("ctrl+t")
+        figures = Timings(0, 200, 4000), "smollm2:135m"
+        round_and_round = TextDelta("She represents herself. " * 12)
+        await driver.settled("Tell of a bee.", round_and_round, Done("repetition", Usage(40, 120), *figures))
+        await driver.settled(
+            "And of a wasp.", TextDelta("Once upon a time a wasp"), Done("length", Usage(90, 8), *figures)
+        )
+        assert [turn.note.split("\n")[0].split(" · ")[0] for turn in driver.turns] == [
+            "ended here, since it was repeating itself",
+            "cut off at the length limit",
+        ]
+        await driver.until(lambda: driver.header.state == "ready")
+        await pictures(driver, snapshot)
+
+
 async def test_the_threads(start: Start, snapshot: SnapshotAssertion) -> None:
     async with start() as driver:
         await talk(driver)

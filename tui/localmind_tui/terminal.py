@@ -57,7 +57,15 @@ class Terminal(LinuxDriver):
         self._ours = False
         super().stop_application_mode()
 
+    # A handler stands in the middle of anything, also of what holds the lock of what is drawn: nothing is drawn in one.
+
     def _sigtstp_application(self, *_: Any) -> None:
+        if self._ours:
+            self._loop.call_soon_threadsafe(self._stop)
+        else:
+            self._stop()
+
+    def _stop(self) -> None:
         if self._ours:
             super()._sigtstp_application()
         else:
@@ -67,7 +75,7 @@ class Terminal(LinuxDriver):
         if self._must_signal_resume:
             super()._sigcont_application()
         elif self._ours:
-            self._loop.call_soon_threadsafe(self._draw_anew)  # here the lock of what is written may be held
+            self._loop.call_soon_threadsafe(self._draw_anew)
 
     def _draw_anew(self) -> None:
         """A shell may have had the terminal, and written on it. Keys that wait are kept."""
