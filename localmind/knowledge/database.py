@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from localmind.knowledge.index import Index
+from localmind.store.connection import told_when_full
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -37,16 +38,24 @@ class Database:
         self._reader = await loop.run_in_executor(self._reading, Index.reader, self.path)
 
     async def run(self, function: Callable[Concatenate[Index, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """`function(index, …)` on the thread: `await database.run(Index.counts, root_id)`."""
+        """`function(index, …)` on the thread: `await database.run(Index.counts, root_id)`. Raises DiskFull too."""
         assert self._index is not None, "open() comes first"
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, functools.partial(function, self._index, *args, **kwargs))
+        return await loop.run_in_executor(
+            self._thread, self._told, functools.partial(function, self._index, *args, **kwargs)
+        )
 
     async def read(self, function: Callable[Concatenate[Index, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Like `run` for functions that only read; sees what is committed when it starts."""
         assert self._reader is not None, "open() comes first"
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._reading, functools.partial(function, self._reader, *args, **kwargs))
+        return await loop.run_in_executor(
+            self._reading, self._told, functools.partial(function, self._reader, *args, **kwargs)
+        )
+
+    def _told(self, call: Callable[[], T]) -> T:
+        with told_when_full(self.path):
+            return call()
 
     async def close(self) -> None:
         """Finish what was asked and close; asking again is an error."""

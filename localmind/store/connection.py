@@ -82,9 +82,20 @@ def transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     except BaseException as problem:
         if db.in_transaction:  # SQLite has rolled back by itself after some errors
             db.execute("ROLLBACK")
-        if isinstance(problem, sqlite3.OperationalError) and "disk is full" in str(problem):
-            path = Path(db.execute("PRAGMA database_list").fetchone()["file"])
-            raise _explain(problem, path) from problem
+        if isinstance(problem, sqlite3.OperationalError):
+            with told_when_full(Path(db.execute("PRAGMA database_list").fetchone()["file"])):
+                raise
+        raise
+
+
+@contextlib.contextmanager
+def told_when_full(path: Path) -> Iterator[None]:
+    """Raises DiskFull where SQLite finds no room for `path` inside, in a transaction or without one."""
+    try:
+        yield
+    except sqlite3.OperationalError as problem:
+        if isinstance(told := _explain(problem, path), DiskFull):
+            raise told from problem
         raise
 
 

@@ -86,6 +86,19 @@ def test_a_full_disk_is_a_typed_error_and_keeps_what_was_there(tmp_path: Path) -
     db.close()
 
 
+@pytest.mark.parametrize(("free", "told"), [(4096, DiskFull), (1 << 30, sqlite3.OperationalError)])
+def test_a_disk_that_is_full_for_the_memory_beside_a_database_is_told_in_a_transaction_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, told: type[Exception]
+) -> None:
+    """SQLite calls that an error of the disk, as it does a disk that is broken."""
+    db = open_database(tmp_path / "a.db", [ONE])
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=free))
+    with pytest.raises(told), transaction(db):
+        raise sqlite3.OperationalError("disk I/O error")
+    db.close()
+
+
 @pytest.mark.parametrize("says", ["database or disk is full", "disk I/O error"])
 def test_a_disk_that_is_full_when_a_database_is_opened_is_not_the_databases_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str
