@@ -22,6 +22,7 @@ from localmind.engine.draft import DraftModel
 from localmind.engine.llama import Batch, Context, Model
 from localmind.engine.llama.spelling import spell
 from localmind.engine.memory_kind import MemoryKind
+from localmind.engine.pace import FASTEST
 from localmind.engine.pool import Kind
 from localmind.engine.sequence import Row
 from localmind.errors import LocalmindError, ModelFileBroken
@@ -200,8 +201,8 @@ class Loaded:
         ended = time.perf_counter()
         self.cell_bytes = -(-self._context.state_size(0) // (count + CANARY_SINGLES))
         return Canary(
-            prefill_tok_s=round(count / (prefilled - began), 1),
-            decode_tok_s=round(CANARY_SINGLES / (ended - prefilled), 1),
+            prefill_tok_s=round(count / max(prefilled - began, FASTEST), 1),
+            decode_tok_s=round(CANARY_SINGLES / max(ended - prefilled, FASTEST), 1),
             tokens=count + CANARY_SINGLES,
             cuts_tails=self.memory.cuts_tails,
         )
@@ -223,7 +224,7 @@ class Loaded:
             if self._context.decode(self._batch):
                 break
             self._context.logits(0)  # waits for a device that computes in the background
-            costs[rows] = min(costs.get(rows, COST_S), time.perf_counter() - began)
+            costs[rows] = min(costs.get(rows, COST_S), max(time.perf_counter() - began, FASTEST))
             self._context.remove(0, position)
         return costs
 

@@ -166,3 +166,12 @@ def test_a_pool_too_small_for_all_parks_and_everybody_finishes_with_the_answer_o
     together = [sink.wait() for sink in sinks]
     assert [len(sink.tokens) for sink in together] == [60] * 4
     assert all(same(sink, other) for sink, other in zip(together, alone, strict=True))
+
+
+def test_a_clock_that_does_not_move_on_while_a_model_is_tried_keeps_it_from_nothing(
+    opened: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as still:
+        still.setattr("localmind.engine.loaded.time.perf_counter", lambda: 1.0)
+        engine = opened("llama")
+    assert len(engine.answer(words(20) + words(20) + words(20)).tokens) == 16, "what repeats is drafted, if it pays"
