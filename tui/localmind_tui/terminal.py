@@ -8,8 +8,6 @@ back in the end was its own raw mode. And one that it had given back for good it
 import contextlib
 import os
 import signal
-import termios
-import tty
 from typing import Any
 
 from textual.drivers.linux_driver import LinuxDriver
@@ -81,6 +79,9 @@ class Terminal(LinuxDriver):
         """A shell may have had the terminal, and written on it. Keys that wait are kept."""
         if not self._ours:
             return
+        import termios  # of POSIX alone, as this class is
+        import tty
+
         with contextlib.suppress(termios.error):
             how = termios.tcgetattr(self.fileno)
             how[tty.LFLAG], how[tty.IFLAG] = self._patch_lflag(how[tty.LFLAG]), self._patch_iflag(how[tty.IFLAG])
