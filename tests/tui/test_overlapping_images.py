@@ -4,11 +4,13 @@ import asyncio
 from pathlib import Path
 
 from images_made import png
-from test_overlapping import Gate, said, threads_held
+from test_overlapping import Gate, opening, said, threads_held
+from textual import events
 from tui_driver import Driver, Start
 
 from localmind_tui.pasting import Pasted
 from localmind_tui.remembered import Picture
+from localmind_tui.widgets.composer import PASTE_LIMIT
 from localmind_tui.widgets.pictures import PictureLine, Pictures
 
 
@@ -90,3 +92,72 @@ async def test_a_pasted_image_that_is_taken_away_while_the_daemon_is_asked_about
         await driver.until(lambda: not list((tmp_path / "pasted").iterdir()))
         gate.let_go()
         await taking
+
+
+async def test_what_is_pasted_and_dropped_before_a_thread_has_come_stands_behind_its_draft(
+    start: Start, tmp_path: Path
+) -> None:
+    (tmp_path / "new.png").write_bytes(png())
+    async with start() as driver:
+        thread = said(driver.daemon, "old")
+        memory, chat, composer = driver.app.desk.memory, driver.chat, driver.composer
+        memory.draft(thread, "[pasted 1: 1 lines] and ")
+        memory.pasted(thread, ("the draft's own",))
+        memory.pictured(thread, (picture("kept.png"),))
+        composer.post_message(events.Paste("left behind " * PASTE_LIMIT))
+        await driver.until(lambda: composer.pastes)
+        composer.pictures = (picture("left.png"),)
+        left = composer.text, composer.pastes, composer.pictures
+        gate = Gate(driver.daemon, "get", lambda path: path == f"/threads/{thread}")
+        async with opening(driver, thread):
+            await driver.until(lambda: gate.waiting)
+            for number in (1, 2):
+                composer.post_message(events.Paste(f"{number} " * PASTE_LIMIT))
+                await driver.until(lambda number=number: len(composer.pastes) == 1 + number)
+            await chat._take(tmp_path / "new.png")
+            gate.let_go()
+        assert composer.text == ("[pasted 1: 1 lines] and [pasted 2: 8,000 characters] [pasted 3: 8,000 characters] ")
+        assert composer.pastes == ("the draft's own", "1 " * PASTE_LIMIT, "2 " * PASTE_LIMIT)
+        assert [each.name for each in composer.pictures] == shown(driver) == ["kept.png", "new.png"]
+        now = memory.now
+        assert (now.drafts[""], now.pastes[""], now.pictures[""]) == left
+
+
+async def test_what_is_left_and_then_changed_comes_along_and_an_image_meant_for_what_was_left_does_not(
+    start: Start, tmp_path: Path
+) -> None:
+    (tmp_path / "late.png").write_bytes(png())
+    async with start() as driver:
+        thread = said(driver.daemon, "old")
+        driver.composer.insert("a question to nobody")
+        gate = Gate(driver.daemon, "get", lambda path: path == f"/threads/{thread}")
+        with threads_held() as let_go:
+            taking = asyncio.create_task(driver.chat._take(tmp_path / "late.png"))
+            await asyncio.sleep(0)
+            async with opening(driver, thread):
+                await driver.until(lambda: gate.waiting)
+                let_go.set()
+                await taking
+                driver.composer.put("another question")
+                gate.let_go()
+        assert (driver.composer.text, shown(driver)) == ("another question", [])
+        now = driver.app.desk.memory.now
+        assert now.drafts[""] == "a question to nobody"
+        assert [each.name for each in now.pictures[""]] == ["late.png"]
+
+
+async def test_what_is_pasted_for_a_thread_that_never_comes_is_there_the_next_time(
+    start: Start, tmp_path: Path
+) -> None:
+    async with start(memory=tmp_path / "tui.json") as driver:
+        thread = said(driver.daemon, "old")
+        gate = Gate(driver.daemon, "get", lambda path: path == f"/threads/{thread}")
+        opening = asyncio.create_task(driver.chat.open(thread))
+        await driver.until(lambda: gate.waiting)
+        driver.composer.post_message(events.Paste("a word " * PASTE_LIMIT))
+        await driver.until(lambda: driver.composer.pastes)
+        driver.composer.pictures = (picture("dropped.png"),)
+    opening.cancel()
+    async with start(memory=tmp_path / "tui.json") as driver:
+        assert driver.composer.pasted == [("pasted-1", "a word " * PASTE_LIMIT)]
+        assert [each.name for each in driver.composer.pictures] == ["dropped.png"]

@@ -89,8 +89,8 @@ class Conversation(Drafting):
             self._dictation.pause_s = after.pause_s
 
     async def on_unmount(self) -> None:
-        if self._opening and (typed := self._typed_since):  # the thread that it was meant for never came
-            self.desk.memory.draft("", self.desk.memory.now.drafts.get("", "") + typed)
+        if self._opening:  # the thread that it was meant for never came
+            self._keep("", *self._with_what_came_since(""))
         self.remember()
         await self._drop_reader()
 
@@ -133,10 +133,7 @@ class Conversation(Drafting):
                 return
             self.thread = found["thread"]
             self._now_in(self.thread["id"] if self.thread else "")
-            self.composer.put(self.desk.memory.now.drafts.get(self._key, "") + self._typed_since)
-            self.composer.pictures = self.desk.memory.now.pictures.get(self._key, ())
-            self.composer.pastes = self.desk.memory.now.pastes.get(self._key, ())
-            self._opening = False
+            self._put_draft()
             self.query_one(Header).thread = clean_line(self.thread["title"]) if self.thread else ""
             await self.show_pictures()
             shown = _exchanges(found["messages"])

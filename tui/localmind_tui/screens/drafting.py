@@ -1,7 +1,7 @@
 """What is typed, and what goes with it: kept for each thread, through a closed terminal too, and completed."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from textual import on, work
 from textual.widgets import TextArea
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from localmind_tui.widgets.completions import Completions
 
 DRAFT_PAUSE_S = 0.5
-NOTHING: "tuple[str, tuple[str, ...], tuple[Picture, ...]]" = ("", (), ())
+Typed: TypeAlias = "tuple[str, tuple[str, ...], tuple[Picture, ...]]"
+"""Words, the long pastes that they name, images."""
+NOTHING: Typed = ("", (), ())
 
 
 class Drafting(Frame):
@@ -26,10 +28,10 @@ class Drafting(Frame):
     def __init__(self, desk: Desk, *, folder: str | None, model: str | None) -> None:
         super().__init__(desk, folder=folder, model=model)
         self._draft_timer: Any = None
-        self._aside: tuple[str, tuple[str, ...], tuple[Picture, ...]] = NOTHING
-        """What was being typed when an older question was taken up: words, long pastes, images."""
+        self._aside = NOTHING
+        """What was being typed when an older question was taken up."""
         self._opening = True  # until the first thread is here, and between two, the composer is nobody's
-        self._left = ""
+        self._left = NOTHING
         """What was in it when the last thread was left."""
 
     @on(TextArea.Changed)
@@ -43,21 +45,35 @@ class Drafting(Frame):
 
     def _keep_draft(self) -> None:
         if not self._opening:
-            self.desk.memory.draft(self._key, self.composer.text)
-            self.desk.memory.pasted(self._key, self.composer.pastes)
-            self.desk.memory.pictured(self._key, self.composer.pictures)
+            self._keep(self._key, self.composer.text, self.composer.pastes, self.composer.pictures)
+
+    def _keep(self, key: str, words: str, pastes: tuple[str, ...], pictures: "tuple[Picture, ...]") -> None:
+        self.desk.memory.draft(key, words)
+        self.desk.memory.pasted(key, pastes)
+        self.desk.memory.pictured(key, pictures)
 
     def _leave(self) -> None:
         """The thread is left for another one, to which belongs what is typed from here on."""
         if not self._opening:
             self._keep_draft()
-            self._opening, self._left = True, self.composer.text
+            self._opening = True
+            self._left = self.composer.text, self.composer.pastes, self.composer.pictures
 
-    @property
-    def _typed_since(self) -> str:
-        """What was typed after the last thread was left and before another one came."""
-        text = self.composer.text
-        return text.removeprefix(self._left) if text.startswith(self._left) else ""
+    def _with_what_came_since(self, key: str) -> Typed:
+        """A thread's draft, and behind it what was typed after the last thread was left and before this one came."""
+        now, text, (left, _, pictures_left) = self.desk.memory.now, self.composer.text, self._left
+        words, pastes, pictures = now.drafts.get(key, ""), now.pastes.get(key, ()), now.pictures.get(key, ())
+        # What was left and then changed is told whole: nobody can say which of it is meant for this thread.
+        since = "" if left.startswith(text) else text.removeprefix(left)
+        since, pastes_since = self.composer.numbered_from(len(pastes) + 1, since)
+        pictures_since = tuple(each for each in self.composer.pictures if each not in pictures_left)
+        return words + since, (*pastes, *pastes_since), (*pictures, *pictures_since)
+
+    def _put_draft(self) -> None:
+        """The thread is here: what is typed is its own now."""
+        typed, self.composer.pastes, self.composer.pictures = self._with_what_came_since(self._key)
+        self.composer.put(typed)
+        self._opening = False
 
     async def show_pictures(self) -> None:
         """Those that go with the question, above it."""

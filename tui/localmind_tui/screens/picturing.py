@@ -138,7 +138,9 @@ class Picturing(Returning):
         async with self._in_turn:  # those dropped one after the other stand in that order
             try:
                 picture = await asyncio.to_thread(picture_at, path)
-                if wish is not self._wish and self._key != key:  # it waits with the draft that it was meant for
+                if wish is not self._wish and (
+                    self._key != key or self._opening
+                ):  # it waits with the draft that it was meant for
                     self.desk.memory.pictured(key, with_picture(drafts.get(key, ()), picture))
                     return
                 self.composer.pictures = with_picture(self.composer.pictures, picture)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from localmind_tui.widgets.completions import Completions
 
 PASTE_LIMIT = 4000
-_PASTED = r"\[pasted (\d+): [^\]]*\]"
+_PASTED = re.compile(r"(?<=\[pasted )\d+(?=: [^\]]*\])")
 LABEL_EDGES = 6
 """Cells beside the words in a border: its corners, a piece of its line and a blank at both ends."""
 PASTED_FILE = "pasted-"
@@ -89,7 +89,7 @@ class Composer(Completing):
     @property
     def pasted(self) -> list[tuple[str, str]]:
         """(name, text) of the long pastes that the text still names."""
-        named = {int(number) for number in re.findall(_PASTED, self.text)}
+        named = {int(number) for number in _PASTED.findall(self.text)}
         return [(f"{PASTED_FILE}{n}", text) for n, text in enumerate(self._pasted, start=1) if n in named]
 
     @property
@@ -100,6 +100,13 @@ class Composer(Completing):
     @pastes.setter
     def pastes(self, texts: tuple[str, ...]) -> None:
         self._pasted = list(texts)
+
+    def numbered_from(self, first: int, text: str) -> tuple[str, tuple[str, ...]]:
+        """A part of the text with its long pastes numbered from `first` on, and these."""
+        named = sorted({int(number) for number in _PASTED.findall(text)} & {*range(1, len(self._pasted) + 1)})
+        numbers = {str(number): str(first + at) for at, number in enumerate(named)}
+        renamed = _PASTED.sub(lambda found: numbers.get(found[0], found[0]), text)
+        return renamed, tuple(self._pasted[number - 1] for number in named)
 
     def use_vim(self, wanted: bool) -> None:
         """Vim's keys, or those of the terminal."""
