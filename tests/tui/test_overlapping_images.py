@@ -146,6 +146,26 @@ async def test_what_is_left_and_then_changed_comes_along_and_an_image_meant_for_
         assert [each.name for each in now.pictures[""]] == ["late.png"]
 
 
+async def test_an_image_dropped_between_two_threads_goes_to_the_one_that_comes(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "new.png").write_bytes(png())
+    async with start() as driver:
+        one, two = said(driver.daemon, "one"), said(driver.daemon, "two")
+        gates = [Gate(driver.daemon, "get", lambda path, each=each: path == f"/threads/{each}") for each in (one, two)]
+        async with opening(driver, one):
+            await driver.until(lambda: gates[0].waiting)
+            with threads_held() as let_go:
+                taking = asyncio.create_task(driver.chat._take(tmp_path / "new.png"))
+                await asyncio.sleep(0)
+                async with opening(driver, two):
+                    await driver.until(lambda: gates[1].waiting)
+                    let_go.set()
+                    await taking
+                    gates[1].let_go()
+            gates[0].let_go()
+        assert (driver.chat._key, shown(driver)) == (two, ["new.png"])
+        assert driver.app.desk.memory.now.pictures == {two: driver.composer.pictures}
+
+
 async def test_what_is_pasted_for_a_thread_that_never_comes_is_there_the_next_time(
     start: Start, tmp_path: Path
 ) -> None:

@@ -134,13 +134,13 @@ class Picturing(Returning):
         """Raises LocalmindError when it is no image. `pasted` is whose file it is, where nobody else has it."""
         from localmind_tui.pictures import blindness, picture_at, with_picture
 
-        key, wish, drafts = self._key, self._wish, self.desk.memory.now.pictures
+        wish, drafts = self._wish, self.desk.memory.now.pictures
+        key = None if self._opening else self._key  # between two threads it is meant for the one that comes
         async with self._in_turn:  # those dropped one after the other stand in that order
             try:
                 picture = await asyncio.to_thread(picture_at, path)
-                if wish is not self._wish and (
-                    self._key != key or self._opening
-                ):  # it waits with the draft that it was meant for
+                left = wish is not self._wish and (self._opening or self._key != key)
+                if key is not None and left:  # it waits with the draft that it was meant for
                     self.desk.memory.pictured(key, with_picture(drafts.get(key, ()), picture))
                     return
                 self.composer.pictures = with_picture(self.composer.pictures, picture)
